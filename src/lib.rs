@@ -1,0 +1,14 @@
+//! hashward answers one question: *is this file already known, by which list, in which category?*
+//!
+//! ```text
+//! list files ─▶ hashward-index: formats ─▶ entries ─▶ sort, merge ─▶ a version: a segment per kind ─┐
+//!                                                                                                   ├─▶ publish ─▶ generation
+//! own entries ─▶ command ─▶ catalogue (durable) ─▶ live layer ─▶ seal ──────────────────────────────┘        │
+//!                                                       └──────────────────────────┬─────────────────────────┘
+//! files ─▶ digests ─▶ question ─▶ matching (on one snapshot) ─▶ verdict ─▶ server: protocol ─▶ clients
+//! ```
+//!
+//! `ARCHITECTURE.md` maps the code and says what is deliberately absent.
+
+pub mod fingerprint;
+pub mod list;

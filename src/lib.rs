@@ -11,4 +11,6 @@
 //! `ARCHITECTURE.md` maps the code and says what is deliberately absent.
 
 pub mod fingerprint;
+pub mod index;
 pub mod list;
+pub mod matching;

@@ -1,0 +1,3 @@
+//! What stands in a segment and finds things in it, and what one question sees of all segments together.
+
+pub mod live;

@@ -14,3 +14,4 @@ pub mod fingerprint;
 pub mod index;
 pub mod list;
 pub mod matching;
+pub mod store;

@@ -1,0 +1,30 @@
+//! How much a hostile list may make us hold or do. Every limit is far above what real lists need.
+
+/// Bytes of one record of a text list. Names are a path at most; the rest is digests.
+pub(super) const MAX_RECORD_BYTES: usize = 1 << 20;
+
+/// Bytes of one element of a JSON list. A picture found in ten thousand places lists them all in its element.
+pub(super) const MAX_ELEMENT_BYTES: usize = 16 << 20;
+
+/// Nested arrays and objects in JSON. VICS needs eight.
+pub(super) const MAX_JSON_DEPTH: u32 = 64;
+
+/// Bytes of a category or scheme: they are codes, and each distinct one is kept in memory.
+pub(super) const MAX_CATEGORY_BYTES: usize = 256;
+
+/// Columns of a table.
+pub(super) const MAX_COLUMNS: usize = 4096;
+
+/// Fingerprints in one record.
+pub(super) const MAX_VALUES: usize = 256;
+
+/// Rejected records, without a single good one before them, after which a file counts as no list of its format.
+pub(super) const MAX_REJECTED_AT_START: u64 = 1000;
+
+/// Characters of a file's text that are quoted in a message.
+pub(super) const EXCERPT_CHARS: usize = 40;
+
+/// Bytes of a file's start that are looked at to recognise its format.
+pub(super) const HEAD_BYTES: usize = 64 << 10;
+
+const _: () = assert!(MAX_RECORD_BYTES <= MAX_ELEMENT_BYTES && MAX_CATEGORY_BYTES < HEAD_BYTES);

@@ -1,0 +1,231 @@
+//! List formats: bytes in, records out.
+//!
+//! One file per format, each a streaming parser in bounded memory. All of them work alike: a [`Window`] over the
+//! input, a scan of the bytes that have arrived, values decoded into buffers that are used again, and a [`Report`]
+//! that passes each record to the caller's [`Sink`]. Nothing is allocated per record, so a core reads hundreds of
+//! megabytes a second.
+//!
+//! A bad record is rejected with its number, its line, what was expected and what was found, and the next one is
+//! read. A file that is no such list, or ends too early, is a [`FormatError`], and the caller imports nothing of it.
+//! Degenerate digests and duplicates are the build stage's business.
+//!
+//! The kind of a value comes from the format's own field or from the user, never from a value's length.
+//!
+//! [`Window`]: window::Window
+//! [`Report`]: report::Report
+
+mod detect;
+mod error;
+mod hex;
+mod limits;
+mod lines;
+mod open;
+mod report;
+mod sum;
+mod values;
+mod window;
+
+pub use detect::detect;
+pub use error::{FormatError, Refusal, Refused, SinkError};
+pub use open::{Limits, open};
+
+use std::fmt;
+use std::io::BufRead;
+use std::path::Path;
+use std::str::FromStr;
+
+use hashward::fingerprint::Kind;
+use hashward::list::Flags;
+
+/// One well-formed record of a list, borrowed from the parser's buffers for the time of the call.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its number, from 1. Headers, comments and blank lines are no records; in VICS files each element of `value`
+    /// is one (so all media of one case share a number).
+    pub number: u64,
+    /// The physical line where it starts, from 1, in formats made of lines.
+    pub line: Option<u64>,
+    /// Its distinct fingerprints, decoded: [`Kind::width`] bytes each, at least one.
+    pub values: &'a [(Kind, &'a [u8])],
+    /// Whose category codes these are, as the list names it.
+    pub scheme: Option<&'a str>,
+    /// The category, exactly as it stands in the list.
+    pub category: Option<&'a str>,
+    /// What else the list says of it.
+    pub flags: Flags,
+    /// The file's name, in the list's own encoding of text (Latin-1 in NSRL files), escapes undone.
+    pub name: Option<&'a [u8]>,
+}
+
+/// A record that was skipped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Its number, counted like [`Record::number`].
+    pub record: u64,
+    /// The physical line where it starts, in formats made of lines.
+    pub line: Option<u64>,
+    /// A code: `wrong-length`, `bad-hex`, `bad-base64`, `missing-hash`, `too-long` and the like.
+    pub reason: &'static str,
+    /// What was expected and what was found, of bounded length.
+    pub detail: String,
+}
+
+/// Takes what a parser finds.
+pub trait Sink {
+    /// Takes a well-formed record.
+    ///
+    /// # Errors
+    /// The sink's own; the parser stops and passes it on.
+    fn record(&mut self, record: &Record<'_>) -> Result<(), SinkError>;
+
+    /// Takes a record that is skipped.
+    ///
+    /// # Errors
+    /// The sink's own; the parser stops and passes it on.
+    fn rejected(&mut self, rejected: Rejected) -> Result<(), SinkError>;
+
+    /// Counts a well-formed fingerprint of a kind that hashward lacks, by the name the list gives that kind.
+    fn unsupported(&mut self, name: &str);
+}
+
+/// A list format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Format {
+    /// Checksum text: `hex  name` (GNU) or `MD5 (name) = hex` (BSD).
+    Sum,
+    /// One hex digest a line.
+    Hex,
+    /// hashdeep's own text format.
+    Hashdeep,
+    /// Comma-separated values with a header row.
+    Csv,
+    /// The same with tabs.
+    Tsv,
+    /// NIST's NSRL Reference Data Set, text, version 2 (and 1).
+    NsrlV2,
+    /// VICS JSON: Project VIC's exchange format, 1.x and 2.0.
+    Vics,
+}
+
+impl Format {
+    /// All formats.
+    pub const ALL: [Format; 2] = [Format::Sum, Format::Hex];
+
+    /// The format's name in options and reports.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Format::Sum => "sum",
+            Format::Hex => "hex",
+            Format::Hashdeep => "hashdeep",
+            Format::Csv => "csv",
+            Format::Tsv => "tsv",
+            Format::NsrlV2 => "nsrl-v2",
+            Format::Vics => "vics",
+        }
+    }
+
+    /// What a record looks like, for messages.
+    const fn shape(self) -> &'static str {
+        match self {
+            Format::Sum => "lines `hex  name` or `KIND (name) = hex`",
+            Format::Hex => "one hex digest a line",
+            Format::Hashdeep => "`%%%% HASHDEEP-1.0`, then lines of its columns",
+            Format::Csv => "comma-separated rows under a header that names at least one kind",
+            Format::Tsv => "tab-separated rows under a header that names at least one kind",
+            Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
+            Format::Vics => "a VICS object with a context and a `value` array",
+        }
+    }
+
+    /// Whether lists of this format carry categories by their nature, so that a role for all of them is rarely right.
+    pub const fn has_categories(self) -> bool {
+        matches!(self, Format::Vics)
+    }
+
+    /// Reads a whole list.
+    ///
+    /// # Errors
+    /// When the whole file is refused, or when `sink` stops the parser. Records may have been passed on by then;
+    /// the caller must not import them.
+    pub fn parse(
+        self,
+        input: &mut dyn BufRead,
+        options: &ParseOptions,
+        sink: &mut dyn Sink,
+    ) -> Result<Parsed, FormatError> {
+        let report = report::Report::new(self, sink);
+        match self {
+            Format::Sum => sum::parse(input, options.kind, report),
+            Format::Hex => hex::parse(input, options.kind, report),
+            other => Err(Refused::not_a_list(other, "a format that this build reads", "one that it does not").into()),
+        }
+    }
+}
+
+/// Opens and reads a whole list file: [`open`] and [`Format::parse`] in one, for files that must be read twice
+/// because what concerns every record stands at their end.
+///
+/// # Errors
+/// As [`open`] and [`Format::parse`]; with no `format`, also when [`detect`] does not recognise the file.
+pub fn parse_file(
+    path: &Path,
+    format: Option<Format>,
+    options: &ParseOptions,
+    limits: &Limits,
+    sink: &mut dyn Sink,
+) -> Result<(Format, Parsed), FormatError> {
+    let mut input = open(path, limits)?;
+    let format = match format {
+        Some(format) => format,
+        None => detect(input.fill_buf()?).ok_or_else(unrecognised)?,
+    };
+    Ok((format, format.parse(&mut *input, options, sink)?))
+}
+
+fn unrecognised() -> Refused {
+    Refused::new(
+        Refusal::NotAList,
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics",
+        "a file whose start looks like none of them",
+        "check that this is the right file, and name its format with --format",
+    )
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(name: &str) -> Result<Format, UnknownFormat> {
+        Format::ALL.into_iter().find(|format| format.name() == name).ok_or_else(|| UnknownFormat(name.to_owned()))
+    }
+}
+
+/// A name that is no format.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics")]
+pub struct UnknownFormat(pub String);
+
+/// What the user says about a list beside its format.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ParseOptions {
+    /// The kind of values whose kind the format does not name.
+    pub kind: Option<Kind>,
+    /// For CSV and TSV: (field, header), where the header is not the field's own name. Fields are the kinds' names,
+    /// `name`, `size`, `category` and `scheme`.
+    pub columns: Vec<(String, String)>,
+}
+
+/// What a whole list held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Parsed {
+    /// Records, rejected ones included.
+    pub records: u64,
+    /// Rejected records.
+    pub rejected: u64,
+}

@@ -1,0 +1,70 @@
+//! A sliding window over the input, so that parsers work on plain slices and allocate nothing per record.
+
+use std::io::{self, BufRead, ErrorKind};
+
+/// Bytes read at a time: many records, and small enough to stay in the L2 cache.
+const INITIAL_BYTES: usize = 256 << 10;
+
+/// The unread bytes that have arrived so far. A parser tries on [`Window::bytes`], and asks for [`Window::more`]
+/// when they end too early; it checks its own limit before asking, which bounds the memory.
+pub(super) struct Window<'i> {
+    input: &'i mut dyn BufRead,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    at_end: bool,
+}
+
+impl<'i> Window<'i> {
+    pub(super) fn new(input: &'i mut dyn BufRead) -> Window<'i> {
+        Window { input, buffer: vec![0; INITIAL_BYTES], start: 0, end: 0, at_end: false }
+    }
+
+    /// What has arrived and is not consumed.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    /// Whether nothing follows [`Window::bytes`]. Known only once [`Window::more`] has met the end.
+    pub(super) fn at_end(&self) -> bool {
+        self.at_end
+    }
+
+    /// Drops the first `count` bytes.
+    pub(super) fn consume(&mut self, count: usize) {
+        self.start += count;
+        debug_assert!(self.start <= self.end);
+    }
+
+    /// Drops all that has arrived.
+    pub(super) fn clear(&mut self) {
+        self.start = self.end;
+    }
+
+    /// Reads on; `false` at the end of the input. What [`Window::bytes`] held stays its beginning.
+    pub(super) fn more(&mut self) -> io::Result<bool> {
+        if self.at_end {
+            return Ok(false);
+        }
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        if self.end == self.buffer.len() {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        loop {
+            match self.input.read(&mut self.buffer[self.end..]) {
+                Ok(0) => {
+                    self.at_end = true;
+                    return Ok(false);
+                }
+                Ok(read) => {
+                    self.end += read;
+                    return Ok(true);
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}

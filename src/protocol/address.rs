@@ -1,0 +1,75 @@
+//! Where a daemon listens, as people write it: `unix:PATH` or `tcp:HOST:PORT`.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// An address of the daemon. A bare path is read as `unix:PATH`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Address {
+    /// A Unix socket's path.
+    Unix(PathBuf),
+    /// A TCP address.
+    Tcp(SocketAddr),
+}
+
+/// Text that is no address.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected unix:PATH or tcp:IP:PORT (as tcp:127.0.0.1:7171), found `{0}`")]
+pub struct BadAddress(String);
+
+impl FromStr for Address {
+    type Err = BadAddress;
+
+    fn from_str(text: &str) -> Result<Address, BadAddress> {
+        let bad = || BadAddress(text.to_owned());
+        if let Some(socket) = text.strip_prefix("tcp:") {
+            return socket.parse().map(Address::Tcp).map_err(|_| bad());
+        }
+        let path = text.strip_prefix("unix:").unwrap_or(text);
+        if path.is_empty() { Err(bad()) } else { Ok(Address::Unix(PathBuf::from(path))) }
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Address::Unix(path) => write!(f, "unix:{}", path.display()),
+            Address::Tcp(socket) => write!(f, "tcp:{socket}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Address {
+    type Error = BadAddress;
+
+    fn try_from(text: String) -> Result<Address, BadAddress> {
+        text.parse()
+    }
+}
+
+impl From<Address> for String {
+    fn from(address: Address) -> String {
+        address.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_back_from_what_they_print() {
+        for text in ["unix:hashward-data/hashward.sock", "tcp:127.0.0.1:7171", "tcp:[::1]:7171"] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        assert_eq!("a.sock".parse(), Ok(Address::Unix("a.sock".into())));
+        for bad in ["", "unix:", "tcp:localhost:1", "tcp:127.0.0.1"] {
+            assert!(bad.parse::<Address>().is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! The blocking client: what the programs of this workspace ask the daemon with, and a model for others.
+//!
+//! [`Client`] asks one thing at a time. [`Client::split`] gives the two halves of a connection to two threads, so that
+//! many requests are under way at once. Whatever goes wrong is a [`ClientError`], and never reads as an answer.
+
+use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use super::answers::decode_answers;
+use super::cursor::DecodeError;
+use super::failure::Failure;
+use super::frame::{FrameError, HEADER_BYTES, Header, Op, RequestId, encode_frame};
+use super::hello::{Hello, Welcome};
+use super::question::encode_lookup_head;
+use super::{Address, DEFAULT_MAX_FRAME_BYTES, MAX_VALUES, PROTOCOL_VERSION};
+use crate::fingerprint::Kind;
+use crate::matching::Answers;
+
+/// How long a daemon may take to greet, to answer a lookup and to tell its status. Commands may take as long as they
+/// need: publishing verifies whole segments.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes read ahead: a few hundred small answers a system call.
+const READ_AHEAD_BYTES: usize = 64 << 10;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// Nobody listens at the address, or not for us.
+    #[error("cannot connect to {address}: {source}")]
+    Connect {
+        /// Where.
+        address: Address,
+        /// Why not.
+        source: io::Error,
+    },
+    /// The connection failed.
+    #[error("the connection to the daemon failed: {0}")]
+    Io(#[from] io::Error),
+    /// The daemon ended the connection.
+    #[error("the daemon closed the connection before it answered")]
+    Closed,
+    /// What came is no frame.
+    #[error(transparent)]
+    Frame(#[from] FrameError),
+    /// What came is a frame with a wrong payload.
+    #[error("the daemon's answer cannot be read: {0}; are daemon and client of the same version?")]
+    Decode(#[from] DecodeError),
+    /// An answer, but not to what was asked.
+    #[error("expected {expected}, found {found}; are daemon and client of the same version?")]
+    Unexpected {
+        /// What should have come.
+        expected: &'static str,
+        /// What came.
+        found: String,
+    },
+    /// The daemon has no room now; nothing was done.
+    #[error("the daemon is busy: {0}")]
+    Busy(String),
+    /// The daemon says why not.
+    #[error("the daemon refused: {0}")]
+    Failed(Failure),
+}
+
+/// One answer of the daemon, as it comes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// To HELLO.
+    Welcome(Welcome),
+    /// To STATUS and COMMAND: JSON text.
+    Json(Vec<u8>),
+    /// To LOOKUP.
+    Answers(Answers),
+    /// No room now; nothing was done.
+    Busy(String),
+    /// It failed.
+    Error(Failure),
+}
+
+impl Reply {
+    fn into_answers(self) -> Result<Answers, ClientError> {
+        match self {
+            Reply::Answers(answers) => Ok(answers),
+            other => Err(other.into_error("answers to a lookup")),
+        }
+    }
+
+    fn into_json(self) -> Result<Vec<u8>, ClientError> {
+        match self {
+            Reply::Json(json) => Ok(json),
+            other => Err(other.into_error("JSON")),
+        }
+    }
+
+    fn into_error(self, expected: &'static str) -> ClientError {
+        match self {
+            Reply::Busy(text) => ClientError::Busy(text),
+            Reply::Error(failure) => ClientError::Failed(failure),
+            Reply::Welcome(_) => ClientError::Unexpected { expected, found: "a greeting".to_owned() },
+            Reply::Json(_) => ClientError::Unexpected { expected, found: "JSON".to_owned() },
+            Reply::Answers(_) => ClientError::Unexpected { expected, found: "answers to a lookup".to_owned() },
+        }
+    }
+}
+
+/// A connection to the daemon that asks one thing at a time.
+pub struct Client {
+    sender: Sender,
+    receiver: Receiver,
+    welcome: Welcome,
+    last_id: u32,
+}
+
+impl Client {
+    /// Connects and exchanges greetings.
+    ///
+    /// # Errors
+    /// No daemon there, no room for one more connection, or no common protocol version.
+    pub fn connect(address: &Address) -> Result<Client, ClientError> {
+        let stream =
+            Stream::connect(address).map_err(|source| ClientError::Connect { address: address.clone(), source })?;
+        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        let mut sender = Sender { stream: stream.try_clone()?, frame: Vec::new() };
+        let mut receiver = Receiver {
+            stream: BufReader::with_capacity(READ_AHEAD_BYTES, stream),
+            payload: Vec::new(),
+            max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+        };
+        let id = RequestId(1);
+        // A daemon that has no room says so and hangs up, perhaps before it reads this. What it said is worth more
+        // than the broken pipe.
+        let greeted = sender.hello(id);
+        let welcome = match receiver.receive() {
+            Ok((_, Reply::Welcome(welcome))) => welcome,
+            Ok((_, other)) => return Err(other.into_error("a greeting")),
+            Err(error) => return Err(greeted.err().unwrap_or(error)),
+        };
+        if welcome.version != PROTOCOL_VERSION {
+            let found = format!("version {}", welcome.version);
+            return Err(ClientError::Unexpected { expected: "protocol version 1", found });
+        }
+        receiver.max_frame_bytes = welcome.max_frame_bytes;
+        Ok(Client { sender, receiver, welcome, last_id: id.0 })
+    }
+
+    /// What the daemon said about itself and this client's rights.
+    pub fn welcome(&self) -> &Welcome {
+        &self.welcome
+    }
+
+    /// The most rows of `kinds` that one [`Client::lookup`] may ask.
+    pub fn max_rows(&self, kinds: &[Kind]) -> usize {
+        let row_bytes: usize = kinds.iter().map(|kind| kind.width()).sum();
+        let by_values = self.welcome.max_values.min(MAX_VALUES) as usize / kinds.len().max(1);
+        let by_bytes = (self.welcome.max_frame_bytes as usize).saturating_sub(64) / row_bytes.max(1);
+        by_values.min(by_bytes)
+    }
+
+    /// Asks about `values`: rows of one value of each kind, packed, at most [`Client::max_rows`] of them.
+    ///
+    /// # Errors
+    /// [`ClientError`]; none of the rows is answered then.
+    ///
+    /// # Panics
+    /// When `values` are not whole rows, or more than [`MAX_VALUES`].
+    pub fn lookup(&mut self, kinds: &[Kind], values: &[u8]) -> Result<Answers, ClientError> {
+        let row_bytes: usize = kinds.iter().map(|kind| kind.width()).sum();
+        let id = self.next_id();
+        self.sender.lookup(id, kinds, values)?;
+        let answers = self.answer_to(id)?.into_answers()?;
+        let rows = values.len() / row_bytes;
+        if answers.rows as usize != rows {
+            let found = format!("answers to {} rows, having asked {rows}", answers.rows);
+            return Err(ClientError::Unexpected { expected: "an answer to every row", found });
+        }
+        Ok(answers)
+    }
+
+    /// Has the store execute a command, given and answered as JSON.
+    ///
+    /// # Errors
+    /// [`ClientError::Failed`] with the store's reason, or a failure on the way.
+    pub fn command_json(&mut self, command: &[u8]) -> Result<Vec<u8>, ClientError> {
+        self.receiver.stream.get_ref().set_read_timeout(None)?;
+        let id = self.next_id();
+        self.sender.command(id, command)?;
+        let reply = self.answer_to(id);
+        self.receiver.stream.get_ref().set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        reply?.into_json()
+    }
+
+    /// The daemon's status, as JSON.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn status(&mut self) -> Result<Vec<u8>, ClientError> {
+        let id = self.next_id();
+        self.sender.status(id)?;
+        self.answer_to(id)?.into_json()
+    }
+
+    /// The two halves, for two threads. Ids are the caller's from here on.
+    pub fn split(self) -> (Sender, Receiver) {
+        (self.sender, self.receiver)
+    }
+
+    fn next_id(&mut self) -> RequestId {
+        // 0 is what the daemon says unasked.
+        self.last_id = self.last_id.checked_add(1).unwrap_or(1);
+        RequestId(self.last_id)
+    }
+
+    fn answer_to(&mut self, id: RequestId) -> Result<Reply, ClientError> {
+        let (found, reply) = self.receiver.receive()?;
+        if found == id {
+            return Ok(reply);
+        }
+        match reply {
+            // Said unasked: why the connection ends.
+            Reply::Busy(_) | Reply::Error(_) if found == RequestId::NONE => Err(reply.into_error("an answer")),
+            _ => {
+                let found = format!("one to request {}, having asked {}", found.0, id.0);
+                Err(ClientError::Unexpected { expected: "an answer to this request", found })
+            }
+        }
+    }
+}
+
+/// The half that asks.
+pub struct Sender {
+    stream: Stream,
+    frame: Vec<u8>,
+}
+
+impl Sender {
+    fn hello(&mut self, id: RequestId) -> Result<(), ClientError> {
+        self.frame.clear();
+        Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION }.encode(&mut self.frame, id);
+        Ok(self.stream.write_all(&self.frame)?)
+    }
+
+    /// Sends a LOOKUP; `values` are not copied.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    ///
+    /// # Panics
+    /// As [`Client::lookup`].
+    pub fn lookup(&mut self, id: RequestId, kinds: &[Kind], values: &[u8]) -> Result<(), ClientError> {
+        self.frame.clear();
+        encode_lookup_head(&mut self.frame, id, kinds, values);
+        let mut slices = [IoSlice::new(&self.frame), IoSlice::new(values)];
+        let mut slices = &mut slices[..];
+        while !slices.is_empty() {
+            match self.stream.write_vectored(slices) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a STATUS.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn status(&mut self, id: RequestId) -> Result<(), ClientError> {
+        self.frame.clear();
+        encode_frame(&mut self.frame, Op::Status, id, &[]);
+        Ok(self.stream.write_all(&self.frame)?)
+    }
+
+    /// Sends a COMMAND.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn command(&mut self, id: RequestId, json: &[u8]) -> Result<(), ClientError> {
+        self.frame.clear();
+        encode_frame(&mut self.frame, Op::Command, id, json);
+        Ok(self.stream.write_all(&self.frame)?)
+    }
+
+    /// Says that nothing more will be asked; answers under way still come.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn finish(self) -> Result<(), ClientError> {
+        Ok(self.stream.shutdown_write()?)
+    }
+}
+
+/// The half that hears.
+pub struct Receiver {
+    stream: BufReader<Stream>,
+    payload: Vec<u8>,
+    max_frame_bytes: u32,
+}
+
+impl Receiver {
+    /// Waits for the next answer. Answers may come in another order than the requests.
+    ///
+    /// # Errors
+    /// [`ClientError::Closed`] at the end of the stream, or why what came cannot be read.
+    pub fn receive(&mut self) -> Result<(RequestId, Reply), ClientError> {
+        if self.stream.fill_buf()?.is_empty() {
+            return Err(ClientError::Closed);
+        }
+        let mut header = [0; HEADER_BYTES];
+        self.stream.read_exact(&mut header)?;
+        let header = Header::decode(&header, self.max_frame_bytes)?;
+        self.payload.clear();
+        self.stream.by_ref().take(header.payload_bytes as u64).read_to_end(&mut self.payload)?;
+        if self.payload.len() < header.payload_bytes {
+            return Err(ClientError::Closed);
+        }
+        let reply = match Op::from_code(header.op) {
+            Some(Op::Answers) => Reply::Answers(decode_answers(&self.payload)?),
+            Some(Op::Json) => Reply::Json(std::mem::take(&mut self.payload)),
+            Some(Op::Busy) => Reply::Busy(String::from_utf8_lossy(&self.payload).into_owned()),
+            Some(Op::Error) => Reply::Error(Failure::decode(&self.payload)?),
+            Some(Op::Welcome) => Reply::Welcome(Welcome::decode(&self.payload)?),
+            _ => {
+                let found = format!("op 0x{:02x}", header.op);
+                return Err(ClientError::Unexpected { expected: "an answer", found });
+            }
+        };
+        Ok((header.id, reply))
+    }
+}
+
+enum Stream {
+    Unix(UnixStream),
+    Tcp(TcpStream),
+}
+
+impl Stream {
+    fn connect(address: &Address) -> io::Result<Stream> {
+        match address {
+            Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
+            Address::Tcp(socket) => {
+                let stream = TcpStream::connect(socket)?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+        }
+    }
+
+    fn try_clone(&self) -> io::Result<Stream> {
+        match self {
+            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
+            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
+        }
+    }
+
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Stream::Unix(stream) => stream.set_read_timeout(timeout),
+            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    fn shutdown_write(&self) -> io::Result<()> {
+        match self {
+            Stream::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Stream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+        }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.read(buffer),
+            Stream::Tcp(stream) => stream.read(buffer),
+        }
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.write(bytes),
+            Stream::Tcp(stream) => stream.write(bytes),
+        }
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        match self {
+            Stream::Unix(stream) => stream.write_vectored(slices),
+            Stream::Tcp(stream) => stream.write_vectored(slices),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}

@@ -10,8 +10,10 @@
 //!
 //! `ARCHITECTURE.md` maps the code and says what is deliberately absent.
 
+pub mod access;
 pub mod fingerprint;
 pub mod index;
 pub mod list;
 pub mod matching;
+pub mod protocol;
 pub mod store;

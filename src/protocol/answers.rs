@@ -45,6 +45,9 @@ const ANSWER_BYTES_MIN: usize = 5;
 ///
 /// # Errors
 /// A text or a count that its length field cannot hold.
+///
+/// # Panics
+/// When a hit's row is not below `rows`, which no [`Answers`] of [`crate::matching`] has.
 pub fn encode_answers(out: &mut Vec<u8>, id: RequestId, answers: &Answers) -> Result<(), EncodeError> {
     let start = out.len();
     encode_header(out, Op::Answers, id, 0);
@@ -65,8 +68,8 @@ fn encode_payload(out: &mut Vec<u8>, answers: &Answers) -> Result<(), EncodeErro
     if answers.rows > MAX_VALUES {
         return Err(too_long("rows", MAX_VALUES as usize, answers.rows as usize));
     }
-    if answers.distinct.len() > answers.rows as usize {
-        return Err(too_long("distinct answers", answers.rows as usize, answers.distinct.len()));
+    if answers.distinct.len() > answers.hits.len() {
+        return Err(too_long("distinct answers", answers.hits.len(), answers.distinct.len()));
     }
     out.extend_from_slice(&answers.generation.to_le_bytes());
     out.extend_from_slice(&answers.rows.to_le_bytes());
@@ -74,7 +77,7 @@ fn encode_payload(out: &mut Vec<u8>, answers: &Answers) -> Result<(), EncodeErro
     out.extend(answers.checked.iter().map(|kind| kind.code()));
     out.push(answers.incomplete.len() as u8);
     for (kind, reason) in &answers.incomplete {
-        out.extend_from_slice(&[kind.code(), reason_code(*reason)]);
+        out.extend_from_slice(&[kind.code(), *reason as u8]);
     }
     out.extend_from_slice(&verdict_codes(answers.miss));
     out.extend_from_slice(&(answers.hits.len() as u32).to_le_bytes());
@@ -271,7 +274,7 @@ fn verdict_codes(verdict: Verdict) -> [u8; 2] {
         Verdict::Conflict => [2, 0],
         Verdict::Ignorable => [3, 0],
         Verdict::Unknown => [4, 0],
-        Verdict::Undecided(reason) => [5, reason_code(reason)],
+        Verdict::Undecided(reason) => [5, reason as u8],
     }
 }
 
@@ -288,23 +291,8 @@ fn decode_verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, DecodeError> {
     }
 }
 
-fn reason_code(reason: Reason) -> u8 {
-    match reason {
-        Reason::NoListForKind => 1,
-        Reason::Loading => 2,
-        Reason::Failed => 3,
-        Reason::NotSearchable => 4,
-    }
-}
-
 fn decode_reason(code: u8) -> Result<Reason, DecodeError> {
-    match code {
-        1 => Ok(Reason::NoListForKind),
-        2 => Ok(Reason::Loading),
-        3 => Ok(Reason::Failed),
-        4 => Ok(Reason::NotSearchable),
-        other => Err(out_of_range("reason", "1 to 4", other.into())),
-    }
+    Reason::from_code(code).ok_or_else(|| out_of_range("reason", "1 to 4", code.into()))
 }
 
 fn role_code(role: Role) -> u8 {

@@ -25,10 +25,14 @@ pub enum ErrorCode {
     ShuttingDown = 7,
     /// Idle for too long, or a frame that did not become complete in time.
     Timeout = 8,
+    /// Something else was changed meanwhile; trying the command again may help.
+    Conflict = 9,
+    /// The store is damaged.
+    Damaged = 10,
 }
 
 impl ErrorCode {
-    const ALL: [ErrorCode; 8] = [
+    const ALL: [ErrorCode; 10] = [
         ErrorCode::Malformed,
         ErrorCode::Unsupported,
         ErrorCode::TooLarge,
@@ -37,6 +41,8 @@ impl ErrorCode {
         ErrorCode::Internal,
         ErrorCode::ShuttingDown,
         ErrorCode::Timeout,
+        ErrorCode::Conflict,
+        ErrorCode::Damaged,
     ];
 
     /// The code with this number, if there is one.
@@ -54,6 +60,8 @@ impl ErrorCode {
             ErrorCode::Internal => "internal error",
             ErrorCode::ShuttingDown => "shutting down",
             ErrorCode::Timeout => "timeout",
+            ErrorCode::Conflict => "conflict",
+            ErrorCode::Damaged => "damaged",
         }
     }
 }

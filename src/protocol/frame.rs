@@ -52,17 +52,8 @@ pub enum Op {
 }
 
 impl Op {
-    const ALL: [Op; 9] = [
-        Op::Hello,
-        Op::Status,
-        Op::Lookup,
-        Op::Command,
-        Op::Welcome,
-        Op::Json,
-        Op::Answers,
-        Op::Busy,
-        Op::Error,
-    ];
+    const ALL: [Op; 9] =
+        [Op::Hello, Op::Status, Op::Lookup, Op::Command, Op::Welcome, Op::Json, Op::Answers, Op::Busy, Op::Error];
 
     /// The op with this code, if there is one.
     pub fn from_code(code: u8) -> Option<Op> {

@@ -16,4 +16,5 @@ pub mod index;
 pub mod list;
 pub mod matching;
 pub mod protocol;
+pub mod segment;
 pub mod store;

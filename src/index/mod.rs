@@ -1,3 +1,4 @@
 //! What stands in a segment and finds things in it, and what one question sees of all segments together.
 
+pub mod exact;
 pub mod live;

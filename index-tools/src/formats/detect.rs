@@ -1,19 +1,34 @@
 //! Recognises a format by the start of a file, as [`super::open`] gives it.
 
-use super::Format;
+use super::{Format, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
+    if head.trim_ascii_start().first() == Some(&b'{') {
+        return is_vics(head).then_some(Format::Vics);
+    }
     let mut lines = head.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii_end);
     let line = lines.find(|line| !line.is_empty() && line[0] != b'#')?;
-    if is_hex(line) {
-        return Some(Format::Hex);
+    if line.starts_with(b"%%%% HASHDEEP-") {
+        Some(Format::Hashdeep)
+    } else if is_digest(line) {
+        Some(Format::Hex)
+    } else if is_sum(line) {
+        Some(Format::Sum)
+    } else {
+        table(line)
     }
-    is_sum(line).then_some(Format::Sum)
 }
 
-/// Digits of the digests that lists carry: CRC-32 is too short to tell from a number.
-fn is_hex(text: &[u8]) -> bool {
+/// An object with a context of VICS, or with media. Other formats are JSON objects too.
+fn is_vics(head: &[u8]) -> bool {
+    let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
+    let has_context = has(b"odata.metadata\"") || has(b"@odata.context\"");
+    has(b"\"value\"") && (has_context && (has(b"#Media\"") || has(b"#Cases\"")) || has(b"\"MediaID\""))
+}
+
+/// Hex of a length that digests in lists have: 128 bits and more, since shorter ones may be numbers.
+fn is_digest(text: &[u8]) -> bool {
     (32..=288).contains(&text.len()) && text.len().is_multiple_of(8) && text.iter().all(u8::is_ascii_hexdigit)
 }
 
@@ -21,9 +36,37 @@ fn is_sum(line: &[u8]) -> bool {
     let line = line.strip_prefix(b"\\").unwrap_or(line);
     let Some(blank) = memchr::memchr(b' ', line) else { return false };
     let (token, rest) = line.split_at(blank);
-    if is_hex(token) {
+    if is_digest(token) {
         return true;
     }
     let Some(close) = memchr::memmem::rfind(rest, b") = ") else { return false };
-    rest.starts_with(b" (") && is_hex(&rest[close + 4..])
+    rest.starts_with(b" (") && is_digest(&rest[close + 4..])
+}
+
+/// A header row with a column for at least one kind.
+fn table(header: &[u8]) -> Option<Format> {
+    let names =
+        |delimiter: u8| header.split(move |byte| *byte == delimiter).map(|name| name.trim_ascii().trim_ascii_quotes());
+    let has = |delimiter, wanted: &[u8]| names(delimiter).any(|name| name.eq_ignore_ascii_case(wanted));
+    let has_kind = |delimiter| names(delimiter).any(|name| text::kind(name).is_some());
+    if has_kind(b',') && has(b',', b"FileName") && has(b',', b"ProductCode") {
+        Some(Format::NsrlV2)
+    } else if has_kind(b',') {
+        Some(Format::Csv)
+    } else if has_kind(b'\t') {
+        Some(Format::Tsv)
+    } else {
+        None
+    }
+}
+
+/// Takes one pair of quotes away.
+trait TrimQuotes {
+    fn trim_ascii_quotes(&self) -> &[u8];
+}
+
+impl TrimQuotes for [u8] {
+    fn trim_ascii_quotes(&self) -> &[u8] {
+        self.strip_prefix(b"\"").and_then(|text| text.strip_suffix(b"\"")).unwrap_or(self)
+    }
 }

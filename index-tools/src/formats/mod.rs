@@ -14,15 +14,25 @@
 //! [`Window`]: window::Window
 //! [`Report`]: report::Report
 
+mod archive;
+mod bounded;
+mod csv;
 mod detect;
 mod error;
+mod hashdeep;
 mod hex;
+mod json;
 mod limits;
 mod lines;
+mod nsrl_v2;
 mod open;
 mod report;
 mod sum;
+mod table;
+mod text;
+mod utf16;
 mod values;
+mod vics;
 mod window;
 
 pub use detect::detect;
@@ -55,6 +65,13 @@ pub struct Record<'a> {
     pub flags: Flags,
     /// The file's name, in the list's own encoding of text (Latin-1 in NSRL files), escapes undone.
     pub name: Option<&'a [u8]>,
+}
+
+impl Record<'_> {
+    /// A record that says nothing yet.
+    const fn numbered(number: u64, line: Option<u64>) -> Record<'static> {
+        Record { number, line, values: &[], scheme: None, category: None, flags: Flags::NONE, name: None }
+    }
 }
 
 /// A record that was skipped.
@@ -110,7 +127,8 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 2] = [Format::Sum, Format::Hex];
+    pub const ALL: [Format; 7] =
+        [Format::Sum, Format::Hex, Format::Hashdeep, Format::Csv, Format::Tsv, Format::NsrlV2, Format::Vics];
 
     /// The format's name in options and reports.
     pub const fn name(self) -> &'static str {
@@ -158,7 +176,11 @@ impl Format {
         match self {
             Format::Sum => sum::parse(input, options.kind, report),
             Format::Hex => hex::parse(input, options.kind, report),
-            other => Err(Refused::not_a_list(other, "a format that this build reads", "one that it does not").into()),
+            Format::Hashdeep => hashdeep::parse(input, report),
+            Format::Csv => csv::parse(input, b',', &options.columns, report),
+            Format::Tsv => csv::parse(input, b'\t', &options.columns, report),
+            Format::NsrlV2 => nsrl_v2::parse(input, report),
+            Format::Vics => vics::parse(input, None, report)?.parsed(),
         }
     }
 }
@@ -180,7 +202,15 @@ pub fn parse_file(
         Some(format) => format,
         None => detect(input.fill_buf()?).ok_or_else(unrecognised)?,
     };
-    Ok((format, format.parse(&mut *input, options, sink)?))
+    if format != Format::Vics {
+        return Ok((format, format.parse(&mut *input, options, sink)?));
+    }
+    let mut outcome = vics::parse(&mut *input, None, report::Report::new(format, sink))?;
+    if let vics::Outcome::ContextIsLate = outcome {
+        let context = vics::find_context(&mut *open(path, limits)?)?;
+        outcome = vics::parse(&mut *open(path, limits)?, Some(context), report::Report::new(format, sink))?;
+    }
+    Ok((format, outcome.parsed()?))
 }
 
 fn unrecognised() -> Refused {

@@ -12,7 +12,6 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
-use hashward::list::Flags;
 use memchr::memmem;
 
 use super::error::FormatError;
@@ -20,7 +19,7 @@ use super::hex::kind_missing;
 use super::lines::Lines;
 use super::report::{Problem, Report, excerpt};
 use super::values::Values;
-use super::{Parsed, Record};
+use super::{Parsed, Record, text};
 
 pub(super) fn parse(
     input: &mut dyn BufRead,
@@ -37,18 +36,18 @@ pub(super) fn parse(
         }
         number += 1;
         values.clear();
-        let Some(text) = line.text else {
+        let Some(line_text) = line.text else {
             report.reject(number, Some(line.number), Problem::too_long())?;
             continue;
         };
-        let (escaped, text) = match text.split_first() {
+        let (escaped, line_text) = match line_text.split_first() {
             Some((b'\\', rest)) => (true, rest),
-            _ => (false, text),
+            _ => (false, line_text),
         };
-        let parts = split(text);
+        let parts = split(line_text);
         let value_kind = match parts.tag {
             None => kind.ok_or_else(|| kind_missing(&format!("line {} without a tag", line.number)))?,
-            Some(tag) => match kind_of_tag(tag) {
+            Some(tag) => match text::kind(tag) {
                 Some(kind) => kind,
                 None => {
                     match foreign_tag(tag, parts.value) {
@@ -65,11 +64,7 @@ pub(super) fn parse(
         }
         let name = if escaped { unescape(parts.name, &mut unescaped) } else { parts.name };
         let name = (!name.is_empty()).then_some(name);
-        let line = Some(line.number);
-        report.accept(
-            &values,
-            Record { number, line, values: &[], scheme: None, category: None, flags: Flags::NONE, name },
-        )?;
+        report.accept(&values, Record { name, ..Record::numbered(number, Some(line.number)) })?;
     }
     report.finish_headless()
 }
@@ -108,21 +103,6 @@ fn split(text: &[u8]) -> Parts<'_> {
         [] => rest,
     };
     Parts { tag: None, value, name }
-}
-
-/// The kind that a BSD tag names.
-fn kind_of_tag(tag: &[u8]) -> Option<Kind> {
-    const TAGS: [(&[u8], Kind); 8] = [
-        (b"MD5", Kind::Md5),
-        (b"SHA1", Kind::Sha1),
-        (b"SHA-1", Kind::Sha1),
-        (b"SHA256", Kind::Sha256),
-        (b"SHA-256", Kind::Sha256),
-        (b"SHA512", Kind::Sha512),
-        (b"SHA-512", Kind::Sha512),
-        (b"BLAKE3", Kind::Blake3),
-    ];
-    TAGS.iter().find(|(name, _)| name.eq_ignore_ascii_case(tag)).map(|(_, kind)| *kind)
 }
 
 /// A tag of a kind that hashward lacks, in lower case, if tag and value look the part.

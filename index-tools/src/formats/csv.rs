@@ -1,0 +1,222 @@
+//! Comma- or tab-separated values under a header row: `md5,sha1,sha256,sha512,blake3,pdq,photodna,name,size,category,
+//! scheme`, any of them in any order, or other headers that the user maps to these fields.
+
+use std::io::BufRead;
+
+use hashward::fingerprint::Kind;
+
+use super::error::{FormatError, Refusal, Refused};
+use super::report::{Problem, Report, excerpt};
+use super::table::{Fields, Quotes, Rows};
+use super::values::Values;
+use super::{Parsed, Record, text};
+
+/// Headers that are named in a message.
+const SHOWN_HEADERS: usize = 20;
+
+pub(super) fn parse(
+    input: &mut dyn BufRead,
+    delimiter: u8,
+    mapped: &[(String, String)],
+    mut report: Report<'_>,
+) -> Result<Parsed, FormatError> {
+    let mut rows = Rows::new(input, delimiter, Quotes::AcrossLines);
+    let columns = match rows.next()? {
+        Some(row) => {
+            let fields = row.fields.map_err(|problem| no_header(problem.detail))?;
+            Columns::resolve(&headers(&fields), mapped)?
+        }
+        None => return Err(no_header("an empty file").into()),
+    };
+    let mut values = Values::default();
+    let (mut unquoted, mut unquoted_name) = (Vec::new(), Vec::new());
+    let mut code = Code::default();
+    let mut scheme = Code::default();
+    let mut number = 0;
+    while let Some(row) = rows.next()? {
+        number += 1;
+        let line = Some(row.line);
+        let read = row.fields.and_then(|fields| {
+            columns.read_values(&fields, &mut values, &mut unquoted)?;
+            code.read("category", columns.category, &fields)?;
+            scheme.read("scheme", columns.scheme, &fields)?;
+            Ok(columns.name.map_or(&b""[..], |name| fields.get(name, &mut unquoted_name)))
+        });
+        match read {
+            Ok(name) => {
+                let name = (!name.is_empty()).then_some(name);
+                let (scheme, category) = (scheme.get(), code.get());
+                report.accept(&values, Record { scheme, category, name, ..Record::numbered(number, line) })?;
+            }
+            Err(problem) => report.reject(number, line, problem)?,
+        }
+    }
+    report.finish()
+}
+
+/// A category or scheme of the row at hand, kept in a buffer that is used again.
+#[derive(Default)]
+struct Code {
+    code: String,
+    unquoted: Vec<u8>,
+    decoded: String,
+}
+
+impl Code {
+    fn read(&mut self, what: &str, column: Option<usize>, fields: &Fields<'_>) -> Result<(), Problem> {
+        self.code.clear();
+        if let Some(column) = column {
+            let bytes = fields.get(column, &mut self.unquoted).trim_ascii();
+            self.code.push_str(text::code(what, bytes, &mut self.decoded)?.unwrap_or(""));
+        }
+        Ok(())
+    }
+
+    fn get(&self) -> Option<&str> {
+        (!self.code.is_empty()).then_some(&self.code)
+    }
+}
+
+/// Which column holds what.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Columns {
+    kinds: Vec<(Kind, usize)>,
+    name: Option<usize>,
+    category: Option<usize>,
+    scheme: Option<usize>,
+    count: usize,
+}
+
+/// What a column may hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Field {
+    Kind(Kind),
+    Name,
+    Size,
+    Category,
+    Scheme,
+}
+
+impl Field {
+    fn named(name: &str) -> Option<Field> {
+        Some(match name.to_ascii_lowercase().as_str() {
+            "name" => Field::Name,
+            "size" => Field::Size,
+            "category" => Field::Category,
+            "scheme" => Field::Scheme,
+            other => Field::Kind(other.parse().ok()?),
+        })
+    }
+}
+
+impl Columns {
+    fn resolve(headers: &[String], mapped: &[(String, String)]) -> Result<Columns, Refused> {
+        let mut taken: Vec<(Field, usize)> = Vec::new();
+        for (field, header) in mapped {
+            let known = Field::named(field).ok_or_else(|| bad_mapping(format!("no field `{field}`")))?;
+            if taken.iter().any(|(other, _)| *other == known) {
+                return Err(bad_mapping(format!("`{field}` mapped twice")));
+            }
+            let mut places = headers.iter().enumerate().filter(|(_, name)| *name == header.trim());
+            match (places.next(), places.next()) {
+                (Some((place, _)), None) => taken.push((known, place)),
+                (None, _) => return Err(bad_mapping(format!("no column `{header}` among {}", show(headers)))),
+                (Some(_), Some(_)) => return Err(bad_mapping(format!("more than one column `{header}`"))),
+            }
+        }
+        let user_mapped = taken.len();
+        for (place, header) in headers.iter().enumerate() {
+            let Some(field) = Field::named(header) else { continue };
+            match taken.iter().position(|(other, _)| *other == field) {
+                None => taken.push((field, place)),
+                Some(by) if by < user_mapped => {}
+                Some(_) => return Err(bad_mapping(format!("more than one column `{header}`"))),
+            }
+        }
+        let place = |field| taken.iter().find(|(other, _)| *other == field).map(|(_, place)| *place);
+        let kinds = Kind::ALL.into_iter().filter_map(|kind| Some((kind, place(Field::Kind(kind))?)));
+        let columns = Columns {
+            kinds: kinds.collect(),
+            name: place(Field::Name),
+            category: place(Field::Category),
+            scheme: place(Field::Scheme),
+            count: headers.len(),
+        };
+        if columns.kinds.is_empty() { Err(no_header(show(headers))) } else { Ok(columns) }
+    }
+
+    fn read_values(&self, fields: &Fields<'_>, values: &mut Values, unquoted: &mut Vec<u8>) -> Result<(), Problem> {
+        values.clear();
+        if (self.count..fields.len()).any(|surplus| !fields.get(surplus, unquoted).is_empty()) {
+            let detail = format!("expected {} columns, found {}; quote delimiters", self.count, fields.len());
+            return Err(Problem::new("wrong-columns", detail));
+        }
+        for (kind, place) in &self.kinds {
+            let text = fields.get(*place, unquoted).trim_ascii();
+            if !text.is_empty() {
+                values.push_text(*kind, text)?;
+            }
+        }
+        if values.is_empty() { Err(Problem::missing_hash("a value in one of the kinds' columns")) } else { Ok(()) }
+    }
+}
+
+fn headers(fields: &Fields<'_>) -> Vec<String> {
+    let (mut unquoted, mut decoded) = (Vec::new(), String::new());
+    let header = |index| text::read(fields.get(index, &mut unquoted), &mut decoded).trim().to_owned();
+    (0..fields.len()).map(header).collect()
+}
+
+fn show(headers: &[String]) -> String {
+    let shown = headers.iter().take(SHOWN_HEADERS).map(|header| format!("`{}`", excerpt(header.as_bytes())));
+    let more = if headers.len() > SHOWN_HEADERS { " …" } else { "" };
+    shown.collect::<Vec<_>>().join(" ") + more
+}
+
+fn no_header(found: impl Into<String>) -> Refused {
+    Refused::new(
+        Refusal::Columns,
+        "a header row that names at least one of md5 sha1 sha256 sha512 blake3 pdq photodna",
+        found,
+        "check --format, or say which column holds what with --column md5=HEADER",
+    )
+}
+
+fn bad_mapping(found: String) -> Refused {
+    Refused::new(
+        Refusal::Columns,
+        "each field to be one column of the header row",
+        found,
+        "correct --column FIELD=HEADER; fields are the kinds' names, name, size, category and scheme",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(headers: &str, mapped: &[(&str, &str)]) -> Result<Columns, String> {
+        let headers: Vec<_> = headers.split(',').map(str::to_owned).collect();
+        let mapped: Vec<_> = mapped.iter().map(|(field, header)| ((*field).into(), (*header).into())).collect();
+        Columns::resolve(&headers, &mapped).map_err(|refused| refused.found)
+    }
+
+    #[test]
+    fn headers_are_found_by_name_or_by_mapping() {
+        let columns = resolve("Name,SHA-1,md5,x", &[]).unwrap();
+        assert_eq!(columns.kinds, [(Kind::Md5, 2), (Kind::Sha1, 1)]);
+        assert_eq!((columns.name, columns.category, columns.count), (Some(0), None, 4));
+        let columns = resolve("md5,HASH,CLASS", &[("md5", "HASH"), ("Category", "CLASS")]).unwrap();
+        assert_eq!((columns.kinds, columns.category), (vec![(Kind::Md5, 1)], Some(2)));
+    }
+
+    #[test]
+    fn doubtful_headers_are_refused() {
+        assert_eq!(resolve("a,b", &[]).unwrap_err(), "`a` `b`");
+        assert_eq!(resolve("md5,md5", &[]).unwrap_err(), "more than one column `md5`");
+        assert_eq!(resolve("H,H", &[("md5", "H")]).unwrap_err(), "more than one column `H`");
+        assert_eq!(resolve("md5", &[("md6", "md5")]).unwrap_err(), "no field `md6`");
+        assert_eq!(resolve("md5,a,b", &[("md5", "a"), ("md5", "b")]).unwrap_err(), "`md5` mapped twice");
+        assert_eq!(resolve("md5", &[("sha1", "X")]).unwrap_err(), "no column `X` among `md5`");
+    }
+}

@@ -1,0 +1,458 @@
+//! VICS JSON, the exchange format of Project VIC: versions 1.x and 2.0.
+//!
+//! ```text
+//! {"@odata.context": "…/DataModels/2.0.xml/US/$metadata#Media",        or "odata.metadata"; the region is the scheme
+//!  "value": [{"MediaID": 1, "Category": 1, "MD5": "…", "SHA1": "…", "IsDistributed": true,
+//!             "AlternativeHashes": [{"HashName": "PhotoDNA", "HashValue": "…base64…"}], …}, …]}
+//! ```
+//!
+//! With `#Media` each element of `value` is a medium; with `#Cases` each holds some in `Media`. A list may be one line
+//! of gigabytes, so elements are read one by one. The context says whose categories these are, so it must be known
+//! before the first record is passed on. Where it stands behind `value`, [`find_context`] looks for it first.
+//!
+//! Hashes in `Exifs` or `MediaFiles` are of other things, and not read.
+
+use std::io::BufRead;
+
+use hashward::fingerprint::Kind;
+use hashward::list::{Flag, Flags};
+
+use super::error::{FormatError, Refusal, Refused};
+use super::json::{Cursor, Stop, Text, pull, pull_small, skip_large};
+use super::limits::{MAX_CATEGORY_BYTES, MAX_ELEMENT_BYTES};
+use super::report::{Problem, Report, excerpt};
+use super::values::Values;
+use super::window::Window;
+use super::{Format, Parsed, Record, text};
+
+/// What a VICS file's context says of all its records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Context {
+    /// The region whose categories are used; version 1.3 names none.
+    scheme: Option<String>,
+    /// The elements of `value` are cases that hold media.
+    has_cases: bool,
+}
+
+/// How a parse ended.
+pub(super) enum Outcome {
+    /// The list is read.
+    Parsed(Parsed),
+    /// Nothing was passed on: the context stands behind the records, and `context` did not give it.
+    ContextIsLate,
+}
+
+impl Outcome {
+    /// What was parsed, where a late context is a reason to refuse the list.
+    pub(super) fn parsed(self) -> Result<Parsed, FormatError> {
+        match self {
+            Outcome::Parsed(parsed) => Ok(parsed),
+            Outcome::ContextIsLate => Err(Refused::new(
+                Refusal::ContextIsLate,
+                "the context before `value`",
+                "`value` first, in a stream that cannot be read twice",
+                "give the list as a file",
+            )
+            .into()),
+        }
+    }
+}
+
+/// Reads a list. `context` is what [`find_context`] found, if that was asked.
+pub(super) fn parse(
+    input: &mut dyn BufRead,
+    context: Option<Context>,
+    mut report: Report<'_>,
+) -> Result<Outcome, FormatError> {
+    let mut window = Window::new(input);
+    let mut context = context;
+    let mut has_value = false;
+    let mut medium = Medium::default();
+    start(&mut window)?;
+    let mut is_first = true;
+    while let Some(member) = next_member(&mut window, std::mem::take(&mut is_first))? {
+        match member {
+            Member::Context(found) if context.as_ref().is_none_or(|known| *known == found) => context = Some(found),
+            Member::Context(_) => return Err(not_vics("two contexts that differ").into()),
+            Member::Value if has_value => return Err(not_vics("a second `value`").into()),
+            Member::Value => {
+                let Some(context) = &context else { return Ok(Outcome::ContextIsLate) };
+                has_value = true;
+                let mut number = 0;
+                elements(&mut window, |window| {
+                    number += 1;
+                    if context.has_cases {
+                        read_case(window, number, context, &mut medium, &mut report)
+                    } else {
+                        read_medium(window, number, context, &mut medium, &mut report)
+                    }
+                })?;
+            }
+            Member::Other => pull_small(&mut window, |cursor| cursor.skip())?,
+        }
+    }
+    if context.is_none() {
+        return Err(not_vics("none").into());
+    }
+    if !has_value {
+        return Err(not_vics("a context and no `value`").into());
+    }
+    report.finish().map(Outcome::Parsed)
+}
+
+/// Looks for the context in a list where it comes after the records.
+pub(super) fn find_context(input: &mut dyn BufRead) -> Result<Context, FormatError> {
+    let mut window = Window::new(input);
+    start(&mut window)?;
+    let mut is_first = true;
+    while let Some(member) = next_member(&mut window, std::mem::take(&mut is_first))? {
+        match member {
+            Member::Context(context) => return Ok(context),
+            Member::Value => skip_large(&mut window)?,
+            Member::Other => pull_small(&mut window, |cursor| cursor.skip())?,
+        }
+    }
+    Err(not_vics("none").into())
+}
+
+fn not_vics(found: &str) -> Refused {
+    let expected = "an object with `@odata.context` or `odata.metadata` (that ends in #Media or #Cases) and `value`";
+    Refused::not_a_list(Format::Vics, expected, found)
+}
+
+/// A member of the outermost object.
+enum Member {
+    Context(Context),
+    /// `value`, whose array comes next.
+    Value,
+    /// Any other, whose value comes next.
+    Other,
+}
+
+/// Takes the brace that opens the outermost object.
+fn start(window: &mut Window<'_>) -> Result<(), FormatError> {
+    let is_object = pull_small(window, |cursor| Ok(!cursor.is_at_end()? && cursor.take(b'{')?))?;
+    if is_object { Ok(()) } else { Err(not_vics(&format!("`{}`", excerpt(window.bytes()))).into()) }
+}
+
+/// Takes the key of the next member, and a context's value; `None` at the end of the object, which must be the end of
+/// the file.
+fn next_member(window: &mut Window<'_>, is_first: bool) -> Result<Option<Member>, FormatError> {
+    /// What a member's key and value say.
+    enum Found {
+        Context(Result<Context, String>),
+        Value,
+        Other,
+    }
+    let found = pull_small(window, |cursor| {
+        if cursor.take(b'}')? {
+            return Ok(None);
+        }
+        if !is_first {
+            cursor.expect(b',', "a comma or } after a member")?;
+        }
+        Ok(Some(match cursor.key()?.plain() {
+            b"@odata.context" | b"odata.metadata" => {
+                Found::Context(read_context(cursor.string()?.read(&mut Vec::new())?))
+            }
+            b"value" => Found::Value,
+            _ => Found::Other,
+        }))
+    })?;
+    match found {
+        Some(Found::Context(context)) => Ok(Some(Member::Context(context.map_err(|found| not_vics(&found))?))),
+        Some(Found::Value) => Ok(Some(Member::Value)),
+        Some(Found::Other) => Ok(Some(Member::Other)),
+        None if pull_small(window, |cursor| cursor.is_at_end())? => Ok(None),
+        None => Err(not_vics(&format!("behind it `{}`", excerpt(window.bytes()))).into()),
+    }
+}
+
+/// Takes an array whose elements are read by `element`.
+fn elements<'i>(
+    window: &mut Window<'i>,
+    mut element: impl FnMut(&mut Window<'i>) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    let is_empty = pull_small(window, |cursor| {
+        cursor.expect(b'[', "an array")?;
+        cursor.take(b']')
+    })?;
+    if is_empty {
+        return Ok(());
+    }
+    loop {
+        element(window)?;
+        let ended = pull_small(window, |cursor| {
+            let ended = cursor.take(b']')?;
+            if !ended {
+                cursor.expect(b',', "a comma or ] after an element")?;
+            }
+            Ok(ended)
+        })?;
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Reads a context: `http://…/DataModels/2.0.xml/US/$metadata#Media`, in 1.x mostly `…/1.3.xml#Media`.
+fn read_context(bytes: &[u8]) -> Result<Context, String> {
+    let found = || format!("the context `{}`", excerpt(bytes));
+    let text = std::str::from_utf8(bytes).map_err(|_| found())?;
+    let (path, fragment) = text.rsplit_once('#').ok_or_else(found)?;
+    let has_cases = match fragment {
+        "Media" => false,
+        "Cases" => true,
+        _ => return Err(found()),
+    };
+    let after_version = path.split_once(".xml").map_or("", |(_, rest)| rest);
+    let region = after_version.trim_start_matches('/').trim_end_matches("$metadata").trim_end_matches('/');
+    // A scheme is written before a colon, and kept in memory.
+    if region.contains(':') || region.len() > MAX_CATEGORY_BYTES {
+        return Err(found());
+    }
+    Ok(Context { scheme: (!region.is_empty()).then(|| region.to_owned()), has_cases })
+}
+
+/// Takes one element of `value` in a file of cases. What is not in `Media` is passed over.
+fn read_case(
+    window: &mut Window<'_>,
+    number: u64,
+    context: &Context,
+    medium: &mut Medium,
+    report: &mut Report<'_>,
+) -> Result<(), FormatError> {
+    let is_object = pull_small(window, |cursor| cursor.take(b'{'))?;
+    if !is_object {
+        pull_small(window, |cursor| cursor.skip())?;
+        return report.reject(number, None, Problem::new("wrong-type", "expected an object, found another value"));
+    }
+    if pull_small(window, |cursor| cursor.take(b'}'))? {
+        return Ok(());
+    }
+    loop {
+        let is_media = pull_small(window, |cursor| {
+            let key = cursor.key()?;
+            // `null` stands for no media.
+            Ok(key.plain() == b"Media" && cursor.peek()? == b'[')
+        })?;
+        if is_media {
+            elements(window, |window| read_medium(window, number, context, medium, report))?;
+        } else {
+            pull_small(window, |cursor| cursor.skip())?;
+        }
+        let ended = pull_small(window, |cursor| {
+            let ended = cursor.take(b'}')?;
+            if !ended {
+                cursor.expect(b',', "a comma or } after a member")?;
+            }
+            Ok(ended)
+        })?;
+        if ended {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes one medium and passes it on.
+fn read_medium(
+    window: &mut Window<'_>,
+    number: u64,
+    context: &Context,
+    medium: &mut Medium,
+    report: &mut Report<'_>,
+) -> Result<(), FormatError> {
+    if pull(window, |cursor| medium.read(cursor))?.is_none() {
+        skip_large(window)?;
+        let detail = format!("expected at most {MAX_ELEMENT_BYTES} bytes in an element, found more");
+        return report.reject(number, None, Problem::new("too-long", detail));
+    }
+    if let Some(problem) = medium.problem.take() {
+        return report.reject(number, None, problem);
+    }
+    medium.foreign.iter().for_each(|name| report.unsupported(name));
+    if medium.values.is_empty() {
+        if medium.foreign.is_empty() {
+            return report.reject(number, None, Problem::missing_hash("an MD5, SHA1 or alternative hash"));
+        }
+        return Ok(());
+    }
+    let category = (!medium.category.is_empty()).then_some(&*medium.category);
+    let record = Record {
+        scheme: category.and(context.scheme.as_deref()),
+        category,
+        flags: medium.flags,
+        name: (!medium.name.is_empty()).then_some(&*medium.name),
+        ..Record::numbered(number, None)
+    };
+    report.accept(&medium.values, record)
+}
+
+/// What is kept of one medium, in buffers that are used again.
+#[derive(Default)]
+struct Medium {
+    values: Values,
+    category: String,
+    flags: Flags,
+    name: Vec<u8>,
+    /// Names of the hashes of kinds that hashward lacks.
+    foreign: Vec<String>,
+    /// The first thing that is wrong with it.
+    problem: Option<Problem>,
+    unescaped: Vec<u8>,
+}
+
+impl Medium {
+    /// Reads one element. Bad JSON is a [`Stop`], bad values are a [`Problem`] of this element only.
+    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        self.values.clear();
+        self.category.clear();
+        self.flags = Flags::NONE;
+        self.name.clear();
+        self.foreign.clear();
+        self.problem = None;
+        if cursor.peek()? != b'{' {
+            self.spoil(Problem::new("wrong-type", "expected an object, found another value"));
+            return cursor.skip();
+        }
+        cursor.object(|cursor, key| match key.plain() {
+            b"MD5" => self.hash(Kind::Md5, cursor),
+            b"SHA1" => self.hash(Kind::Sha1, cursor),
+            b"Category" => self.read_category(cursor),
+            b"IsPrecategorized" => self.flag(Flag::Precategorized, cursor),
+            b"VictimIdentified" => self.flag(Flag::VictimIdentified, cursor),
+            b"OffenderIdentified" => self.flag(Flag::OffenderIdentified, cursor),
+            b"IsDistributed" => self.flag(Flag::Distributed, cursor),
+            b"AlternativeHashes" if cursor.peek()? == b'[' => cursor.array(|cursor| self.alternative_hash(cursor)),
+            b"MediaFiles" if cursor.peek()? == b'[' => cursor.array(|cursor| self.media_file(cursor)),
+            _ => cursor.skip(),
+        })
+    }
+
+    fn spoil(&mut self, problem: Problem) {
+        self.problem.get_or_insert(problem);
+    }
+
+    /// Takes a string, a number or `null`; an absent or empty one is `None`.
+    fn simple<'a>(&mut self, what: &str, cursor: &mut Cursor<'a>) -> Result<Option<Simple<'a>>, Stop> {
+        Ok(match cursor.peek()? {
+            b'"' => Some(Simple::Text(cursor.string()?)),
+            b'{' | b'[' => {
+                cursor.skip()?;
+                self.spoil(Problem::new("wrong-type", format!("expected a simple value for {what}, found a compound")));
+                None
+            }
+            _ => match cursor.scalar()? {
+                b"null" => None,
+                scalar => Some(Simple::Scalar(scalar)),
+            },
+        })
+    }
+
+    fn hash(&mut self, kind: Kind, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        match self.simple(kind.name(), cursor)? {
+            None => {}
+            Some(Simple::Text(text)) => {
+                let digest = text.read(&mut self.unescaped)?.trim_ascii();
+                if !digest.is_empty()
+                    && let Err(problem) = self.values.push_text(kind, digest)
+                {
+                    self.spoil(problem);
+                }
+            }
+            Some(Simple::Scalar(scalar)) => {
+                let detail = format!("expected a string for {kind}, found `{}`", excerpt(scalar));
+                self.spoil(Problem::new("wrong-type", detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn read_category(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        let code = match self.simple("Category", cursor)? {
+            None => return Ok(()),
+            Some(Simple::Text(text)) => text.read(&mut self.unescaped)?.trim_ascii(),
+            Some(Simple::Scalar(scalar)) => scalar,
+        };
+        self.category.clear();
+        match text::code("category", code, &mut String::new()) {
+            Ok(code) => self.category.push_str(code.unwrap_or("")),
+            Err(problem) => self.spoil(problem),
+        }
+        Ok(())
+    }
+
+    fn flag(&mut self, flag: Flag, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        let text = match self.simple(flag.name(), cursor)? {
+            None => return Ok(()),
+            Some(Simple::Text(text)) => text.read(&mut self.unescaped)?.trim_ascii(),
+            Some(Simple::Scalar(scalar)) => scalar,
+        };
+        if [&b"true"[..], b"1", b"yes", b"y"].iter().any(|yes| yes.eq_ignore_ascii_case(text)) {
+            self.flags = self.flags.with(flag, true);
+        } else if ![&b"false"[..], b"0", b"no", b"n", b""].iter().any(|no| no.eq_ignore_ascii_case(text)) {
+            let detail = format!("expected true or false for {}, found `{}`", flag.name(), excerpt(text));
+            self.problem.get_or_insert(Problem::new("bad-flag", detail));
+        }
+        Ok(())
+    }
+
+    /// Takes an alternative hash. Its name may come after its value, so both are taken before either is looked at.
+    fn alternative_hash(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'{' {
+            return cursor.skip();
+        }
+        let mut name = None;
+        let mut value = None;
+        cursor.object(|cursor, key| {
+            let slot = match key.plain() {
+                b"HashName" => &mut name,
+                b"HashValue" => &mut value,
+                _ => return cursor.skip(),
+            };
+            if cursor.peek()? == b'"' {
+                *slot = Some(cursor.string()?);
+                return Ok(());
+            }
+            cursor.skip()
+        })?;
+        let (Some(name), Some(value)) = (name, value) else { return Ok(()) };
+        let value = value.read(&mut self.unescaped)?.trim_ascii();
+        if value.is_empty() {
+            return Ok(());
+        }
+        match text::kind(name.plain()) {
+            Some(kind) => {
+                if let Err(problem) = self.values.push_text(kind, value) {
+                    self.spoil(problem);
+                }
+            }
+            None => {
+                let mut unescaped = Vec::new();
+                self.foreign.push(excerpt(name.read(&mut unescaped)?));
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the name of the first file.
+    fn media_file(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'{' {
+            return cursor.skip();
+        }
+        cursor.object(|cursor, key| {
+            if key.plain() == b"FileName" && self.name.is_empty() && cursor.peek()? == b'"' {
+                let name = cursor.string()?.read(&mut self.unescaped)?;
+                self.name.extend_from_slice(name);
+                return Ok(());
+            }
+            cursor.skip()
+        })
+    }
+}
+
+/// A value that is no object and no array.
+enum Simple<'a> {
+    Text(Text<'a>),
+    Scalar(&'a [u8]),
+}

@@ -1,0 +1,129 @@
+//! The parsers against the shared samples and what their `expected.json` demands of them.
+
+mod common;
+
+use std::path::PathBuf;
+
+use common::{Collector, fingerprint};
+use hashward::fingerprint::Kind;
+use hashward::list::Flag;
+use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_file};
+use serde_json::Value;
+
+/// Formats whose parsers exist; `caid` is VICS by another name.
+const FORMATS: [(&str, Format); 8] = [
+    ("sum", Format::Sum),
+    ("hex", Format::Hex),
+    ("hashdeep", Format::Hashdeep),
+    ("csv", Format::Csv),
+    ("tsv", Format::Tsv),
+    ("nsrl-v2", Format::NsrlV2),
+    ("vics", Format::Vics),
+    ("caid", Format::Vics),
+];
+
+fn folder() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/testdata/lists")
+}
+
+#[test]
+fn shared_samples_come_out_as_expected() {
+    let Ok(text) = std::fs::read_to_string(folder().join("expected.json")) else {
+        println!("skipped: ../shared/testdata is not here");
+        return;
+    };
+    let expected: Value = serde_json::from_str(&text).expect("expected.json is JSON");
+    let mut checked = 0;
+    for (path, expected) in expected.as_object().expect("an object by path") {
+        let format = expected["format"].as_str().and_then(|name| FORMATS.iter().find(|(known, _)| *known == name));
+        if let Some((_, format)) = format {
+            // The table of generic values has the same name with both delimiters.
+            let format = if path.ends_with(".tsv") { Format::Tsv } else { *format };
+            check(path, format, expected);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 24, "only {checked} samples");
+}
+
+fn check(path: &str, format: Format, expected: &Value) {
+    let file = folder().join(path);
+    let options =
+        ParseOptions { kind: expected["kind"].as_str().map(|kind| kind.parse().unwrap()), columns: columns(expected) };
+    let mut sink = Collector::new();
+    let parsed = parse_file(&file, Some(format), &options, &Limits::default(), &mut sink);
+    if let Some(fatal) = expected["fatal"].as_str() {
+        let error = parsed.expect_err(path);
+        assert_eq!(error.refusal().map(|why| why.name()), Some(fatal), "{path}: {error}");
+        return;
+    }
+    if expected.get("companion_of").is_some() {
+        assert!(parsed.is_err(), "{path} is no list");
+        return;
+    }
+    let (_, parsed) = parsed.unwrap_or_else(|error| panic!("{path}: {error}"));
+    assert_eq!(serde_json::to_value(sink.accepted()).unwrap(), expected["accepted"], "{path}: accepted");
+    assert_eq!(sink.duplicates, expected["duplicates"], "{path}: duplicates");
+    assert_eq!(sink.dropped, expected["dropped_empty"], "{path}: dropped");
+    let rejected: Vec<Value> = sink
+        .rejected
+        .iter()
+        .map(|rejected| match rejected.line {
+            Some(line) => serde_json::json!({"record": rejected.record, "line": line, "reason": rejected.reason}),
+            None => serde_json::json!({"record": rejected.record, "reason": rejected.reason}),
+        })
+        .collect();
+    assert_eq!(Value::from(rejected), expected["rejected"], "{path}: rejected");
+    assert_eq!(parsed.rejected, sink.rejected.len() as u64, "{path}");
+    if let Some(unsupported) = expected.get("unsupported") {
+        assert_eq!(&serde_json::to_value(&sink.unsupported).unwrap(), unsupported, "{path}: unsupported");
+    } else {
+        assert!(sink.unsupported.is_empty(), "{path}: {:?}", sink.unsupported);
+    }
+    for sample in expected["samples"].as_array().unwrap() {
+        check_sample(path, sample, &sink);
+    }
+    for absent in expected["absent"].as_array().into_iter().flatten() {
+        let absent = value(absent);
+        assert!(!sink.distinct.contains(&absent), "{path}: {absent} must not be found");
+    }
+    let head = open(&file, &Limits::default()).unwrap().fill_buf().unwrap().to_vec();
+    let is_mapped = expected.get("columns").is_some();
+    assert_eq!(detect(&head), (!is_mapped).then_some(format), "{path}: detection");
+}
+
+fn columns(expected: &Value) -> Vec<(String, String)> {
+    let columns = expected["columns"].as_object().into_iter().flatten();
+    columns.map(|(field, header)| (field.clone(), header.as_str().unwrap().to_owned())).collect()
+}
+
+fn value(sample: &Value) -> hashward::fingerprint::Fingerprint {
+    let kind: Kind = sample["kind"].as_str().unwrap().parse().unwrap();
+    fingerprint(kind, sample["value"].as_str().unwrap())
+}
+
+/// One record that holds the sample's fingerprint says all that the sample says.
+fn check_sample(path: &str, sample: &Value, sink: &Collector) {
+    let flags = [
+        ("IsPrecategorized", Flag::Precategorized),
+        ("VictimIdentified", Flag::VictimIdentified),
+        ("OffenderIdentified", Flag::OffenderIdentified),
+        ("IsDistributed", Flag::Distributed),
+    ];
+    let fingerprint = value(sample);
+    let agrees = |field: &str, found: Option<&str>| sample[field].as_str().is_none_or(|text| found == Some(text));
+    let fits = sink.said_of(&fingerprint).any(|said| {
+        let name = said.name.as_deref().map(|name| match std::str::from_utf8(name) {
+            Ok(name) => name.to_owned(),
+            Err(_) => name.iter().map(|byte| char::from(*byte)).collect(),
+        });
+        agrees("category", said.category.as_deref())
+            && agrees("scheme", said.scheme.as_deref())
+            && agrees("name", name.as_deref())
+            && flags.iter().all(|(name, flag)| {
+                sample["flags"][name].as_bool().is_none_or(|expected| said.flags.has(*flag) == expected)
+            })
+    });
+    let said: Vec<_> = sink.said_of(&fingerprint).collect();
+    assert!(fits, "{path}: expected {sample}, found {said:?}");
+}

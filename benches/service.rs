@@ -29,7 +29,13 @@ fn main() {
     // `cargo test --benches` only asks whether it runs at all.
     let smoke = std::env::args().any(|argument| argument == "--test");
     let large = std::env::var_os("HASHWARD_BENCH_LARGE").is_some();
-    let lines = if smoke { 20_000 } else if large { 100_000_000 } else { 10_000_000 };
+    let lines = if smoke {
+        20_000
+    } else if large {
+        100_000_000
+    } else {
+        10_000_000
+    };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let bench = Bench { folder: folder.path().to_path_buf(), tool: index_tool(), lines, smoke };
     println!("| what | figure | floor of this run | ratio |\n|---|---:|---:|---:|");
@@ -83,7 +89,12 @@ impl Bench {
         let seconds = start.elapsed().as_secs_f64();
         let rate = self.lines as f64 / seconds / 1e6;
         let what = format!("import of {} M md5 lines, `--memory 1G`", self.lines / 1_000_000);
-        row(&what, format!("{rate:.2} M lines/s"), format!("{:.2} s to read and hash", floor.as_secs_f64()), seconds / floor.as_secs_f64());
+        row(
+            &what,
+            format!("{rate:.2} M lines/s"),
+            format!("{:.2} s to read and hash", floor.as_secs_f64()),
+            seconds / floor.as_secs_f64(),
+        );
         println!("| its peak memory | {:.2} GB | | |", peak_bytes as f64 / 1e9);
         fs::remove_file(file).expect("the list goes");
     }
@@ -94,7 +105,11 @@ impl Bench {
             .expect("the store's segments")
             .map(|entry| entry.expect("a segment").path())
             .collect();
-        let hash = || segments.iter().for_each(|path| drop(blake3::Hasher::new().update_reader(File::open(path).expect("a segment"))));
+        let hash = || {
+            segments
+                .iter()
+                .for_each(|path| drop(blake3::Hasher::new().update_reader(File::open(path).expect("a segment"))))
+        };
         hash();
         let ((), floor) = timed(hash);
         let start = Instant::now();
@@ -102,7 +117,12 @@ impl Bench {
         let seconds = start.elapsed();
         drop(daemon);
         let what = format!("start with {} M digests in the page cache, to the first answer", self.lines / 1_000_000);
-        row(&what, format!("{} ms", seconds.as_millis()), format!("{} ms to read and hash", floor.as_millis()), seconds.as_secs_f64() / floor.as_secs_f64());
+        row(
+            &what,
+            format!("{} ms", seconds.as_millis()),
+            format!("{} ms to read and hash", floor.as_millis()),
+            seconds.as_secs_f64() / floor.as_secs_f64(),
+        );
     }
 
     /// Batches over the Unix socket, beside the same lookups in this process on one thread.
@@ -139,7 +159,8 @@ impl Bench {
         });
         let rate = answered as f64 / start.elapsed().as_secs_f64() / 1e6;
         let floor = self.in_process(&batches);
-        let what = format!("lookups over the Unix socket, {} M md5, 1 % hits, batches of {BATCH}", self.lines / 1_000_000);
+        let what =
+            format!("lookups over the Unix socket, {} M md5, 1 % hits, batches of {BATCH}", self.lines / 1_000_000);
         row(&what, format!("{rate:.1} M/s"), format!("{floor:.1} M/s in process"), floor / rate);
     }
 
@@ -149,7 +170,8 @@ impl Bench {
         let daemon = self.serve();
         let mut client = daemon.connect();
         let quiet = latencies(&mut client, &mut self.singles());
-        let file = self.write_list("beside.txt", self.lines..self.lines + if self.smoke { 1_000 } else { BESIDE_LINES });
+        let file =
+            self.write_list("beside.txt", self.lines..self.lines + if self.smoke { 1_000 } else { BESIDE_LINES });
         let import = AtomicBool::new(true);
         let beside = thread::scope(|scope| {
             scope.spawn(|| {
@@ -167,7 +189,12 @@ impl Bench {
             let (p50, p99) = percentiles(latencies);
             for (name, figure, floor) in [("p50", p50, echo_p50), ("p99", p99, echo_p99)] {
                 let what = format!("one lookup at a time over the socket, {what}, {name}");
-                row(&what, micros(figure), format!("{} to echo", micros(floor)), figure.as_secs_f64() / floor.as_secs_f64());
+                row(
+                    &what,
+                    micros(figure),
+                    format!("{} to echo", micros(floor)),
+                    figure.as_secs_f64() / floor.as_secs_f64(),
+                );
             }
         }
     }
@@ -341,7 +368,8 @@ fn row(what: &str, figure: String, floor: String, ratio: f64) {
 fn index_tool() -> PathBuf {
     let beside = Path::new(env!("CARGO_BIN_EXE_hashward")).with_file_name("hashward-index");
     let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let built = Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "hashward-index", "--profile", profile]).status();
+    let built =
+        Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "hashward-index", "--profile", profile]).status();
     assert!(built.is_ok_and(|status| status.success()) && beside.exists(), "expected {}", beside.display());
     beside
 }

@@ -13,7 +13,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("catalogue", &["fingerprint", "list"]),
     ("store", &["fingerprint", "list", "segment", "index", "catalogue"]),
     ("matching", &["fingerprint", "list", "segment", "index"]),
-    ("protocol", &["fingerprint", "list", "matching"]),
+    ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
     ("config", &["access", "fingerprint", "list", "server", "store"]),
     ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access"]),

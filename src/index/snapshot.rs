@@ -1,0 +1,201 @@
+//! What one question sees from start to end: a generation, the live layer, and the lists' states and roles.
+//!
+//! A snapshot never changes. It decides once, for each label of each segment, whether that label counts; a change of
+//! a list's state, role or version therefore makes a new snapshot and rewrites no file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
+
+use roaring::RoaringBitmap;
+
+use super::exact::{ExactSegment, Place};
+use super::live::{LiveChange, LiveLayer};
+use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind};
+use crate::list::{
+    BUILT_IN, BuiltInList, DEGENERATE, Flags, Label, ListId, ListName, ListShape, ListState, Role, Roles, Source, TEST,
+    VersionNumber, test_fingerprints,
+};
+use crate::segment::LabelSetId;
+
+/// A list as a snapshot sees it.
+#[derive(Clone, Debug)]
+pub struct ListView {
+    /// Its number.
+    pub id: ListId,
+    /// Its name.
+    pub name: ListName,
+    /// How it changes.
+    pub shape: ListShape,
+    /// Whether it takes part.
+    pub state: ListState,
+    /// What its labels mean.
+    pub roles: Roles,
+    /// The version that counts; [`VersionNumber::LIVE`] for feed lists.
+    pub current: VersionNumber,
+}
+
+/// Whether all that is held of a kind can be asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KindState {
+    /// It can.
+    Ready,
+    /// Segments are still being verified.
+    Loading,
+    /// Something of it cannot be read; the message names the file.
+    Failed(String),
+}
+
+/// A segment in a snapshot, with what was withdrawn from it since it was written.
+#[derive(Clone)]
+pub struct SegmentView {
+    /// The verified segment.
+    pub segment: Arc<ExactSegment>,
+    /// Of each list: the places of which it no longer says what stands there.
+    pub withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>>,
+}
+
+/// What [`Snapshot::new`] is made from.
+pub struct SnapshotParts {
+    /// The generation's number.
+    pub generation: u64,
+    /// The operator's lists. The snapshot adds the built-in ones.
+    pub lists: Vec<ListView>,
+    /// The generation's segments.
+    pub segments: Vec<SegmentView>,
+    /// Changes since the last seal.
+    pub live: LiveLayer,
+    /// Kinds that are not [`KindState::Ready`].
+    pub states: BTreeMap<Kind, KindState>,
+}
+
+/// See the module's documentation.
+pub struct Snapshot {
+    generation: u64,
+    lists: Vec<ListView>,
+    by_id: HashMap<ListId, usize>,
+    kinds: BTreeMap<Kind, KindIndex>,
+    live: LiveLayer,
+}
+
+/// All that a snapshot holds of one kind.
+pub(crate) struct KindIndex {
+    pub(crate) state: KindState,
+    pub(crate) segments: Vec<EffectiveSegment>,
+    /// Whether an active list of the operator's holds the kind.
+    pub(crate) held: bool,
+}
+
+/// A segment with the labels that count in this snapshot.
+pub(crate) struct EffectiveSegment {
+    pub(crate) view: SegmentView,
+    /// Indexed as the segment's labels are: whether the label's list is active and its version the current one.
+    counts: Vec<bool>,
+}
+
+impl Snapshot {
+    /// A snapshot of these parts.
+    pub fn new(parts: SnapshotParts) -> Snapshot {
+        let lists: Vec<ListView> = BUILT_IN.iter().map(built_in_view).chain(parts.lists).collect();
+        let by_id: HashMap<ListId, usize> = lists.iter().enumerate().map(|(index, list)| (list.id, index)).collect();
+        let active = |source: Source| {
+            by_id
+                .get(&source.list)
+                .map(|index| &lists[*index])
+                .is_some_and(|list| list.state == ListState::Active && list.current == source.version)
+        };
+        let mut kinds: BTreeMap<Kind, KindIndex> = Kind::ALL
+            .into_iter()
+            .map(|kind| {
+                let state = parts.states.get(&kind).cloned().unwrap_or(KindState::Ready);
+                let held = parts.live.iter_kind(kind).any(|(_, labels)| labels.iter().any(|l| active(l.source)));
+                (kind, KindIndex { state, segments: Vec::new(), held })
+            })
+            .collect();
+        for view in parts.segments {
+            let counts: Vec<bool> = view.segment.labels().labels().iter().map(|label| active(label.source)).collect();
+            let index = kinds.get_mut(&view.segment.kind()).expect("every kind has an index");
+            index.held |= counts.contains(&true);
+            index.segments.push(EffectiveSegment { view, counts });
+        }
+        let live = parts.live.with(BUILT_IN_CHANGES.clone());
+        Snapshot { generation: parts.generation, lists, by_id, kinds, live }
+    }
+
+    /// The generation's number.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// All lists, built-in ones first.
+    pub fn lists(&self) -> &[ListView] {
+        &self.lists
+    }
+
+    /// The kinds that an active list of the operator's holds: those worth asking about.
+    pub fn held_kinds(&self) -> Vec<Kind> {
+        self.kinds.iter().filter(|(_, index)| index.held).map(|(kind, _)| *kind).collect()
+    }
+
+    /// Whether all that is held of `kind` can be asked.
+    pub fn kind_state(&self, kind: Kind) -> &KindState {
+        &self.of_kind(kind).state
+    }
+
+    pub(crate) fn of_kind(&self, kind: Kind) -> &KindIndex {
+        &self.kinds[&kind]
+    }
+
+    pub(crate) fn live(&self) -> &LiveLayer {
+        &self.live
+    }
+
+    /// The list and role of a label, if its list is active and it comes from the list's current version.
+    pub(crate) fn resolve(&self, label: &Label) -> Option<(&ListView, Role)> {
+        let list = &self.lists[*self.by_id.get(&label.source.list)?];
+        let counts = list.state == ListState::Active && list.current == label.source.version;
+        counts.then(|| (list, list.roles.of(label.category.as_ref())))
+    }
+}
+
+impl EffectiveSegment {
+    /// The labels at `place` that count and were not withdrawn, given the place's label set.
+    pub(crate) fn labels_at(&self, place: Place, set: LabelSetId) -> impl Iterator<Item = &Label> + '_ {
+        let table = self.view.segment.labels();
+        table.set_indexes(set).iter().filter_map(move |index| {
+            let label = &table.labels()[*index as usize];
+            let counts = self.counts[*index as usize] && !self.is_withdrawn(label.source.list, place);
+            counts.then_some(label)
+        })
+    }
+
+    fn is_withdrawn(&self, list: ListId, place: Place) -> bool {
+        self.view
+            .withdrawn
+            .get(&list)
+            .is_some_and(|places| u32::try_from(place.0).is_ok_and(|place| places.contains(place)))
+    }
+}
+
+fn built_in_view(list: &BuiltInList) -> ListView {
+    ListView {
+        id: list.id,
+        name: list.name.parse().expect("built-in names are good names"),
+        shape: ListShape::BuiltIn,
+        state: ListState::Active,
+        roles: Roles::uniform(list.role),
+        current: VersionNumber::LIVE,
+    }
+}
+
+/// What the built-in lists say: the bottom of every live layer, never sealed.
+static BUILT_IN_CHANGES: LazyLock<Vec<LiveChange>> = LazyLock::new(|| {
+    let say = |list: &BuiltInList, fingerprint: Fingerprint| {
+        let source = Source { list: list.id, version: VersionNumber::LIVE };
+        LiveChange { fingerprint, list: list.id, labels: vec![Label { source, category: None, flags: Flags::NONE }] }
+    };
+    let degenerate = DegenerateDigests::compute();
+    let degenerate = degenerate
+        .iter()
+        .map(|(kind, value)| say(&DEGENERATE, Fingerprint::new(kind, value).expect("digests have their kind's width")));
+    degenerate.chain(test_fingerprints().into_iter().map(|fingerprint| say(&TEST, fingerprint))).collect()
+});

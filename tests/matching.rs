@@ -1,0 +1,287 @@
+//! All rules of verdicts, held against a plain model: random lists in random states over segments of both locators,
+//! the live layer and withdrawals, asked in random questions of one or more kinds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashward::fingerprint::{DegenerateDigests, Fingerprint, Kind, hash_bytes};
+use hashward::index::exact::{ExactSegment, LocatorKind, SegmentWriter, WriteOptions};
+use hashward::index::live::{LiveChange, LiveLayer};
+use hashward::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
+use hashward::list::{
+    Category, CategoryRole, Flags, Label, ListId, ListShape, ListState, Role, Roles, Source, TEST_CONTENT,
+    VersionNumber,
+};
+use hashward::matching::{Answer, Match, Question, Reason, Verdict, answer};
+use hashward::segment::LabelTable;
+use proptest::collection::{btree_map, btree_set, vec};
+use proptest::prelude::*;
+use roaring::RoaringBitmap;
+
+/// Two exact kinds, and one that can be held and not searched.
+const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Pdq];
+/// Values of each kind that lists and questions draw from.
+const VALUES: u8 = 12;
+const LISTS: [ListId; 3] = [ListId(16), ListId(17), ListId(18)];
+
+fn value(kind: Kind, number: u8) -> Vec<u8> {
+    let seed = hash_bytes(Kind::Sha512, &[kind.code(), number]);
+    seed.value()[..kind.width()].to_vec()
+}
+
+fn name(list: ListId) -> String {
+    format!("list-{}", list.0)
+}
+
+/// What one source says of one value, in one segment or in the live layer.
+type Said = BTreeMap<(usize, u8, ListId, u32), BTreeSet<u8>>;
+
+#[derive(Clone, Debug)]
+struct World {
+    lists: Vec<(ListState, u32, Roles)>,
+    /// Of each segment: its kind, its locator, what stands in it, and what was withdrawn from it.
+    segments: Vec<(usize, LocatorKind, Said, BTreeSet<(u8, ListId)>)>,
+    live: Said,
+    states: BTreeMap<usize, KindState>,
+}
+
+fn category(code: u8) -> Option<Category> {
+    (code > 0).then(|| Category::new(Some("XX"), &code.to_string()))
+}
+
+fn role() -> impl Strategy<Value = Role> {
+    prop_oneof![Just(Role::Illegal), Just(Role::Ignorable), Just(Role::Watch)]
+}
+
+fn said(kinds: std::ops::Range<usize>, versions: std::ops::Range<u32>) -> impl Strategy<Value = Said> {
+    let key = (kinds, 0..VALUES, prop::sample::select(LISTS.to_vec()), versions);
+    btree_map(key, btree_set(0u8..4, 1..3), 0..16)
+}
+
+fn segment() -> impl Strategy<Value = (usize, LocatorKind, Said, BTreeSet<(u8, ListId)>)> {
+    (0..KINDS.len(), any::<bool>()).prop_flat_map(|(kind, bucket)| {
+        let locator = if bucket { LocatorKind::Bucket } else { LocatorKind::Fst };
+        let withdrawn = btree_set((0..VALUES, prop::sample::select(LISTS.to_vec())), 0..4);
+        (Just(kind), Just(locator), said(kind..kind + 1, 1..3), withdrawn)
+    })
+}
+
+fn world() -> impl Strategy<Value = World> {
+    let state = prop_oneof![4 => Just(ListState::Active), 1 => Just(ListState::Shadow), 1 => Just(ListState::Disabled)];
+    let roles = (role(), btree_map(1u8..4, role(), 0..3), any::<bool>()).prop_map(|(default, named, uniform)| {
+        let named = named.into_iter().map(|(code, role)| CategoryRole { category: category(code).unwrap(), role });
+        if uniform { Roles::uniform(default) } else { Roles::by_category(default, named) }
+    });
+    let kind_state = prop_oneof![Just(KindState::Loading), Just(KindState::Failed("a file".to_owned()))];
+    let states = prop_oneof![3 => Just(BTreeMap::new()), 1 => btree_map(0..KINDS.len(), kind_state, 1..3)];
+    let lists = vec((state, 1u32..3, roles), LISTS.len());
+    (lists, vec(segment(), 0..4), said(0..KINDS.len(), 1..2), states)
+        .prop_map(|(lists, segments, live, states)| World { lists, segments, live, states })
+}
+
+impl World {
+    fn labels(said: &Said) -> BTreeMap<(usize, u8), Vec<Label>> {
+        let mut labels: BTreeMap<(usize, u8), Vec<Label>> = BTreeMap::new();
+        for ((kind, number, list, version), codes) in said {
+            let source = Source { list: *list, version: VersionNumber(*version) };
+            let of_value = labels.entry((*kind, *number)).or_default();
+            of_value.extend(codes.iter().map(|code| Label { source, category: category(*code), flags: Flags(*code) }));
+        }
+        labels
+    }
+
+    fn snapshot(&self, folder: &std::path::Path) -> Snapshot {
+        let lists = LISTS.iter().zip(&self.lists).map(|(id, (state, current, roles))| ListView {
+            id: *id,
+            name: name(*id).parse().unwrap(),
+            shape: ListShape::File,
+            state: *state,
+            roles: roles.clone(),
+            current: VersionNumber(*current),
+        });
+        let segments = self.segments.iter().enumerate().map(|(number, (kind, locator, said, withdrawn))| {
+            let path = folder.join(format!("{number}.seg"));
+            let options = WriteOptions { locator: Some(*locator), applied_seq: 0 };
+            let mut writer = SegmentWriter::create(&path, KINDS[*kind], options).unwrap();
+            let mut table = LabelTable::new();
+            let mut rows: Vec<_> = Self::labels(said)
+                .into_iter()
+                .map(|((kind, number), labels)| (value(KINDS[kind], number), labels))
+                .collect();
+            rows.sort_by(|a, b| a.0.cmp(&b.0));
+            for (value, labels) in rows {
+                let labels: Vec<u32> = labels.into_iter().map(|label| table.intern_label(label)).collect();
+                writer.push(&value, table.intern_set(&labels)).unwrap();
+            }
+            writer.finish(&table).unwrap();
+            let segment = ExactSegment::open(&path).unwrap();
+            segment.verify().unwrap();
+            let mut bits: BTreeMap<ListId, RoaringBitmap> = BTreeMap::new();
+            for (number, list) in withdrawn {
+                if let Some((place, _)) = segment.find(&value(KINDS[*kind], *number)) {
+                    bits.entry(*list).or_default().insert(place.0.try_into().unwrap());
+                }
+            }
+            let withdrawn = bits.into_iter().map(|(list, bits)| (list, Arc::new(bits))).collect();
+            SegmentView { segment: Arc::new(segment), withdrawn }
+        });
+        let mut changes: BTreeMap<(usize, u8, ListId), Vec<Label>> = BTreeMap::new();
+        for ((kind, number), labels) in Self::labels(&self.live) {
+            labels.into_iter().for_each(|label| {
+                changes.entry((kind, number, label.source.list)).or_default().push(label);
+            });
+        }
+        let changes = changes.into_iter().map(|((kind, number, list), labels)| LiveChange {
+            fingerprint: Fingerprint::new(KINDS[kind], &value(KINDS[kind], number)).unwrap(),
+            list,
+            labels,
+        });
+        Snapshot::new(SnapshotParts {
+            generation: 7,
+            lists: lists.collect(),
+            segments: segments.collect(),
+            live: LiveLayer::empty().with(changes.collect()),
+            states: self.states.iter().map(|(kind, state)| (KINDS[*kind], state.clone())).collect(),
+        })
+    }
+
+    fn active(&self, list: ListId, version: u32) -> Option<&Roles> {
+        let (state, current, roles) = &self.lists[(list.0 - LISTS[0].0) as usize];
+        (*state == ListState::Active && *current == version).then_some(roles)
+    }
+
+    /// All matches of one value, straight from what was said.
+    fn matches(&self, kind: usize, number: u8) -> BTreeSet<Match> {
+        let in_segments = self.segments.iter().flat_map(|(_, _, said, withdrawn)| {
+            said.iter().filter(|((_, number, list, _), _)| !withdrawn.contains(&(*number, *list)))
+        });
+        in_segments
+            .chain(&self.live)
+            .filter(|((of_kind, of_number, ..), _)| (*of_kind, *of_number) == (kind, number))
+            .filter_map(|((_, _, list, version), codes)| Some((list, self.active(*list, *version)?, codes)))
+            .flat_map(|(list, roles, codes)| {
+                codes.iter().map(move |code| Match {
+                    kind: KINDS[kind],
+                    list: name(*list).parse().unwrap(),
+                    role: roles.of(category(*code).as_ref()),
+                    category: category(*code),
+                    flags: Flags(*code),
+                })
+            })
+            .collect()
+    }
+
+    fn held(&self, kind: usize) -> bool {
+        let said = self.segments.iter().flat_map(|(_, _, said, _)| said).chain(&self.live);
+        said.into_iter()
+            .any(|((of_kind, _, list, version), _)| *of_kind == kind && self.active(*list, *version).is_some())
+    }
+
+    /// Why a kind could not be asked in full, if it applies.
+    fn reason(&self, kind: usize) -> Option<Reason> {
+        match self.states.get(&kind) {
+            Some(KindState::Loading) => Some(Reason::Loading),
+            Some(KindState::Failed(_)) => Some(Reason::Failed),
+            _ if self.held(kind) && !KINDS[kind].is_exact() => Some(Reason::NotSearchable),
+            _ => None,
+        }
+    }
+}
+
+fn check(world: &World, kinds: &[usize], rows: &[Vec<u8>]) {
+    let folder = tempfile::tempdir().unwrap();
+    let snapshot = world.snapshot(folder.path());
+    let packed: Vec<u8> = rows
+        .iter()
+        .flat_map(|row| kinds.iter().zip(row).flat_map(|(kind, number)| value(KINDS[*kind], *number)))
+        .collect();
+    let asked: Vec<Kind> = kinds.iter().map(|kind| KINDS[*kind]).collect();
+    let answers = answer(&snapshot, &Question { kinds: &asked, rows: &packed }).unwrap();
+
+    let incomplete: Vec<_> = kinds.iter().filter_map(|kind| Some((KINDS[*kind], world.reason(*kind)?))).collect();
+    let checked: Vec<_> = kinds
+        .iter()
+        .filter(|kind| world.held(**kind) && world.reason(**kind).is_none())
+        .map(|kind| KINDS[*kind])
+        .collect();
+    let miss = match (incomplete.first(), checked.is_empty()) {
+        (Some((_, reason)), _) => Verdict::Undecided(*reason),
+        (None, true) => Verdict::Undecided(Reason::NoListForKind),
+        (None, false) => Verdict::Unknown,
+    };
+    assert_eq!((answers.generation, answers.rows as usize), (7, rows.len()));
+    assert_eq!((&answers.incomplete, &answers.checked, answers.miss), (&incomplete, &checked, miss));
+    for (row, found) in rows.iter().zip(answers.iter()) {
+        let matches: BTreeSet<Match> =
+            kinds.iter().zip(row).flat_map(|(kind, number)| world.matches(*kind, *number)).collect();
+        let any = |role| matches.iter().any(|one| one.role == role);
+        let verdict = match (any(Role::Illegal), any(Role::Ignorable)) {
+            (true, true) => Verdict::Conflict,
+            (true, false) => Verdict::Known,
+            (false, true) => Verdict::Ignorable,
+            (false, false) => miss,
+        };
+        let expected = Answer { verdict, watched: any(Role::Watch), matches: matches.into_iter().collect() };
+        assert_eq!(found, (!expected.matches.is_empty()).then_some(&expected));
+    }
+    let distinct: BTreeSet<_> = answers.distinct.iter().map(|answer| format!("{answer:?}")).collect();
+    assert_eq!(distinct.len(), answers.distinct.len(), "each answer stands once");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn verdicts_are_those_of_a_plain_model(
+        world in world(),
+        kinds in Just(vec![0usize, 1, 2]).prop_shuffle(),
+        asked in 1usize..4,
+        rows in vec(vec(0..VALUES, KINDS.len()), 0..24),
+    ) {
+        check(&world, &kinds[..asked], &rows);
+    }
+}
+
+fn empty() -> Snapshot {
+    let (lists, segments) = (Vec::new(), Vec::new());
+    Snapshot::new(SnapshotParts { generation: 0, lists, segments, live: LiveLayer::empty(), states: BTreeMap::new() })
+}
+
+#[test]
+fn an_empty_hashward_never_says_unknown() {
+    let snapshot = empty();
+    for kind in Kind::ALL {
+        let row = vec![0x5A; kind.width()];
+        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: &row }).unwrap();
+        assert_eq!(answers.miss, Verdict::Undecided(Reason::NoListForKind));
+        assert!(answers.hits.is_empty() && answers.checked.is_empty());
+    }
+    assert!(snapshot.held_kinds().is_empty());
+}
+
+#[test]
+fn built_in_lists_answer_without_any_other() {
+    let snapshot = empty();
+    let degenerate = DegenerateDigests::compute();
+    for (kind, value) in degenerate.iter() {
+        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: value }).unwrap();
+        assert_eq!(answers.iter().next().unwrap().map(|answer| answer.verdict), Some(Verdict::Ignorable));
+    }
+    for kind in Kind::COMPUTED {
+        let test = hash_bytes(kind, TEST_CONTENT.as_bytes());
+        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: test.value() }).unwrap();
+        let found = answers.iter().next().unwrap().expect("the test list knows its content");
+        assert!(found.watched);
+        assert_eq!(found.verdict, Verdict::Undecided(Reason::NoListForKind));
+    }
+}
+
+#[test]
+fn a_question_without_meaning_is_refused() {
+    let snapshot = empty();
+    for (kinds, bytes) in
+        [(&[][..], 0), (&[Kind::Md5, Kind::Md5], 32), (&[Kind::Md5], 17), (&[Kind::Md5, Kind::Sha1], 35)]
+    {
+        assert!(answer(&snapshot, &Question { kinds, rows: &vec![0; bytes] }).is_err());
+    }
+}

@@ -39,10 +39,18 @@ type Said = BTreeMap<(usize, u8, ListId, u32), BTreeSet<u8>>;
 #[derive(Clone, Debug)]
 struct World {
     lists: Vec<(ListState, u32, Roles)>,
-    /// Of each segment: its kind, its locator, what stands in it, and what was withdrawn from it.
-    segments: Vec<(usize, LocatorKind, Said, BTreeSet<(u8, ListId)>)>,
+    segments: Vec<Written>,
     live: Said,
     states: BTreeMap<usize, KindState>,
+}
+
+/// A segment, and what was withdrawn from it since it was written.
+#[derive(Clone, Debug)]
+struct Written {
+    kind: usize,
+    locator: LocatorKind,
+    said: Said,
+    withdrawn: BTreeSet<(u8, ListId)>,
 }
 
 fn category(code: u8) -> Option<Category> {
@@ -58,11 +66,16 @@ fn said(kinds: std::ops::Range<usize>, versions: std::ops::Range<u32>) -> impl S
     btree_map(key, btree_set(0u8..4, 1..3), 0..16)
 }
 
-fn segment() -> impl Strategy<Value = (usize, LocatorKind, Said, BTreeSet<(u8, ListId)>)> {
+fn segment() -> impl Strategy<Value = Written> {
     (0..KINDS.len(), any::<bool>()).prop_flat_map(|(kind, bucket)| {
         let locator = if bucket { LocatorKind::Bucket } else { LocatorKind::Fst };
         let withdrawn = btree_set((0..VALUES, prop::sample::select(LISTS.to_vec())), 0..4);
-        (Just(kind), Just(locator), said(kind..kind + 1, 1..3), withdrawn)
+        (said(kind..kind + 1, 1..3), withdrawn).prop_map(move |(said, withdrawn)| Written {
+            kind,
+            locator,
+            said,
+            withdrawn,
+        })
     })
 }
 
@@ -99,7 +112,7 @@ impl World {
             roles: roles.clone(),
             current: VersionNumber(*current),
         });
-        let segments = self.segments.iter().enumerate().map(|(number, (kind, locator, said, withdrawn))| {
+        let segments = self.segments.iter().enumerate().map(|(number, Written { kind, locator, said, withdrawn })| {
             let path = folder.join(format!("{number}.seg"));
             let options = WriteOptions { locator: Some(*locator), applied_seq: 0 };
             let mut writer = SegmentWriter::create(&path, KINDS[*kind], options).unwrap();
@@ -152,7 +165,7 @@ impl World {
 
     /// All matches of one value, straight from what was said.
     fn matches(&self, kind: usize, number: u8) -> BTreeSet<Match> {
-        let in_segments = self.segments.iter().flat_map(|(_, _, said, withdrawn)| {
+        let in_segments = self.segments.iter().flat_map(|Written { said, withdrawn, .. }| {
             said.iter().filter(|((_, number, list, _), _)| !withdrawn.contains(&(*number, *list)))
         });
         in_segments
@@ -172,7 +185,7 @@ impl World {
     }
 
     fn held(&self, kind: usize) -> bool {
-        let said = self.segments.iter().flat_map(|(_, _, said, _)| said).chain(&self.live);
+        let said = self.segments.iter().flat_map(|segment| &segment.said).chain(&self.live);
         said.into_iter()
             .any(|((of_kind, _, list, version), _)| *of_kind == kind && self.active(*list, *version).is_some())
     }

@@ -11,6 +11,7 @@
 //! `ARCHITECTURE.md` maps the code and says what is deliberately absent.
 
 pub mod access;
+pub mod catalogue;
 pub mod fingerprint;
 pub mod index;
 pub mod list;

@@ -371,8 +371,8 @@ pub struct StoreStatus {
     pub lists: u64,
     /// What answers, by kind.
     pub kinds: BTreeMap<Kind, KindStatus>,
-    /// (Fingerprint, list) pairs in the live layer; `None` where the store does not serve.
-    pub live_pairs: Option<u64>,
+    /// Fingerprints in the live layer; `None` where the store does not serve.
+    pub live_fingerprints: Option<u64>,
 }
 
 /// One kind in [`StoreStatus`].

@@ -1,7 +1,147 @@
 //! The one owner of a data folder: lists, versions, entries, segments, and the snapshot that answers.
+//!
+//! Every change is durable before it is acknowledged, and visible to every question that comes after. Questions never
+//! wait: they read a snapshot through an [`ArcSwap`], and only the swap of a finished one touches it. Changes take
+//! turns under one mutex, which is held for milliseconds; what takes long (verifying a version, writing a segment,
+//! merging segments) happens outside and comes back with a result that is held against what changed meanwhile.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `command` | what one may ask, and what is answered: plain data |
+//! | `open` | opens a folder, whatever a crash left there |
+//! | `state` | what the mutex guards; makes snapshots; brings manifest and catalogue in line |
+//! | `publish` | versions of file lists: reserve, publish, roll back |
+//! | `change` | feed entries, withdrawals, states, removal |
+//! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
+//! | `tell` | lists, one list, status, verification |
+//! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
+mod change;
 pub mod command;
+mod error;
 mod incoming;
+mod lock;
+mod manifest;
+mod merge;
+mod open;
+mod publish;
+mod seal;
+mod state;
+mod tell;
 
 pub use command::{Command, Outcome, Publish};
+pub use error::StoreError;
 pub use incoming::Incoming;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use arc_swap::ArcSwap;
+
+use crate::fingerprint::DegenerateDigests;
+use crate::index::snapshot::Snapshot;
+use state::State;
+
+/// The folder of segments, in the data folder.
+const SEGMENTS: &str = "segments";
+/// The catalogue's file, in the data folder.
+const CATALOGUE: &str = "catalogue.sqlite";
+
+/// How a store is opened.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// Whether to make the folder and an empty store in it, if there is none.
+    pub create: bool,
+    /// Whether to answer questions. A tool that only changes lists while no daemon runs maps nothing.
+    pub serve: bool,
+    /// Fingerprints in the live layer from which on it is sealed.
+    pub seal_at: usize,
+    /// Versions of a file list that are kept, the current one among them.
+    pub keep_versions: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions { create: false, serve: true, seal_at: 65_536, keep_versions: 3 }
+    }
+}
+
+/// The open store. Shared between threads; dropping it gives the lock back.
+pub struct Store {
+    folder: PathBuf,
+    options: StoreOptions,
+    state: Mutex<State>,
+    /// Held while the live layer is sealed or segments are merged: one at a time.
+    maintenance: Mutex<()>,
+    snapshots: Arc<ArcSwap<Snapshot>>,
+    degenerate: DegenerateDigests,
+    _lock: lock::Lock,
+}
+
+impl Store {
+    /// The data folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What a question that comes now shall see.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.load_full()
+    }
+
+    /// Where the newest snapshot always is.
+    pub fn snapshots(&self) -> Arc<ArcSwap<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// Carries out a command. What it changed is durable, and seen by every question asked from then on.
+    ///
+    /// # Errors
+    /// [`StoreError`]; then nothing has changed, unless it is [`StoreError::Unsure`].
+    pub fn execute(&self, command: Command) -> Result<Outcome, StoreError> {
+        match command {
+            Command::BeginImport { list } => self.begin_import(&list).map(Outcome::ImportBegun),
+            Command::Publish(publish) => self.publish(&publish),
+            Command::Add { list, role, entries } => self.add(&list, role, entries).map(Outcome::Added),
+            Command::Withdraw { list, fingerprints } => self.withdraw(&list, fingerprints).map(Outcome::Withdrawn),
+            Command::SetState { list, state } => self.set_state(&list, state),
+            Command::Remove { list } => self.remove(&list),
+            Command::Rollback { list, to } => self.rollback(&list, to),
+            Command::Compact => self.compact_all(),
+            Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
+            Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
+            Command::Verify => self.verify(),
+            Command::Status => self.status().map(Outcome::Status),
+        }
+    }
+
+    /// Does one step of what is due in the background: seals a large live layer, merges segments, removes what killed
+    /// tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store is as it was, and the step will be due again.
+    pub fn maintain(&self) -> Result<bool, StoreError> {
+        if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? {
+            return Ok(true);
+        }
+        incoming::sweep(&self.folder).map_err(StoreError::io("tidy", &self.folder.join(incoming::INCOMING)))?;
+        Ok(false)
+    }
+
+    /// The state, for a short time. A panic elsewhere leaves it usable: what is durable is decided by the catalogue
+    /// and the manifest, and both are left behind by an unfinished change as they were.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows the state to questions.
+    fn show(&self, state: &State) {
+        self.snapshots.store(Arc::new(state.snapshot()));
+    }
+}
+
+/// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}

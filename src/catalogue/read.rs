@@ -1,0 +1,171 @@
+//! Questions to the catalogue.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, Params, params};
+
+use super::CatalogueError;
+use super::rows::{EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_u64};
+use crate::fingerprint::{Fingerprint, Kind};
+use crate::list::{ListId, ListName, VersionNumber};
+
+/// Reads what stands in the catalogue, within a batch or between two.
+pub(crate) struct Reader<'c> {
+    connection: &'c Connection,
+    file: &'c Path,
+}
+
+/// One line of the history.
+pub(crate) struct BatchRow {
+    pub(crate) seq: u64,
+    pub(crate) at: u64,
+    pub(crate) action: String,
+}
+
+impl<'c> Reader<'c> {
+    pub(super) fn new(connection: &'c Connection, file: &'c Path) -> Reader<'c> {
+        Reader { connection, file }
+    }
+
+    fn fault(&self, source: rusqlite::Error) -> CatalogueError {
+        CatalogueError::Sqlite { file: self.file.to_owned(), source }
+    }
+
+    fn all<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, CatalogueError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.fault(error))?;
+        let rows = statement.query_map(params, read).and_then(Iterator::collect);
+        rows.map_err(|error| self.fault(error))
+    }
+
+    fn one<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, CatalogueError> {
+        let mut statement = self.connection.prepare_cached(sql).map_err(|error| self.fault(error))?;
+        statement.query_row(params, read).optional().map_err(|error| self.fault(error))
+    }
+
+    /// All lists, those that only have a number reserved among them.
+    pub(crate) fn lists(&self) -> Result<Vec<ListRow>, CatalogueError> {
+        self.all("SELECT * FROM lists ORDER BY name", [], ListRow::read)
+    }
+
+    /// The list of this name.
+    pub(crate) fn list(&self, name: &ListName) -> Result<Option<ListRow>, CatalogueError> {
+        self.one("SELECT * FROM lists WHERE name = ?", [name.as_str()], ListRow::read)
+    }
+
+    /// The versions of all lists, ascending by list and number.
+    pub(crate) fn versions(&self) -> Result<Vec<VersionRow>, CatalogueError> {
+        self.all("SELECT * FROM versions ORDER BY list, number", [], VersionRow::read)
+    }
+
+    /// The versions of a list, ascending.
+    pub(crate) fn versions_of(&self, list: ListId) -> Result<Vec<VersionRow>, CatalogueError> {
+        self.all("SELECT * FROM versions WHERE list = ? ORDER BY number", [list.0], VersionRow::read)
+    }
+
+    /// One version.
+    pub(crate) fn version(&self, list: ListId, number: VersionNumber) -> Result<Option<VersionRow>, CatalogueError> {
+        let sql = "SELECT * FROM versions WHERE list = ? AND number = ?";
+        self.one(sql, [list.0, number.0], VersionRow::read)
+    }
+
+    /// One feed entry.
+    pub(crate) fn entry(&self, list: ListId, source_id: &str) -> Result<Option<EntryRow>, CatalogueError> {
+        let sql = "SELECT * FROM feed_entries WHERE list = ? AND source_id = ?";
+        self.one(sql, params![list.0, source_id], EntryRow::read)
+    }
+
+    /// The entries of a feed list that hold this fingerprint.
+    pub(crate) fn entries_with(
+        &self,
+        list: ListId,
+        fingerprint: &Fingerprint,
+    ) -> Result<Vec<EntryRow>, CatalogueError> {
+        let sql = "SELECT e.* FROM entry_fingerprints f JOIN feed_entries e USING (list, source_id)
+                   WHERE f.kind = ? AND f.value = ? AND f.list = ? ORDER BY source_id";
+        self.all(sql, params![fingerprint.kind().code(), fingerprint.value(), list.0], EntryRow::read)
+    }
+
+    /// Whether an entry of the list holds this fingerprint.
+    pub(crate) fn holds(&self, list: ListId, fingerprint: &Fingerprint) -> Result<bool, CatalogueError> {
+        let sql = "SELECT 1 FROM entry_fingerprints WHERE kind = ? AND value = ? AND list = ? LIMIT 1";
+        let params = params![fingerprint.kind().code(), fingerprint.value(), list.0];
+        Ok(self.one(sql, params, |_| Ok(()))?.is_some())
+    }
+
+    /// The (list, fingerprint) pairs of feed lists that any batch after `seq` changed.
+    pub(crate) fn pairs_after(&self, seq: u64) -> Result<Vec<(ListId, Fingerprint)>, CatalogueError> {
+        let sql = "SELECT f.list, f.kind, f.value FROM feed_entries e JOIN entry_fingerprints f USING (list, source_id)
+                       WHERE e.seq > ?1
+                   UNION
+                   SELECT w.list, w.kind, w.value FROM withdrawals w JOIN lists l ON l.id = w.list
+                       WHERE w.seq > ?1 AND l.shape = 'feed'";
+        self.all(sql, [seq as i64], |row| Ok((ListId(row.get(0)?), read_fingerprint(row, 1, 2)?)))
+    }
+
+    /// The withdrawals of a kind, ascending by list and value.
+    pub(crate) fn withdrawals(&self, list: ListId, kind: Kind) -> Result<Vec<WithdrawalRow>, CatalogueError> {
+        let sql = "SELECT * FROM withdrawals WHERE list = ? AND kind = ? ORDER BY value";
+        self.all(sql, params![list.0, kind.code()], WithdrawalRow::read)
+    }
+
+    /// The last batch that withdrew this fingerprint from the list.
+    pub(crate) fn withdrawn_at(&self, list: ListId, fingerprint: &Fingerprint) -> Result<Option<u64>, CatalogueError> {
+        let sql = "SELECT seq FROM withdrawals WHERE list = ? AND kind = ? AND value = ?";
+        let params = params![list.0, fingerprint.kind().code(), fingerprint.value()];
+        self.one(sql, params, |row| read_u64(row, 0))
+    }
+
+    /// The withdrawals from a list by batches up to `seq`.
+    pub(crate) fn withdrawals_up_to(&self, list: ListId, seq: u64) -> Result<Vec<WithdrawalRow>, CatalogueError> {
+        let sql = "SELECT * FROM withdrawals WHERE list = ? AND seq <= ?";
+        self.all(sql, params![list.0, seq as i64], WithdrawalRow::read)
+    }
+
+    /// Distinct fingerprints in the entries of feed lists, by list and kind.
+    pub(crate) fn fingerprint_counts(&self) -> Result<BTreeMap<(ListId, Kind), u64>, CatalogueError> {
+        let sql = "SELECT list, kind, count(DISTINCT value) FROM entry_fingerprints GROUP BY list, kind";
+        let counts = self.all(sql, [], |row| {
+            let code: u8 = row.get(1)?;
+            let kind = Kind::from_code(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(1, code.into()))?;
+            Ok(((ListId(row.get(0)?), kind), read_u64(row, 2)?))
+        })?;
+        Ok(counts.into_iter().collect())
+    }
+
+    /// Entries of each feed list.
+    pub(crate) fn entry_counts(&self) -> Result<BTreeMap<ListId, u64>, CatalogueError> {
+        let sql = "SELECT list, count(*) FROM feed_entries GROUP BY list";
+        Ok(self.all(sql, [], |row| Ok((ListId(row.get(0)?), read_u64(row, 1)?)))?.into_iter().collect())
+    }
+
+    /// When each list was last changed, in seconds since 1970-01-01 UTC.
+    pub(crate) fn last_changes(&self) -> Result<BTreeMap<ListId, u64>, CatalogueError> {
+        let sql = "SELECT list, max(at) FROM batches WHERE list IS NOT NULL GROUP BY list";
+        Ok(self.all(sql, [], |row| Ok((ListId(row.get(0)?), read_u64(row, 1)?)))?.into_iter().collect())
+    }
+
+    /// The last changes of a list, newest first.
+    pub(crate) fn history(&self, list: ListId, limit: usize) -> Result<Vec<BatchRow>, CatalogueError> {
+        let sql = "SELECT seq, at, action FROM batches WHERE list = ? ORDER BY seq DESC LIMIT ?";
+        self.all(sql, params![list.0, limit as i64], |row| {
+            Ok(BatchRow { seq: read_u64(row, 0)?, at: read_u64(row, 1)?, action: row.get(2)? })
+        })
+    }
+
+    /// The checksum of a batch, in hex.
+    pub(crate) fn link(&self, seq: u64) -> Result<Option<String>, CatalogueError> {
+        let sql = "SELECT lower(hex(link)) FROM batches WHERE seq = ?";
+        self.one(sql, [seq as i64], |row| row.get(0))
+    }
+}

@@ -1,0 +1,222 @@
+//! The rows of the guarded tables as values, and how they are written and read.
+
+use std::collections::BTreeMap;
+
+use rusqlite::types::{Type, Value};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::fingerprint::{Fingerprint, Kind};
+use crate::list::{Entry, ListId, ListName, ListShape, ListState, Roles, VersionNumber};
+
+/// A row of a guarded table; values in the order of the table's columns.
+pub(super) trait Row: Sized {
+    fn values(&self) -> Vec<Value>;
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self>;
+}
+
+/// One list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct ListRow {
+    pub(crate) id: ListId,
+    pub(crate) name: ListName,
+    pub(crate) shape: ListShape,
+    pub(crate) state: ListState,
+    /// Of a feed list. The roles of a file list are those of its version.
+    pub(crate) roles: Roles,
+    /// The number that the list's next version gets.
+    pub(crate) next_version: VersionNumber,
+    /// The version that answers, as the manifest said when last seen; [`VersionNumber::LIVE`] for none.
+    pub(crate) current: VersionNumber,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) created_at: u64,
+}
+
+/// Whether a version was ever published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum VersionState {
+    /// Its files are in place, and the manifest does not name it yet.
+    Staged,
+    /// The manifest has named it.
+    Published,
+}
+
+/// A segment file with what it must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct SegmentFile {
+    /// Its name in `segments/`.
+    pub(crate) file: String,
+    /// Distinct digests in it.
+    pub(crate) digests: u64,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// The last batch whose withdrawals were taken into account while it was written.
+    pub(crate) applied_seq: u64,
+    /// BLAKE3 of its header, which holds those of its sections, in hex.
+    pub(crate) blake3: String,
+}
+
+/// One version of a file list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct VersionRow {
+    pub(crate) list: ListId,
+    pub(crate) number: VersionNumber,
+    pub(crate) state: VersionState,
+    pub(crate) roles: Roles,
+    /// What it was made from, oldest first.
+    pub(crate) sources: Vec<String>,
+    /// What the tool counted, as JSON; only the store reads it.
+    pub(crate) counts: String,
+    /// Its own files, kept as long as the version is.
+    pub(crate) segments: BTreeMap<Kind, SegmentFile>,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) created_at: u64,
+}
+
+/// One entry of a feed list.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct EntryRow {
+    pub(crate) list: ListId,
+    /// The batch that last added or replaced it.
+    pub(crate) seq: u64,
+    pub(crate) entry: Entry,
+}
+
+/// From `seq` on the list does not say what older segments hold of the fingerprint.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct WithdrawalRow {
+    pub(crate) list: ListId,
+    pub(crate) fingerprint: Fingerprint,
+    pub(crate) seq: u64,
+}
+
+impl Row for ListRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.id.0).into(),
+            self.name.as_str().to_owned().into(),
+            word(&self.shape),
+            word(&self.state),
+            json(&self.roles),
+            i64::from(self.next_version.0).into(),
+            i64::from(self.current.0).into(),
+            (self.created_at as i64).into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<ListRow> {
+        Ok(ListRow {
+            id: ListId(row.get(0)?),
+            name: read_word(row, 1)?,
+            shape: read_word(row, 2)?,
+            state: read_word(row, 3)?,
+            roles: read_json(row, 4)?,
+            next_version: VersionNumber(row.get(5)?),
+            current: VersionNumber(row.get(6)?),
+            created_at: read_u64(row, 7)?,
+        })
+    }
+}
+
+impl Row for VersionRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            i64::from(self.number.0).into(),
+            word(&self.state),
+            json(&self.roles),
+            json(&self.sources),
+            self.counts.clone().into(),
+            json(&self.segments),
+            (self.created_at as i64).into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<VersionRow> {
+        Ok(VersionRow {
+            list: ListId(row.get(0)?),
+            number: VersionNumber(row.get(1)?),
+            state: read_word(row, 2)?,
+            roles: read_json(row, 3)?,
+            sources: read_json(row, 4)?,
+            counts: row.get(5)?,
+            segments: read_json(row, 6)?,
+            created_at: read_u64(row, 7)?,
+        })
+    }
+}
+
+impl Row for EntryRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            self.entry.source_id.clone().into(),
+            (self.seq as i64).into(),
+            json(&self.entry),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<EntryRow> {
+        Ok(EntryRow { list: ListId(row.get(0)?), seq: read_u64(row, 2)?, entry: read_json(row, 3)? })
+    }
+}
+
+impl Row for WithdrawalRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            i64::from(self.fingerprint.kind().code()).into(),
+            self.fingerprint.value().to_vec().into(),
+            (self.seq as i64).into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<WithdrawalRow> {
+        Ok(WithdrawalRow {
+            list: ListId(row.get(0)?),
+            fingerprint: read_fingerprint(row, 1, 2)?,
+            seq: read_u64(row, 3)?,
+        })
+    }
+}
+
+/// A number that SQLite holds as a signed one.
+pub(super) fn read_u64(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    let number: i64 = row.get(column)?;
+    u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+/// A kind's code and a value beside each other.
+pub(super) fn read_fingerprint(row: &rusqlite::Row<'_>, kind: usize, value: usize) -> rusqlite::Result<Fingerprint> {
+    let code: u8 = row.get(kind)?;
+    let bytes = row.get_ref(value)?.as_blob()?;
+    let kind = Kind::from_code(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(kind, code.into()))?;
+    Fingerprint::new(kind, bytes).map_err(|error| conversion(value, error))
+}
+
+fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+    rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(error))
+}
+
+fn json(value: &impl Serialize) -> Value {
+    Value::Text(serde_json::to_string(value).expect("rows are plain data with text keys"))
+}
+
+fn read_json<T: DeserializeOwned>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_str(text).map_err(|error| conversion(column, error))
+}
+
+/// A word of a fixed vocabulary, as serde names it, without the quotes.
+fn word(value: &impl Serialize) -> Value {
+    match json(value) {
+        Value::Text(quoted) => Value::Text(quoted.trim_matches('"').to_owned()),
+        other => other,
+    }
+}
+
+fn read_word<T: DeserializeOwned>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    serde_json::from_value(serde_json::Value::String(text.to_owned())).map_err(|error| conversion(column, error))
+}

@@ -1,0 +1,409 @@
+//! Versions of file lists: reserved, published, rolled back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::command::{CurrentVersion, ImportBegun, Outcome, Publish, Published};
+use super::incoming::INCOMING;
+use super::manifest::{Manifest, ManifestSegment, sync_folder};
+use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
+use super::state::{State, Verified, open_verified, verify};
+use super::{SEGMENTS, Store, StoreError, now};
+use crate::catalogue::{ListRow, SegmentFile, VersionRow, VersionState};
+use crate::fingerprint::{Fingerprint, Kind};
+use crate::index::exact::ExactSegment;
+use crate::list::{ListName, ListShape, ListState, Roles, Source, VersionNumber};
+
+impl Store {
+    pub(super) fn begin_import(&self, list: &ListName) -> Result<ImportBegun, StoreError> {
+        let mut state = self.state();
+        state.ready_to_change()?;
+        match state.list(list) {
+            Ok(ListRow { shape: shape @ ListShape::Feed, .. }) => {
+                let remedy = "use another name, or add entries to it";
+                return Err(StoreError::WrongShape { list: list.clone(), shape, tried: "imported into", remedy });
+            }
+            Ok(_) | Err(StoreError::NoSuchList(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let row = state.catalogue.read().list(list)?;
+        let current = row.as_ref().map(|row| state.current_version(row)).transpose()?.flatten();
+        let mut batch = state.catalogue.batch()?;
+        let row = match row {
+            Some(row) => row,
+            None => ListRow {
+                id: batch.new_list_id()?,
+                name: list.clone(),
+                shape: ListShape::File,
+                state: ListState::Active,
+                // Those of its versions count; `watch` is the one that decides nothing.
+                roles: Roles::uniform(crate::list::Role::Watch),
+                next_version: VersionNumber(1),
+                current: VersionNumber::LIVE,
+                created_at: now(),
+            },
+        };
+        let version = row.next_version;
+        let next = version.0.checked_add(1).map(VersionNumber);
+        let next_version = next.ok_or_else(|| StoreError::Stale {
+            list: list.clone(),
+            found: "its version numbers are at their end".to_owned(),
+        })?;
+        batch.put_list(&ListRow { next_version, ..row.clone() })?;
+        let head = batch.commit(now(), Some(row.id), &format!("reserved version {version}"))?;
+        Ok(ImportBegun { list_id: row.id, version, applied_seq: head.seq, current })
+    }
+
+    pub(super) fn publish(&self, publish: &Publish) -> Result<Outcome, StoreError> {
+        let incoming = incoming_folder(&self.folder, &publish.incoming)?;
+        let mut base = self.base(publish)?;
+        if let Some(unchanged) = base.unchanged(publish, &incoming) {
+            return Ok(unchanged);
+        }
+        let built = self.check_built(publish, &incoming)?;
+        loop {
+            let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
+            let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
+            let changes = compare(new, base.files)?;
+            let mut state = self.state();
+            state.ready_to_change()?;
+            let row = state.expect_base(publish)?;
+            let replaced = base.current.as_ref().map(|current| current.number);
+            if state.current_version_row(&row)?.map(|current| current.number) == replaced {
+                let generation = state.adopt(publish, &row, base.current, &built, &incoming)?;
+                state.refresh_lists()?;
+                self.show(&state);
+                drop(state);
+                remove_incoming(&incoming);
+                return Ok(Outcome::Published(Published { version: publish.version, replaced, generation, changes }));
+            }
+            // Another version was published meanwhile, which is then what this one is compared with.
+            drop(state);
+            base = self.base(publish)?;
+            if let Some(unchanged) = base.unchanged(publish, &incoming) {
+                return Ok(unchanged);
+            }
+        }
+    }
+
+    fn base(&self, publish: &Publish) -> Result<Base, StoreError> {
+        let mut state = self.state();
+        state.ready_to_change()?;
+        let row = state.expect_base(publish)?;
+        let current = state.current_version_row(&row)?;
+        let files = current.as_ref().map(|current| state.open_version(current)).transpose()?.unwrap_or_default();
+        Ok(Base { current, files })
+    }
+
+    /// Verifies what a tool built: every byte of it, and that it is what it says.
+    fn check_built(&self, publish: &Publish, incoming: &Path) -> Result<BTreeMap<Kind, Built>, StoreError> {
+        let source = Source { list: publish.list_id, version: publish.version };
+        let last_seq = self.state().catalogue.head().seq;
+        let mut built = BTreeMap::new();
+        for segment in &publish.segments {
+            let path = incoming.join(plain_name(&segment.file, incoming)?);
+            let refuse = |found: String| StoreError::BadVersion { path: path.clone(), found };
+            let verified = verify(&path, self.options.serve)?;
+            File::open(&path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &path))?;
+            if verified.kind != segment.kind {
+                return Err(refuse(format!("expected kind {}, found {}", segment.kind, verified.kind)));
+            }
+            if let Some(other) = verified.sources.iter().find(|other| **other != source) {
+                return Err(refuse(format!("expected labels of {source:?} alone, found {other:?}")));
+            }
+            let SegmentFile { applied_seq, digests, .. } = verified.file;
+            if applied_seq > last_seq {
+                return Err(refuse(format!("expected an applied_seq up to {last_seq}, found {applied_seq}")));
+            }
+            if digests > SEGMENT_DIGESTS_MAX {
+                return Err(refuse(format!("expected at most {SEGMENT_DIGESTS_MAX} digests, found {digests}")));
+            }
+            if built.insert(segment.kind, Built { path: path.clone(), verified }).is_some() {
+                return Err(refuse(format!("expected one file of kind {}, found two", segment.kind)));
+            }
+        }
+        Ok(built)
+    }
+
+    pub(super) fn rollback(&self, list: &ListName, to: Option<VersionNumber>) -> Result<Outcome, StoreError> {
+        loop {
+            let (from, target, old, new, missing) = {
+                let mut state = self.state();
+                state.ready_to_change()?;
+                let row = state.list(list)?;
+                if row.shape != ListShape::File {
+                    let remedy = "it has no versions; withdraw or add entries instead";
+                    let (list, shape) = (list.clone(), row.shape);
+                    return Err(StoreError::WrongShape { list, shape, tried: "rolled back", remedy });
+                }
+                let from = state.current_source(&row).version;
+                let versions = state.catalogue.read().versions_of(row.id)?;
+                let target = state.rollback_target(list, &versions, from, to)?;
+                let current = versions.iter().find(|version| version.number == from);
+                let old = current.map(|current| state.open_version(current)).transpose()?.unwrap_or_default();
+                let new = state.open_version(&target)?;
+                let missing = state.missing_segments(&state.manifest, &target);
+                let missing: Vec<_> =
+                    missing.into_iter().map(|entry| (state.path_of(&entry.file.file), entry)).collect();
+                (from, target, old, new, missing)
+            };
+            let mut slots = Vec::new();
+            for (path, entry) in &missing {
+                let segment = self.options.serve.then(|| open_verified(path, &entry.file)).transpose()?;
+                slots.push((entry.clone(), segment.map(Arc::new)));
+            }
+            let changes = compare(new, old)?;
+            let mut state = self.state();
+            state.ready_to_change()?;
+            let row = state.list(list)?;
+            let still = state.current_source(&row).version == from
+                && state.catalogue.read().version(row.id, target.number)?.as_ref() == Some(&target)
+                && row.id == target.list
+                && state.missing_segments(&state.manifest, &target).len() == missing.len();
+            if !still {
+                continue;
+            }
+            let mut manifest = state.manifest.clone();
+            manifest.current.insert(row.id, target.number);
+            state.activate(manifest, slots)?;
+            state.try_settle();
+            state.refresh_lists()?;
+            self.show(&state);
+            return Ok(Outcome::RolledBack { from, to: target.number, changes });
+        }
+    }
+}
+
+/// What a new version is compared with.
+struct Base {
+    current: Option<VersionRow>,
+    /// Open, so that they may be removed meanwhile.
+    files: OpenVersion,
+}
+
+impl Base {
+    /// The answer to an import of what is there already.
+    fn unchanged(&self, publish: &Publish, incoming: &Path) -> Option<Outcome> {
+        let current = self.current.as_ref().filter(|current| is_same(publish, current))?;
+        remove_incoming(incoming);
+        Some(Outcome::Unchanged { version: current.number })
+    }
+}
+
+/// A file of a version that was built and verified.
+struct Built {
+    path: PathBuf,
+    verified: Verified,
+}
+
+fn is_same(publish: &Publish, current: &VersionRow) -> bool {
+    let same_source = match publish.adds {
+        true => current.sources.contains(&publish.source),
+        false => current.sources == [publish.source.as_str()],
+    };
+    same_source && publish.roles == current.roles
+}
+
+/// A name without a path in it, as tools give them.
+fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, StoreError> {
+    let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
+    let refused = || StoreError::BadVersion {
+        path: folder.to_owned(),
+        found: format!("expected a plain file name, found {name:?}"),
+    };
+    if plain { Ok(name) } else { Err(refused()) }
+}
+
+fn incoming_folder(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
+    let incoming = folder.join(INCOMING);
+    let path = incoming.join(plain_name(name, &incoming)?);
+    let meta = fs::symlink_metadata(&path).map_err(StoreError::io("find", &path))?;
+    if meta.is_dir() {
+        return Ok(path);
+    }
+    Err(StoreError::BadVersion { path, found: "expected a folder, found something else".to_owned() })
+}
+
+/// The version is published, or was there already; what is left of the folder would be swept some day anyway.
+fn remove_incoming(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(path = %path.display(), %error, "what was published stays in incoming/ for now");
+    }
+}
+
+impl State {
+    /// The list that a version is published into, if it is still as the import found it.
+    fn expect_base(&self, publish: &Publish) -> Result<ListRow, StoreError> {
+        let stale = |found: String| StoreError::Stale { list: publish.list.clone(), found };
+        let row = self.catalogue.read().list(&publish.list)?;
+        let row = row.filter(|row| row.id == publish.list_id && row.shape == ListShape::File);
+        let row = row.ok_or_else(|| stale("it was removed, or its name was given to another".to_owned()))?;
+        if publish.version == VersionNumber::LIVE || publish.version >= row.next_version {
+            return Err(stale(format!("version {} was not reserved", publish.version)));
+        }
+        let newest = self.catalogue.read().versions_of(row.id)?.last().map(|version| version.number);
+        if let Some(newest) = newest.filter(|newest| *newest >= publish.version) {
+            return Err(StoreError::Overtaken { list: publish.list.clone(), version: publish.version, newest });
+        }
+        let current = self.current_source(&row).version;
+        match publish.base {
+            Some(base) if base != current => {
+                Err(stale(format!("expected version {base} to be the current one, found {current}")))
+            }
+            _ => Ok(row),
+        }
+    }
+
+    fn current_version_row(&self, row: &ListRow) -> Result<Option<VersionRow>, StoreError> {
+        Ok(self.catalogue.read().version(row.id, self.current_source(row).version)?)
+    }
+
+    /// What an import must know of the version that answers now.
+    fn current_version(&self, row: &ListRow) -> Result<Option<CurrentVersion>, StoreError> {
+        let Some(version) = self.current_version_row(row)? else { return Ok(None) };
+        let mut withdrawn = Vec::new();
+        for (kind, file) in &version.segments {
+            for value in self.withdrawn_from(&version, *kind, file)? {
+                withdrawn.push(Fingerprint::new(*kind, &value).expect("rows have their kind's width"));
+            }
+        }
+        let path = |file: &SegmentFile| format!("{SEGMENTS}/{}", file.file);
+        Ok(Some(CurrentVersion {
+            version: version.number,
+            roles: version.roles,
+            segments: version.segments.iter().map(|(kind, file)| (*kind, path(file))).collect(),
+            withdrawn,
+            sources: version.sources,
+        }))
+    }
+
+    fn withdrawn_from(
+        &self,
+        version: &VersionRow,
+        kind: Kind,
+        file: &SegmentFile,
+    ) -> Result<BTreeSet<Box<[u8]>>, StoreError> {
+        let rows = self.catalogue.read().withdrawals(version.list, kind)?;
+        let later = rows.into_iter().filter(|row| row.seq > file.applied_seq);
+        Ok(later.map(|row| row.fingerprint.value().into()).collect())
+    }
+
+    fn open_version(&self, version: &VersionRow) -> Result<OpenVersion, StoreError> {
+        let open = |(kind, file): (&Kind, &SegmentFile)| {
+            let reader = open_reader(&self.path_of(&file.file))?;
+            Ok((*kind, (reader, self.withdrawn_from(version, *kind, file)?)))
+        };
+        version.segments.iter().map(open).collect()
+    }
+
+    /// Those of a version's own files of whose kind no segment of the generation holds the version.
+    fn missing_segments(&self, manifest: &Manifest, version: &VersionRow) -> Vec<ManifestSegment> {
+        let source = Source { list: version.list, version: version.number };
+        let missing = version.segments.iter().filter(|(kind, _)| manifest.segment_of(**kind, &source).is_none());
+        missing.map(|(kind, file)| ManifestSegment { kind: *kind, file: file.clone(), sources: vec![source] }).collect()
+    }
+
+    fn rollback_target(
+        &self,
+        list: &ListName,
+        versions: &[VersionRow],
+        from: VersionNumber,
+        to: Option<VersionNumber>,
+    ) -> Result<VersionRow, StoreError> {
+        let target = match to {
+            Some(to) => versions.iter().find(|version| version.number == to && to != from),
+            None => versions.iter().rev().find(|version| version.number < from),
+        };
+        target.cloned().ok_or_else(|| {
+            let kept: Vec<_> = versions.iter().map(|version| version.number.to_string()).collect();
+            StoreError::NoSuchVersion {
+                list: list.clone(),
+                wanted: to.map_or(format!("before {from}"), |to| to.to_string()),
+                kept: format!("{} (now {from})", kept.join(", ")),
+            }
+        })
+    }
+
+    /// Takes a verified version's files over and makes it the current one. Returns the generation.
+    fn adopt(
+        &mut self,
+        publish: &Publish,
+        row: &ListRow,
+        replaced: Option<VersionRow>,
+        built: &BTreeMap<Kind, Built>,
+        incoming: &Path,
+    ) -> Result<u64, StoreError> {
+        let source = Source { list: row.id, version: publish.version };
+        let mut numbers = Vec::new();
+        let mut files = Vec::new();
+        let moved = built.iter().try_for_each(|(kind, built)| {
+            let (number, file) = self.new_file();
+            numbers.push(number);
+            let to = self.path_of(&file);
+            fs::rename(&built.path, &to).map_err(StoreError::io("move", &built.path))?;
+            let file = SegmentFile { file, ..built.verified.file.clone() };
+            let entry = ManifestSegment { kind: *kind, file, sources: vec![source] };
+            files.push((entry, built.verified.mapped.clone()));
+            Ok(())
+        });
+        let sources = if publish.adds { replaced.map(|replaced| replaced.sources).unwrap_or_default() } else { vec![] };
+        let version = VersionRow {
+            list: row.id,
+            number: publish.version,
+            state: VersionState::Staged,
+            roles: publish.roles.clone(),
+            sources: sources.into_iter().chain([publish.source.clone()]).collect(),
+            counts: serde_json::to_string(&publish.counts).expect("counts are plain data with text keys"),
+            segments: files.iter().map(|(entry, _)| (entry.kind, entry.file.clone())).collect(),
+            created_at: now(),
+        };
+        let adopted = moved
+            .and_then(|()| sync_folder(&self.folder.join(SEGMENTS)))
+            .and_then(|()| sync_folder(incoming))
+            .and_then(|()| self.stage(&version))
+            .and_then(|()| {
+                let mut manifest = self.manifest.clone();
+                manifest.current.insert(row.id, publish.version);
+                self.activate(manifest, files)
+            });
+        self.built(numbers);
+        // If it failed, this drops what was staged; files that nobody names go in either case.
+        self.try_settle();
+        adopted.map(|()| self.manifest.generation)
+    }
+
+    /// Notes a version whose files are in place, and which the manifest does not name yet.
+    fn stage(&mut self, version: &VersionRow) -> Result<(), StoreError> {
+        let mut batch = self.catalogue.batch()?;
+        batch.put_version(version)?;
+        batch.commit(now(), Some(version.list), &format!("staged version {}", version.number))?;
+        Ok(())
+    }
+
+    /// Puts a manifest into force that has these segments beside those that still count.
+    pub(super) fn activate(
+        &mut self,
+        mut manifest: Manifest,
+        added: Vec<(ManifestSegment, Option<Arc<ExactSegment>>)>,
+    ) -> Result<(), StoreError> {
+        let mut slots = Vec::new();
+        for (entry, mapped) in added {
+            if let Some(segment) = mapped {
+                slots.push((entry.file.file.clone(), self.ready(segment)?));
+            }
+            manifest.segments.push(entry);
+        }
+        manifest.drop_dead(&self.feeds()?);
+        self.commit_manifest(manifest)?;
+        if let Some(served) = &mut self.served {
+            served.slots.extend(
+                slots
+                    .into_iter()
+                    .filter(|(file, _)| self.manifest.segments.iter().any(|segment| segment.file.file == *file)),
+            );
+        }
+        Ok(())
+    }
+}

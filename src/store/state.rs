@@ -1,0 +1,447 @@
+//! What the store's mutex guards: the catalogue, the manifest, and what the next snapshot is made of.
+//!
+//! Nothing here takes long. Verification, merging and writing of segments happen outside, and come back with a result
+//! that is checked against what has changed meanwhile.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use roaring::RoaringBitmap;
+
+use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_folder};
+use super::{SEGMENTS, StoreError, now};
+use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, SegmentFile, VersionRow, VersionState};
+use crate::fingerprint::{Fingerprint, Kind};
+use crate::index::exact::{ExactSegment, SegmentReader, verify_file};
+use crate::index::live::{LiveChange, LiveLayer};
+use crate::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
+use crate::list::{Label, ListId, ListName, ListShape, Source, VersionNumber};
+
+pub(super) struct State {
+    pub(super) folder: PathBuf,
+    pub(super) catalogue: Catalogue,
+    pub(super) manifest: Manifest,
+    /// The generation before; its files stay, so that it can be put back by hand.
+    pub(super) previous: Option<Manifest>,
+    /// What answers questions; `None` for a tool that only publishes.
+    pub(super) served: Option<Served>,
+    /// Files of these numbers are being written and belong to nobody yet.
+    building: BTreeSet<u64>,
+    next_file: u64,
+    /// Versions of a list that are kept.
+    keep_versions: usize,
+    /// The catalogue may lag behind the manifest: [`State::settle`] is due.
+    unsettled: bool,
+    /// Why no change is taken any more.
+    unsure: Option<String>,
+}
+
+/// What questions are answered from.
+#[derive(Default)]
+pub(super) struct Served {
+    /// By file name; those of the manifest.
+    pub(super) slots: BTreeMap<String, Slot>,
+    pub(super) live: LiveLayer,
+    /// Changes since a seal froze the live layer, while it is being written.
+    pub(super) since_freeze: Option<LiveLayer>,
+    pub(super) lists: Vec<ListView>,
+}
+
+/// A segment of the generation.
+#[derive(Clone)]
+pub(super) struct Slot {
+    pub(super) kind: Kind,
+    pub(super) condition: Condition,
+}
+
+/// Whether a segment answers.
+#[derive(Clone)]
+pub(super) enum Condition {
+    /// Not verified yet.
+    Loading(Arc<ExactSegment>),
+    /// Verified. Bits are places at which the list says nothing any more.
+    Ready { segment: Arc<ExactSegment>, withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>> },
+    /// Damaged or gone.
+    Failed(String),
+}
+
+impl State {
+    pub(super) fn new(
+        folder: &Path,
+        catalogue: Catalogue,
+        manifest: Manifest,
+        previous: Option<Manifest>,
+        keep_versions: usize,
+    ) -> State {
+        State {
+            keep_versions,
+            folder: folder.to_owned(),
+            catalogue,
+            next_file: manifest.next_file,
+            manifest,
+            previous,
+            served: None,
+            building: BTreeSet::new(),
+            unsettled: true,
+            unsure: None,
+        }
+    }
+
+    /// Must be called before every change.
+    pub(super) fn ready_to_change(&mut self) -> Result<(), StoreError> {
+        if let Some(cause) = &self.unsure {
+            return Err(StoreError::Unsure { cause: cause.clone() });
+        }
+        if self.unsettled { self.settle() } else { Ok(()) }
+    }
+
+    /// The numbers of feed lists, whose labels have no version.
+    pub(super) fn feeds(&self) -> Result<BTreeSet<ListId>, StoreError> {
+        let lists = self.catalogue.read().lists()?;
+        Ok(lists.into_iter().filter(|list| list.shape == ListShape::Feed).map(|list| list.id).collect())
+    }
+
+    /// The list of this name, if the operator sees one: a file list whose first version is still being built is none.
+    pub(super) fn find_list(&self, name: &ListName) -> Result<Option<ListRow>, StoreError> {
+        let row = self.catalogue.read().list(name)?;
+        Ok(row.filter(|row| self.is_visible(row)))
+    }
+
+    /// Like [`State::find_list`], where there must be one.
+    pub(super) fn list(&self, name: &ListName) -> Result<ListRow, StoreError> {
+        if crate::list::BUILT_IN.iter().any(|list| list.name == name.as_str()) {
+            return Err(StoreError::BuiltIn(name.clone()));
+        }
+        self.find_list(name)?.ok_or_else(|| StoreError::NoSuchList(name.clone()))
+    }
+
+    pub(super) fn is_visible(&self, row: &ListRow) -> bool {
+        row.shape == ListShape::Feed || self.manifest.current.contains_key(&row.id)
+    }
+
+    /// The source whose labels of this list decide.
+    pub(super) fn current_source(&self, row: &ListRow) -> Source {
+        let version = self.manifest.current.get(&row.id).copied().unwrap_or(VersionNumber::LIVE);
+        Source { list: row.id, version }
+    }
+
+    /// Brings the catalogue in line with the manifest, which decides: versions that it names were published, other
+    /// staged ones were not. And the manifest in line with the catalogue, which decides which lists there are.
+    pub(super) fn settle(&mut self) -> Result<(), StoreError> {
+        let (lists, versions) = (self.catalogue.read().lists()?, self.catalogue.read().versions()?);
+        for row in lists {
+            let current = self.manifest.current.get(&row.id).copied().unwrap_or(VersionNumber::LIVE);
+            if row.shape != ListShape::File || row.current == current {
+                continue;
+            }
+            let surplus = self.surplus(&versions, row.id);
+            let mut batch = self.catalogue.batch()?;
+            let mut action = format!("returned to version {current}");
+            if let Some(version) = versions.iter().find(|version| (version.list, version.number) == (row.id, current))
+                && version.state == VersionState::Staged
+            {
+                batch.put_version(&VersionRow { state: VersionState::Published, ..version.clone() })?;
+                action = format!("published version {current}");
+                for number in surplus {
+                    batch.remove_version(row.id, number)?;
+                }
+            }
+            batch.put_list(&ListRow { current, ..row.clone() })?;
+            batch.commit(now(), Some(row.id), &action)?;
+        }
+        for version in self.catalogue.read().versions()? {
+            if version.state == VersionState::Staged {
+                let mut batch = self.catalogue.batch()?;
+                batch.remove_version(version.list, version.number)?;
+                batch.commit(now(), Some(version.list), &format!("dropped unpublished version {}", version.number))?;
+            }
+        }
+        let (lists, feeds) = (self.catalogue.read().lists()?, self.feeds()?);
+        let mut manifest = self.manifest.clone();
+        manifest.current.retain(|id, _| lists.iter().any(|list| list.id == *id));
+        manifest.drop_dead(&feeds);
+        if manifest != self.manifest {
+            self.commit_manifest(manifest)?;
+        }
+        self.unsettled = false;
+        self.sweep_segments()
+    }
+
+    /// The oldest versions of a list beyond those that are kept; what a manifest names is kept in any case.
+    fn surplus(&self, versions: &[VersionRow], list: ListId) -> Vec<VersionNumber> {
+        let numbers: Vec<_> = versions.iter().filter(|row| row.list == list).map(|row| row.number).collect();
+        let manifests = [Some(&self.manifest), self.previous.as_ref()];
+        let named = |number: &VersionNumber| {
+            manifests.iter().flatten().any(|manifest| manifest.current.get(&list) == Some(number))
+        };
+        let count = numbers.len().saturating_sub(self.keep_versions.max(1));
+        numbers.into_iter().take(count).filter(|number| !named(number)).collect()
+    }
+
+    /// After the commit point: what is left to do may also be done later.
+    pub(super) fn try_settle(&mut self) {
+        self.unsettled = true;
+        if let Err(error) = self.settle() {
+            tracing::warn!(%error, "the change is published; tidying up after it will be tried again");
+        }
+    }
+
+    /// Puts a manifest into force: the commit point.
+    pub(super) fn commit_manifest(&mut self, mut manifest: Manifest) -> Result<(), StoreError> {
+        manifest.generation = self.manifest.generation + 1;
+        manifest.next_file = self.next_file;
+        manifest.batch = named(self.catalogue.head());
+        match manifest.commit(&self.folder, Some(&self.manifest)) {
+            Ok(()) => {}
+            Err(CommitError::Before(error)) => return Err(error),
+            Err(CommitError::After(error)) => {
+                self.unsure = Some(error.to_string());
+                return Err(error);
+            }
+        }
+        self.previous = Some(std::mem::replace(&mut self.manifest, manifest));
+        let files: BTreeSet<&str> = self.manifest.segments.iter().map(|segment| segment.file.file.as_str()).collect();
+        if let Some(served) = &mut self.served {
+            served.slots.retain(|file, _| files.contains(file.as_str()));
+        }
+        Ok(())
+    }
+
+    /// A name for a new segment file. [`State::built`] must follow.
+    pub(super) fn new_file(&mut self) -> (u64, String) {
+        let number = self.next_file;
+        self.next_file += 1;
+        self.building.insert(number);
+        (number, format!("{number:08}.seg"))
+    }
+
+    /// From now on the files of these numbers stay only if somebody names them.
+    pub(super) fn built(&mut self, numbers: impl IntoIterator<Item = u64>) {
+        numbers.into_iter().for_each(|number| {
+            self.building.remove(&number);
+        });
+    }
+
+    pub(super) fn path_of(&self, file: &str) -> PathBuf {
+        self.folder.join(SEGMENTS).join(file)
+    }
+
+    /// Removes files in `segments/` that neither this manifest, the one before nor the catalogue names.
+    pub(super) fn sweep_segments(&mut self) -> Result<(), StoreError> {
+        let versions = self.catalogue.read().versions()?;
+        let of_versions = versions.iter().flat_map(|version| version.segments.values()).map(|file| &file.file);
+        let manifests = [Some(&self.manifest), self.previous.as_ref()];
+        let of_manifests = manifests.into_iter().flatten().flat_map(|manifest| &manifest.segments);
+        let named: BTreeSet<&str> =
+            of_versions.chain(of_manifests.map(|segment| &segment.file.file)).map(String::as_str).collect();
+        let segments = self.folder.join(SEGMENTS);
+        let mut removed = false;
+        for entry in fs::read_dir(&segments).map_err(StoreError::io("list", &segments))? {
+            let path = entry.map_err(StoreError::io("list", &segments))?.path();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let number = name.split('.').next().and_then(|digits| digits.parse::<u64>().ok());
+            let building = number.is_some_and(|number| self.building.contains(&number));
+            if !named.contains(name) && !building {
+                fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
+                removed = true;
+            }
+        }
+        if removed { sync_folder(&segments) } else { Ok(()) }
+    }
+
+    /// The first number that no file ever had.
+    pub(super) fn number_files_above(&mut self, used: impl IntoIterator<Item = u64>) {
+        self.next_file = used.into_iter().map(|number| number.saturating_add(1)).fold(self.next_file, u64::max);
+    }
+
+    /// What the feed list says of a fingerprint.
+    pub(super) fn live_change(&self, list: ListId, fingerprint: Fingerprint) -> Result<LiveChange, StoreError> {
+        Ok(live_change(&self.catalogue.read().entries_with(list, &fingerprint)?, list, fingerprint))
+    }
+
+    /// The live layer, as the catalogue has it.
+    pub(super) fn replay(&self) -> Result<LiveLayer, StoreError> {
+        let pairs = self.catalogue.read().pairs_after(self.manifest.sealed_seq)?;
+        let changes = pairs.into_iter().map(|(list, fingerprint)| self.live_change(list, fingerprint));
+        Ok(LiveLayer::empty().with(changes.collect::<Result<_, _>>()?))
+    }
+
+    /// Puts changes that are durable into the live layer.
+    pub(super) fn apply_live(&mut self, changes: Vec<LiveChange>) {
+        let Some(served) = &mut self.served else { return };
+        if let Some(since) = &served.since_freeze {
+            served.since_freeze = Some(since.with(changes.clone()));
+        }
+        served.live = served.live.with(changes);
+    }
+
+    /// Marks withdrawals that are durable in all segments that answer.
+    pub(super) fn apply_withdrawals(&mut self, list: ListId, fingerprints: &[Fingerprint]) {
+        let Some(served) = &mut self.served else { return };
+        for slot in served.slots.values_mut() {
+            let Condition::Ready { segment, withdrawn } = &mut slot.condition else { continue };
+            let of_kind = fingerprints.iter().filter(|fingerprint| fingerprint.kind() == segment.kind());
+            let values: Vec<u8> = of_kind.flat_map(|fingerprint| fingerprint.value()).copied().collect();
+            mark(segment, withdrawn, list, &values);
+        }
+    }
+
+    /// A segment that was verified, with what was withdrawn from it.
+    pub(super) fn ready(&self, segment: Arc<ExactSegment>) -> Result<Slot, StoreError> {
+        let lists: BTreeSet<ListId> = segment.sources().iter().map(|source| source.list).collect();
+        let mut withdrawn = BTreeMap::new();
+        for list in lists {
+            let rows = self.catalogue.read().withdrawals(list, segment.kind())?;
+            let later = rows.iter().filter(|row| row.seq > segment.applied_seq());
+            let values: Vec<u8> = later.flat_map(|row| row.fingerprint.value()).copied().collect();
+            mark(&segment, &mut withdrawn, list, &values);
+        }
+        Ok(Slot { kind: segment.kind(), condition: Condition::Ready { segment, withdrawn } })
+    }
+
+    /// The lists as a snapshot sees them.
+    pub(super) fn refresh_lists(&mut self) -> Result<(), StoreError> {
+        if self.served.is_none() {
+            return Ok(());
+        }
+        let mut views = Vec::new();
+        for row in self.catalogue.read().lists()? {
+            if !self.is_visible(&row) {
+                continue;
+            }
+            let current = self.current_source(&row).version;
+            let version = self.catalogue.read().version(row.id, current)?;
+            let roles = version.map_or(row.roles, |version| version.roles);
+            views.push(ListView { id: row.id, name: row.name, shape: row.shape, state: row.state, roles, current });
+        }
+        if let Some(served) = &mut self.served {
+            served.lists = views;
+        }
+        Ok(())
+    }
+
+    /// What a question that comes now shall see.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let mut parts = SnapshotParts {
+            generation: self.manifest.generation,
+            lists: Vec::new(),
+            segments: Vec::new(),
+            live: LiveLayer::empty(),
+            states: BTreeMap::new(),
+        };
+        match &self.served {
+            None => parts.states = Kind::ALL.map(|kind| (kind, KindState::Loading)).into(),
+            Some(served) => {
+                parts.lists.clone_from(&served.lists);
+                parts.live = served.live.clone();
+                for slot in served.slots.values() {
+                    match &slot.condition {
+                        Condition::Ready { segment, withdrawn } => {
+                            parts.segments.push(SegmentView { segment: segment.clone(), withdrawn: withdrawn.clone() })
+                        }
+                        // A failure is told, even beside segments that are still loading.
+                        Condition::Loading(_) => {
+                            parts.states.entry(slot.kind).or_insert(KindState::Loading);
+                        }
+                        Condition::Failed(message) => {
+                            parts.states.insert(slot.kind, KindState::Failed(message.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        Snapshot::new(parts)
+    }
+
+    /// The segment that holds a version's fingerprints of a kind, with its entry in the manifest.
+    pub(super) fn open_segment(&self, entry: &ManifestSegment) -> Result<Arc<ExactSegment>, StoreError> {
+        let slot = self.served.as_ref().and_then(|served| served.slots.get(&entry.file.file));
+        match slot.map(|slot| &slot.condition) {
+            Some(Condition::Ready { segment, .. }) => Ok(segment.clone()),
+            _ => Ok(Arc::new(open_verified(&self.path_of(&entry.file.file), &entry.file)?)),
+        }
+    }
+}
+
+/// Places are bits in a bitmap of 32-bit numbers.
+const PLACES_MAX: u64 = 1 << 32;
+
+/// Opens a segment that was meant to be there, without verifying its sections.
+pub(super) fn open_segment(path: &Path, expected: &SegmentFile) -> Result<ExactSegment, StoreError> {
+    let segment = ExactSegment::open(path)?;
+    let refused = |found| Err(StoreError::BadVersion { path: path.to_owned(), found });
+    let digest = segment.digest().to_hex();
+    if digest.as_str() != expected.blake3 {
+        return refused(format!("expected the segment with BLAKE3 {}, found {digest}", expected.blake3));
+    }
+    if segment.place_bound() > PLACES_MAX {
+        return refused(format!("expected at most {PLACES_MAX} places, found {}", segment.place_bound()));
+    }
+    Ok(segment)
+}
+
+/// A segment that was verified in full.
+pub(super) struct Verified {
+    pub(super) kind: Kind,
+    /// Without a name yet.
+    pub(super) file: SegmentFile,
+    pub(super) sources: Vec<Source>,
+    /// Where questions are answered.
+    pub(super) mapped: Option<Arc<ExactSegment>>,
+}
+
+/// Verifies a file that is new to the store: mapped if it is to answer, else by reading it with small buffers.
+pub(super) fn verify(path: &Path, map: bool) -> Result<Verified, StoreError> {
+    let describe = |digests, bytes, applied_seq, digest: blake3::Hash| {
+        let blake3 = digest.to_hex().to_string();
+        SegmentFile { file: String::new(), digests, bytes, applied_seq, blake3 }
+    };
+    if map {
+        let segment = ExactSegment::open(path)?;
+        segment.verify()?;
+        let (digests, bytes, seq) = (segment.len(), segment.file_bytes(), segment.applied_seq());
+        let file = describe(digests, bytes, seq, segment.digest());
+        let sources = segment.sources().to_vec();
+        return Ok(Verified { kind: segment.kind(), file, sources, mapped: Some(Arc::new(segment)) });
+    }
+    let summary = verify_file(path)?;
+    let file = describe(summary.digests, summary.bytes, summary.applied_seq, summary.digest);
+    let sources = SegmentReader::open(path)?.sources().to_vec();
+    Ok(Verified { kind: summary.kind, file, sources, mapped: None })
+}
+
+/// Opens a segment that was meant to be there, and verifies all of it.
+pub(super) fn open_verified(path: &Path, expected: &SegmentFile) -> Result<ExactSegment, StoreError> {
+    let segment = open_segment(path, expected)?;
+    segment.verify()?;
+    Ok(segment)
+}
+
+/// All that the entries say of one fingerprint.
+pub(super) fn live_change(entries: &[EntryRow], list: ListId, fingerprint: Fingerprint) -> LiveChange {
+    let source = Source { list, version: VersionNumber::LIVE };
+    let label = |row: &EntryRow| Label { source, category: row.entry.category.clone(), flags: row.entry.flags };
+    let mut labels: Vec<Label> = entries.iter().map(label).collect();
+    labels.sort();
+    labels.dedup();
+    LiveChange { fingerprint, list, labels }
+}
+
+/// Sets the bits of `values`, packed, at which `list` stands in the label set.
+fn mark(segment: &ExactSegment, withdrawn: &mut BTreeMap<ListId, Arc<RoaringBitmap>>, list: ListId, values: &[u8]) {
+    let mut found = Vec::new();
+    segment.find_batch(values, &mut found);
+    for hit in found {
+        if segment.labels().set(hit.set).any(|label| label.source.list == list) {
+            let bits = Arc::make_mut(withdrawn.entry(list).or_default());
+            bits.insert(u32::try_from(hit.place.0).expect("`open_segment` refuses a segment with more places"));
+        }
+    }
+}
+
+/// A batch as the manifest names it.
+pub(super) fn named(head: BatchHead) -> NamedBatch {
+    NamedBatch { seq: head.seq, checksum: head.link.to_hex() }
+}

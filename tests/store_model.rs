@@ -1,0 +1,333 @@
+//! The store against a plain model in memory: random commands, maintenance and restarts, in any order, and after each
+//! of them the same answers.
+
+mod store_support;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashward::fingerprint::Fingerprint;
+use hashward::list::{ListState, Role, VersionNumber};
+use hashward::matching::{Reason, Verdict};
+use hashward::store::command::{Changes, Published, Withdrawn};
+use hashward::store::{Command, Outcome, Store, StoreError};
+use proptest::prelude::*;
+use store_support::*;
+
+/// Made-up files; few, so that lists overlap.
+const FILES: u32 = 10;
+const FILE_LISTS: [&str; 2] = ["debian", "vics"];
+const FEED_LISTS: [&str; 2] = ["own", "network"];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Import { list: usize, said: Vec<(u32, u8)>, role: Role, adds: bool },
+    Add { list: usize, role: Role, entries: Vec<(u8, Vec<u32>, u8)> },
+    Withdraw { list: usize, files: Vec<u32> },
+    SetState { list: usize, state: ListState },
+    Remove { list: usize },
+    Rollback { list: usize, to: Option<u32> },
+    Maintain,
+    Compact,
+    Verify,
+    Reopen { serve: bool },
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let role = || prop_oneof![Just(Role::Illegal), Just(Role::Ignorable), Just(Role::Watch)];
+    let state = prop_oneof![Just(ListState::Active), Just(ListState::Disabled), Just(ListState::Shadow)];
+    let files = || prop::collection::vec(0..2 * FILES, 1..4);
+    let said = prop::collection::vec((0..2 * FILES, 0u8..3), 0..10);
+    let entries = prop::collection::vec((0u8..5, files(), 0u8..3), 1..4);
+    prop::collection::vec(
+        prop_oneof![
+            4 => (0..2usize, said, role(), any::<bool>())
+                .prop_map(|(list, said, role, adds)| Step::Import { list, said, role, adds }),
+            6 => (2..4usize, role(), entries).prop_map(|(list, role, entries)| Step::Add { list, role, entries }),
+            4 => (0..4usize, files()).prop_map(|(list, files)| Step::Withdraw { list, files }),
+            2 => (0..4usize, state).prop_map(|(list, state)| Step::SetState { list, state }),
+            1 => (0..4usize).prop_map(|list| Step::Remove { list }),
+            3 => (0..2usize, prop::option::of(1u32..5)).prop_map(|(list, to)| Step::Rollback { list, to }),
+            4 => Just(Step::Maintain),
+            2 => Just(Step::Compact),
+            1 => Just(Step::Verify),
+            3 => prop::bool::weighted(0.7).prop_map(|serve| Step::Reopen { serve }),
+        ],
+        1..24,
+    )
+}
+
+/// Files 0..FILES are asked by their MD5, the others by their SHA-1.
+fn number(file: u32) -> Fingerprint {
+    fingerprint(KINDS[(file / FILES) as usize], file)
+}
+
+#[derive(Clone)]
+struct Version {
+    number: u32,
+    role: Role,
+    sources: Vec<String>,
+    said: Said,
+}
+
+#[derive(Clone)]
+enum Content {
+    File { versions: Vec<Version>, current: u32 },
+    Feed { role: Role, entries: BTreeMap<String, (BTreeSet<Fingerprint>, u8)> },
+}
+
+#[derive(Clone)]
+struct List {
+    state: ListState,
+    content: Content,
+}
+
+#[derive(Default)]
+struct Model(BTreeMap<String, List>);
+
+impl List {
+    fn says(&self) -> (Role, Said) {
+        match &self.content {
+            Content::File { versions, current } => {
+                let current = versions.iter().find(|version| version.number == *current).unwrap();
+                (current.role, current.said.clone())
+            }
+            Content::Feed { role, entries } => {
+                let mut said = Said::new();
+                for (fingerprints, code) in entries.values() {
+                    for fingerprint in fingerprints {
+                        said.entry(fingerprint.clone()).or_default().insert(*code);
+                    }
+                }
+                (*role, said)
+            }
+        }
+    }
+}
+
+impl Model {
+    /// What must be answered of a fingerprint; of one that nobody names, the verdict is not told.
+    fn tells(&self, fingerprint: &Fingerprint) -> (Option<Verdict>, BTreeSet<(String, Role, u8)>) {
+        let mut matches = BTreeSet::new();
+        for (name, list) in self.0.iter().filter(|(_, list)| list.state == ListState::Active) {
+            let (role, said) = list.says();
+            let codes = said.get(fingerprint).into_iter().flatten();
+            matches.extend(codes.map(|code| (name.clone(), role, *code)));
+        }
+        let has = |wanted| matches.iter().any(|(_, role, _)| *role == wanted);
+        let verdict = match (has(Role::Illegal), has(Role::Ignorable)) {
+            (true, true) => Some(Verdict::Conflict),
+            (true, false) => Some(Verdict::Known),
+            (false, true) => Some(Verdict::Ignorable),
+            (false, false) if !matches.is_empty() => Some(Verdict::Unknown),
+            (false, false) => None,
+        };
+        (verdict, matches)
+    }
+
+    fn holds_kind_of(&self, fingerprint: &Fingerprint) -> bool {
+        self.0.values().filter(|list| list.state == ListState::Active).any(|list| {
+            let (_, said) = list.says();
+            said.keys().any(|held| held.kind() == fingerprint.kind())
+        })
+    }
+}
+
+fn list_name(list: usize) -> &'static str {
+    FILE_LISTS.iter().chain(&FEED_LISTS).nth(list).unwrap()
+}
+
+fn check(store: &Store, model: &Model) {
+    let snapshot = store.snapshot();
+    for kind in KINDS {
+        let asked: Vec<Fingerprint> = (0..2 * FILES).map(number).filter(|asked| asked.kind() == kind).collect();
+        for (fingerprint, (verdict, matches)) in asked.iter().zip(ask(&snapshot, kind, &asked)) {
+            let (expected, expected_matches) = model.tells(fingerprint);
+            assert_eq!(matches, expected_matches, "{fingerprint}");
+            match expected {
+                Some(expected) => assert_eq!(verdict, expected, "{fingerprint}"),
+                None if model.holds_kind_of(fingerprint) => assert_eq!(verdict, Verdict::Unknown, "{fingerprint}"),
+                // Where all was withdrawn and not yet compacted away, the kind may still count as held.
+                None => assert!(
+                    matches!(verdict, Verdict::Unknown | Verdict::Undecided(Reason::NoListForKind)),
+                    "{fingerprint}: {verdict}"
+                ),
+            }
+        }
+    }
+}
+
+/// Does a step with the store and in the model, and holds what the store says of it against the model.
+fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
+    match step {
+        Step::Import { list, said, role, adds } => {
+            let mut asked = Said::new();
+            said.iter().for_each(|(file, code)| {
+                asked.entry(number(*file)).or_default().insert(*code);
+            });
+            let source = format!("{said:?}");
+            let outcome = import(store, &name(list_name(*list)), &asked, *role, &source, *adds).unwrap();
+            model.import(list_name(*list), asked, *role, source, *adds, outcome);
+        }
+        Step::Add { list, role, entries } => {
+            let entries: Vec<_> = entries
+                .iter()
+                .map(|(id, files, code)| {
+                    entry(&id.to_string(), files.iter().map(|file| number(*file)).collect(), *code)
+                })
+                .collect();
+            let list = list_name(*list);
+            store.execute(Command::Add { list: name(list), role: Some(*role), entries: entries.clone() }).unwrap();
+            let content = Content::Feed { role: *role, entries: BTreeMap::new() };
+            let into = model.0.entry(list.to_owned()).or_insert(List { state: ListState::Active, content });
+            let Content::Feed { entries: into, .. } = &mut into.content else { panic!() };
+            for entry in entries {
+                let code = entry.category.map_or(0, |category| category.code.parse().unwrap());
+                into.insert(entry.source_id, (entry.fingerprints.into_iter().collect(), code));
+            }
+        }
+        Step::Withdraw { list, files } => {
+            let list = list_name(*list);
+            let fingerprints: Vec<_> = files.iter().map(|file| number(*file)).collect();
+            let result = store.execute(Command::Withdraw { list: name(list), fingerprints: fingerprints.clone() });
+            let Some(of) = model.0.get_mut(list) else {
+                assert!(matches!(result, Err(StoreError::NoSuchList(_))));
+                return;
+            };
+            let Ok(Outcome::Withdrawn(Withdrawn { withdrawn, not_held })) = result else { panic!("{result:?}") };
+            let fingerprints: BTreeSet<_> = fingerprints.into_iter().collect();
+            let said = of.says().1;
+            let expected: Vec<_> = fingerprints.iter().filter(|asked| !said.contains_key(asked)).cloned().collect();
+            assert_eq!((withdrawn, not_held), ((fingerprints.len() - expected.len()) as u64, expected));
+            match &mut of.content {
+                Content::File { versions, .. } => {
+                    versions.iter_mut().for_each(|version| version.said.retain(|held, _| !fingerprints.contains(held)))
+                }
+                Content::Feed { entries, .. } => {
+                    entries.values_mut().for_each(|(held, _)| held.retain(|held| !fingerprints.contains(held)));
+                    entries.retain(|_, (held, _)| !held.is_empty());
+                }
+            }
+        }
+        Step::SetState { list, state } => {
+            let result = store.execute(Command::SetState { list: name(list_name(*list)), state: *state });
+            match model.0.get_mut(list_name(*list)) {
+                Some(list) => {
+                    let previous = std::mem::replace(&mut list.state, *state);
+                    assert_eq!(result.unwrap(), Outcome::StateSet { previous, state: *state });
+                }
+                None => assert!(matches!(result, Err(StoreError::NoSuchList(_)))),
+            }
+        }
+        Step::Remove { list } => {
+            let result = store.execute(Command::Remove { list: name(list_name(*list)) });
+            match model.0.remove(list_name(*list)) {
+                Some(_) => assert!(matches!(result, Ok(Outcome::Removed { .. }))),
+                None => assert!(matches!(result, Err(StoreError::NoSuchList(_)))),
+            }
+        }
+        Step::Rollback { list, to } => {
+            let to = to.map(VersionNumber);
+            let result = store.execute(Command::Rollback { list: name(list_name(*list)), to });
+            if let Ok(Outcome::RolledBack { from, to: now, .. }) = result {
+                let list = model.0.get_mut(list_name(*list)).unwrap();
+                let Content::File { versions, current } = &mut list.content else { panic!() };
+                assert_eq!(from.0, *current);
+                assert!(versions.iter().any(|version| version.number == now.0));
+                assert!(to.is_none_or(|to| to == now));
+                *current = now.0;
+            } else {
+                assert!(
+                    matches!(result, Err(StoreError::NoSuchVersion { .. } | StoreError::NoSuchList(_))),
+                    "{result:?}"
+                );
+            }
+        }
+        Step::Maintain => while store.maintain().unwrap() {},
+        Step::Compact => {
+            let Ok(Outcome::Compacted { after, .. }) = store.execute(Command::Compact) else { panic!() };
+            assert!(after <= KINDS.len() as u64, "{after} segments of {} kinds", KINDS.len());
+        }
+        Step::Verify => {
+            let Ok(Outcome::Verified { damage, .. }) = store.execute(Command::Verify) else { panic!() };
+            assert_eq!(damage, Vec::<String>::new(), "step {count}");
+        }
+        Step::Reopen { .. } => unreachable!("the caller reopens"),
+    }
+}
+
+impl Model {
+    fn import(&mut self, name: &str, asked: Said, role: Role, source: String, adds: bool, outcome: Outcome) {
+        let current = self.0.get(name).map(|list| {
+            let Content::File { versions, current } = &list.content else { panic!() };
+            versions.iter().find(|version| version.number == *current).unwrap().clone()
+        });
+        let same = current.as_ref().is_some_and(|current| {
+            let known = if adds { current.sources.contains(&source) } else { current.sources == [source.clone()] };
+            known && current.role == role
+        });
+        if same {
+            let number = current.unwrap().number;
+            assert_eq!(outcome, Outcome::Unchanged { version: VersionNumber(number) });
+            return;
+        }
+        let Outcome::Published(Published { version, replaced, changes, .. }) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(replaced.map(|replaced| replaced.0), current.as_ref().map(|current| current.number));
+        let (mut said, mut sources) = (asked, vec![source]);
+        let old = current.map_or_else(Said::new, |current| {
+            if adds {
+                sources = [current.sources.clone(), sources.clone()].concat();
+                for (held, codes) in &current.said {
+                    said.entry(held.clone()).or_default().extend(codes);
+                }
+            }
+            current.said
+        });
+        for kind in KINDS {
+            let of_kind = |said: &Said| -> BTreeSet<Fingerprint> {
+                said.keys().filter(|held| held.kind() == kind).cloned().collect()
+            };
+            let (new, old) = (of_kind(&said), of_kind(&old));
+            let expected = Changes {
+                added: new.difference(&old).count() as u64,
+                removed: old.difference(&new).count() as u64,
+                kept: new.intersection(&old).count() as u64,
+            };
+            assert_eq!(changes.get(&kind).copied().unwrap_or_default(), expected, "{kind}");
+        }
+        let version = Version { number: version.0, role, sources, said };
+        let number = version.number;
+        let list = self.0.entry(name.to_owned()).or_insert_with(|| List {
+            state: ListState::Active,
+            content: Content::File { versions: Vec::new(), current: number },
+        });
+        let Content::File { versions, current } = &mut list.content else { panic!() };
+        versions.push(version);
+        *current = number;
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #[test]
+    fn the_store_answers_as_a_plain_model(steps in steps()) {
+        let folder = tempfile::tempdir().unwrap();
+        let mut model = Model::default();
+        let (mut store, mut serves) = (open(folder.path(), true), true);
+        for (count, step) in steps.iter().enumerate() {
+            if let Step::Reopen { serve } = step {
+                drop(store);
+                store = open(folder.path(), *serve);
+                serves = *serve;
+            } else {
+                take(&store, &mut model, step, count);
+            }
+            if serves {
+                check(&store, &model);
+            }
+        }
+        drop(store);
+        let store = open(folder.path(), true);
+        check(&store, &model);
+        take(&store, &mut model, &Step::Verify, steps.len());
+    }
+}

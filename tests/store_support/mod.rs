@@ -1,0 +1,137 @@
+//! What the tests of the store share: building and publishing versions as a tool does, and asking.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
+use hashward::index::exact::{SegmentReader, SegmentWriter, WriteOptions};
+use hashward::index::snapshot::Snapshot;
+use hashward::list::{Category, Entry, Flags, Label, ListName, Role, Roles, Source, VersionNumber};
+use hashward::matching::{Match, Question, Verdict, answer};
+use hashward::segment::LabelTable;
+use hashward::store::command::{ImportCounts, IncomingSegment};
+use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
+
+/// Two kinds are enough to see them apart.
+pub const KINDS: [Kind; 2] = [Kind::Md5, Kind::Sha1];
+
+/// What a list says: of each fingerprint, the codes of its categories; 0 stands for none.
+pub type Said = BTreeMap<Fingerprint, BTreeSet<u8>>;
+
+/// The fingerprint of a made-up file.
+pub fn fingerprint(kind: Kind, number: u32) -> Fingerprint {
+    hash_bytes(kind, format!("made-up file {number}").as_bytes())
+}
+
+pub fn category(code: u8) -> Option<Category> {
+    (code > 0).then(|| Category::new(Some("XX"), &code.to_string()))
+}
+
+pub fn entry(source_id: &str, fingerprints: Vec<Fingerprint>, code: u8) -> Entry {
+    Entry { source_id: source_id.to_owned(), fingerprints, category: category(code), flags: Flags::NONE }
+}
+
+pub fn name(name: &str) -> ListName {
+    name.parse().unwrap()
+}
+
+pub fn options(serve: bool) -> StoreOptions {
+    StoreOptions { create: true, serve, seal_at: 6, ..StoreOptions::default() }
+}
+
+/// Builds a version as the tool does, and publishes it.
+pub fn import(
+    store: &Store,
+    list: &ListName,
+    said: &Said,
+    role: Role,
+    source: &str,
+    adds: bool,
+) -> Result<Outcome, StoreError> {
+    let Outcome::ImportBegun(begun) = store.execute(Command::BeginImport { list: list.clone() })? else { panic!() };
+    let mut all = said.clone();
+    if let Some(current) = begun.current.as_ref().filter(|_| adds) {
+        for file in current.segments.values() {
+            let mut reader = SegmentReader::open(store.folder().join(file)).unwrap();
+            let labels = reader.labels().clone();
+            let kind = reader.kind();
+            while let Some((digest, _, set)) = reader.next().unwrap() {
+                let held = Fingerprint::new(kind, digest).unwrap();
+                if !current.withdrawn.contains(&held) {
+                    let codes = labels.set(set).map(|l| l.category.as_ref().map_or(0, |c| c.code.parse().unwrap()));
+                    all.entry(held).or_default().extend(codes);
+                }
+            }
+        }
+    }
+    let incoming = Incoming::create(store.folder(), list.as_str()).unwrap();
+    let label = Source { list: begun.list_id, version: begun.version };
+    let segments = write_version(&incoming, &all, label, begun.applied_seq);
+    let base = begun.current.as_ref().map_or(VersionNumber::LIVE, |current| current.version);
+    store.execute(Command::Publish(Publish {
+        list: list.clone(),
+        list_id: begun.list_id,
+        version: begun.version,
+        base: adds.then_some(base),
+        incoming: incoming.name().to_owned(),
+        segments,
+        roles: Roles::uniform(role),
+        source: source.to_owned(),
+        adds,
+        counts: ImportCounts { records: said.len() as u64, ..ImportCounts::default() },
+    }))
+}
+
+/// Writes a version's segments.
+pub fn write_version(incoming: &Incoming, said: &Said, source: Source, applied_seq: u64) -> Vec<IncomingSegment> {
+    let mut segments = Vec::new();
+    for kind in Kind::ALL {
+        let of_kind: Vec<_> = said.iter().filter(|(fingerprint, _)| fingerprint.kind() == kind).collect();
+        if of_kind.is_empty() {
+            continue;
+        }
+        let file = format!("{kind}.seg");
+        let path = incoming.path().join(&file);
+        let mut writer = SegmentWriter::create(path, kind, WriteOptions { locator: None, applied_seq }).unwrap();
+        let mut table = LabelTable::new();
+        for (fingerprint, codes) in of_kind {
+            let label = |code: &u8| Label { source, category: category(*code), flags: Flags::NONE };
+            let labels: Vec<u32> = codes.iter().map(|code| table.intern_label(label(code))).collect();
+            writer.push(fingerprint.value(), table.intern_set(&labels)).unwrap();
+        }
+        writer.finish(&table).unwrap();
+        segments.push(IncomingSegment { kind, file });
+    }
+    segments
+}
+
+/// What is answered of one fingerprint: the verdict, and of each match the list, the role and the category's code.
+pub type Told = (Verdict, BTreeSet<(String, Role, u8)>);
+
+/// Asks the snapshot of many fingerprints at once.
+pub fn ask(snapshot: &Snapshot, kind: Kind, fingerprints: &[Fingerprint]) -> Vec<Told> {
+    let rows: Vec<u8> = fingerprints.iter().flat_map(|fingerprint| fingerprint.value()).copied().collect();
+    let answers = answer(snapshot, &Question { kinds: &[kind], rows: &rows }).unwrap();
+    let told = answers.iter().map(|answer| match answer {
+        None => (answers.miss, BTreeSet::new()),
+        Some(answer) => {
+            let matches: BTreeSet<_> = answer.matches.iter().map(tell).collect();
+            assert_eq!(matches.len(), answer.matches.len(), "a match is told twice: {:?}", answer.matches);
+            (answer.verdict, matches)
+        }
+    });
+    told.collect()
+}
+
+fn tell(told: &Match) -> (String, Role, u8) {
+    let code = told.category.as_ref().map_or(0, |category| category.code.parse().unwrap());
+    (told.list.to_string(), told.role, code)
+}
+
+/// Opens the store, verifies, and asks nothing yet.
+pub fn open(folder: &std::path::Path, serve: bool) -> Store {
+    let store = Store::open(folder, options(serve)).unwrap();
+    store.load().unwrap();
+    store
+}

@@ -21,7 +21,7 @@ pub enum ErrorCode {
     Refused = 5,
     /// The daemon failed; its log says why.
     Internal = 6,
-    /// The daemon is going away; what is unanswered was not done.
+    /// The daemon is going away. What is unanswered has no answer; a command may still have been carried out.
     ShuttingDown = 7,
     /// Idle for too long, or a frame that did not become complete in time.
     Timeout = 8,

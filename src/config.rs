@@ -1,0 +1,189 @@
+//! The daemon's configuration: a TOML file, read whole, checked whole, or refused.
+//!
+//! ```toml
+//! data = "hashward-data"              # relative to the folder of this file
+//!
+//! [[listen]]
+//! address = "unix:hashward-data/hashward.sock"
+//! protocol = "frame"
+//! rights = ["lookup"]                 # of others than the daemon's own user and root
+//!
+//! [limits]                            # see `hashward::server::Limits` for all of them
+//! connections = 256
+//! ```
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::Address;
+use crate::server::{BadLimit, BadListen, Limits, Listen};
+
+/// The data folder, unless said otherwise.
+pub const DEFAULT_DATA: &str = "hashward-data";
+
+/// The socket's name in the data folder, unless said otherwise.
+pub const SOCKET_NAME: &str = "hashward.sock";
+
+/// What a daemon is told.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Where to listen; never empty.
+    pub listen: Vec<Listen>,
+    /// The bounds.
+    pub limits: Limits,
+}
+
+/// What stands in the file: everything may be left out.
+#[derive(Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct File {
+    data: Option<PathBuf>,
+    listen: Vec<Listen>,
+    limits: Limits,
+}
+
+/// Why a configuration is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the config {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is no TOML, or has a key or a value that hashward does not know.
+    #[error("the config {} is refused: {source}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// An address that must not be listened at.
+    #[error(transparent)]
+    Listen(#[from] BadListen),
+    /// The same address twice.
+    #[error("listen address {0} stands twice; expected each once")]
+    Repeated(Address),
+    /// A bound that leaves no room.
+    #[error(transparent)]
+    Limit(#[from] BadLimit),
+}
+
+impl Config {
+    /// The configuration of the file, or the defaults without one; `data` and `listen` go before what it says.
+    ///
+    /// # Errors
+    /// [`ConfigError`].
+    pub fn resolve(file: Option<&Path>, data: Option<&Path>, listen: &[Address]) -> Result<Config, ConfigError> {
+        let mut parsed = file.map(read).transpose()?.unwrap_or_default();
+        let data = data.map(Path::to_owned).or(parsed.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
+        if !listen.is_empty() {
+            parsed.listen = listen.iter().cloned().map(Listen::at).collect();
+        }
+        if parsed.listen.is_empty() {
+            parsed.listen = vec![Listen::at(Address::Unix(data.join(SOCKET_NAME)))];
+        }
+        let config = Config { data, listen: parsed.listen, limits: parsed.limits };
+        config.check()?;
+        Ok(config)
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        for (index, entry) in self.listen.iter().enumerate() {
+            entry.check()?;
+            if self.listen[..index].iter().any(|earlier| earlier.address == entry.address) {
+                return Err(ConfigError::Repeated(entry.address.clone()));
+            }
+        }
+        Ok(self.limits.check()?)
+    }
+}
+
+/// Reads a file; relative paths in it are relative to its folder.
+fn read(path: &Path) -> Result<File, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+    let mut file: File = toml::from_str(&text)
+        .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+    let folder = path.parent().unwrap_or(Path::new(""));
+    file.data = file.data.map(|data| folder.join(data));
+    for entry in &mut file.listen {
+        if let Address::Unix(socket) = &mut entry.address {
+            *socket = folder.join(&*socket);
+        }
+    }
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::Right;
+
+    fn resolve(text: &str) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hashward.toml");
+        std::fs::write(&path, text).unwrap();
+        let strip = |path: &Path| path.strip_prefix(folder.path()).unwrap_or(path).to_owned();
+        let mut config = Config::resolve(Some(&path), None, &[]).map_err(|error| error.to_string())?;
+        config.data = strip(&config.data);
+        for entry in &mut config.listen {
+            if let Address::Unix(socket) = &mut entry.address {
+                *socket = strip(socket);
+            }
+        }
+        Ok(config)
+    }
+
+    #[test]
+    fn nothing_said_means_the_defaults() {
+        let config = Config::resolve(None, None, &[]).unwrap();
+        assert_eq!(config.listen, [Listen::at("hashward-data/hashward.sock".parse().unwrap())]);
+        assert_eq!(
+            config,
+            resolve("data = \"hashward-data\"")
+                .map(|read| Config { data: config.data.clone(), listen: config.listen.clone(), ..read })
+                .unwrap()
+        );
+    }
+
+    #[test]
+    fn the_file_is_read_and_options_go_before_it() {
+        let config = resolve(
+            "data = 'd'\n[[listen]]\naddress = 'unix:s'\n[[listen]]\naddress = 'tcp:127.0.0.1:1'\n\
+             rights = ['lookup', 'admin']\n[limits]\nconnections = 3\n",
+        )
+        .unwrap();
+        assert_eq!((config.data.to_str(), config.limits.connections), (Some("d"), 3));
+        assert_eq!(config.listen[0], Listen::at("unix:s".parse().unwrap()));
+        assert_eq!(config.listen[1].rights, [Right::Lookup, Right::Admin]);
+
+        let listen = ["tcp:[::1]:5".parse().unwrap()];
+        let config = Config::resolve(None, Some(Path::new("x")), &listen).unwrap();
+        assert_eq!((config.data.to_str(), &config.listen[0].address), (Some("x"), &listen[0]));
+    }
+
+    #[test]
+    fn what_cannot_work_is_refused_with_the_remedy() {
+        for (text, expected) in [
+            ("[[listen]]\naddress = 'tcp:0.0.0.0:1'", "expected a loopback address"),
+            ("[[listen]]\naddress = 'a'\n[[listen]]\naddress = 'unix:a'", "stands twice"),
+            ("[[listen]]\naddress = 'a'\nrights = ['all']", "unknown variant `all`"),
+            ("[[listen]]\naddress = 'a'\nprotocol = 'smtp'", "unknown variant `smtp`"),
+            ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
+            ("[limits]\nconections = 1", "unknown field `conections`"),
+            ("data = 1", "invalid type"),
+            ("data = ", "refused"),
+        ] {
+            let error = resolve(text).unwrap_err();
+            assert!(error.contains(expected), "{text:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,393 @@
+//! One connection of the frame protocol: frames in, answers out, bounded in every direction.
+//!
+//! Lookups are answered here and now, since handing them to another thread would cost more than they do; a long one
+//! lets other tasks run between its parts. Commands run on threads of their own and answer when they are done. A
+//! connection reads no further request while its answers are not taken, so that a client that never reads holds up
+//! nobody but itself, until it is cut off.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::inbox::{Front, Inbox};
+use super::limits::{Limits, Taken};
+use super::service::ROWS_PER_TURN;
+use super::{Granted, Phase, Shared};
+use crate::access::{Peer, Right, Rights, rights};
+use crate::protocol::{
+    DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION, RequestId, Welcome,
+    encode_answers, encode_busy, encode_error, encode_frame,
+};
+use crate::store::command::Command;
+
+/// How long a client that is told to go may take to read why, before the rest of what it sends is thrown away.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// An output buffer above this many bytes is given back once written.
+const OUTPUT_KEPT_BYTES: usize = 1 << 20;
+
+/// Why a connection ends.
+enum End {
+    /// The client said that it has no more requests, and has its answers.
+    Finished,
+    /// The client is told why.
+    Farewell(Failure),
+    /// The client is gone, or took too long to take its answers.
+    Broken(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Broken(error)
+    }
+}
+
+/// Serves one connection until it ends or `phase` says to end it.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + AsFd + Unpin>(
+    stream: S,
+    peer: Peer,
+    granted: Arc<Granted>,
+    shared: Arc<Shared>,
+    phase: watch::Receiver<Phase>,
+) {
+    let session = Session {
+        shared,
+        peer,
+        granted,
+        greeted: false,
+        output: Vec::new(),
+        commands: JoinSet::new(),
+        rows_in_turn: 0,
+    };
+    let mut connection = Connection { stream, inbox: Inbox::new(), session, phase, active_at: Instant::now() };
+    let end = match connection.run().await {
+        Err(end) => end,
+        Ok(never) => match never {},
+    };
+    match end {
+        End::Finished => tracing::debug!(?peer, "connection finished"),
+        End::Broken(error) => tracing::debug!(?peer, %error, "connection broken"),
+        End::Farewell(failure) => {
+            tracing::debug!(?peer, %failure, "connection ended");
+            connection.say_farewell(&failure).await;
+        }
+    }
+}
+
+struct Connection<S> {
+    stream: S,
+    inbox: Inbox,
+    session: Session,
+    phase: watch::Receiver<Phase>,
+    /// When the last frame became complete, or the one now coming began.
+    active_at: Instant,
+}
+
+impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
+    /// Runs until the connection ends, which is always an [`End`].
+    async fn run(&mut self) -> Result<std::convert::Infallible, End> {
+        let mut input_ended = false;
+        loop {
+            let limits = self.session.shared.limits.load_full();
+            let partial = self.work(&limits).await?;
+            self.flush(&limits).await?;
+            if input_ended && self.session.commands.is_empty() {
+                return Err(End::Finished);
+            }
+            self.wait(&limits, partial, &mut input_ended).await?;
+        }
+    }
+
+    /// Works through all whole frames. Returns whether the buffer ends in a frame that is not complete.
+    async fn work(&mut self, limits: &Limits) -> Result<bool, End> {
+        loop {
+            let front = self.inbox.front(limits, &self.session.shared.large_frames);
+            match front.map_err(|error| farewell(ErrorCode::Malformed, error.to_string()))? {
+                Front::Empty => return Ok(false),
+                Front::Partial => return Ok(true),
+                Front::NoRoom(header) => {
+                    encode_busy(&mut self.session.output, header.id, "no memory for a frame of this size now");
+                }
+                Front::Whole(header) => {
+                    let handled = self.session.handle(limits, &header, self.inbox.payload(&header)).await;
+                    self.inbox.consume(&header);
+                    handled?;
+                    self.active_at = Instant::now();
+                }
+            }
+            if self.session.output.len() >= limits.unwritten_bytes {
+                self.flush(limits).await?;
+            }
+            if self.session.rows_in_turn >= ROWS_PER_TURN {
+                self.session.rows_in_turn = 0;
+                tokio::task::yield_now().await;
+            }
+            if *self.phase.borrow() == Phase::Closing {
+                return Err(farewell(ErrorCode::ShuttingDown, "the daemon is going away"));
+            }
+        }
+    }
+
+    /// Waits for bytes, for a command that is done, for the daemon's end, or for the time to be up.
+    async fn wait(&mut self, limits: &Limits, partial: bool, input_ended: &mut bool) -> Result<(), End> {
+        let phase = *self.phase.borrow_and_update();
+        if phase == Phase::Closing {
+            return Err(farewell(ErrorCode::ShuttingDown, "the daemon is going away"));
+        }
+        let waiting_for_commands = !self.session.commands.is_empty();
+        if phase == Phase::Draining && !partial && !waiting_for_commands && !self.has_unread() {
+            return Err(farewell(ErrorCode::ShuttingDown, "the daemon is going away"));
+        }
+        let (deadline, ending) = if partial {
+            let text = format!("a frame was not complete within {} s", limits.frame_s);
+            (self.active_at + limits.frame(), Failure::new(ErrorCode::Timeout, text))
+        } else {
+            let text = format!("no request within {} s", limits.idle_s);
+            (self.active_at + limits.idle(), Failure::new(ErrorCode::Timeout, text))
+        };
+        tokio::select! {
+            biased;
+            read = self.stream.read(self.inbox.space()), if !*input_ended => match read? {
+                0 if partial => return Err(farewell(ErrorCode::Malformed, "the stream ended within a frame")),
+                0 => *input_ended = true,
+                count => {
+                    if !partial {
+                        self.active_at = Instant::now();
+                    }
+                    self.inbox.filled(count);
+                }
+            },
+            Some(done) = self.session.commands.join_next() => {
+                self.session.finish_command(limits, done);
+                self.active_at = Instant::now();
+            }
+            _ = self.phase.changed() => {}
+            () = sleep_until(deadline), if partial || !waiting_for_commands => return Err(End::Farewell(ending)),
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel holds bytes that the client has sent.
+    fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.stream).is_ok_and(|unread_bytes| unread_bytes > 0)
+    }
+
+    /// Writes all answers that wait.
+    async fn flush(&mut self, limits: &Limits) -> Result<(), End> {
+        let output = &mut self.session.output;
+        if output.is_empty() {
+            return Ok(());
+        }
+        match timeout(limits.write(), self.stream.write_all(output)).await {
+            Ok(written) => written?,
+            Err(_) => {
+                let text = format!("the client took no answers for {} s", limits.write_s);
+                return Err(End::Broken(io::Error::new(io::ErrorKind::TimedOut, text)));
+            }
+        }
+        output.clear();
+        if output.capacity() > OUTPUT_KEPT_BYTES {
+            *output = Vec::new();
+        }
+        Ok(())
+    }
+
+    /// Tells the client why the connection ends, with the answers that still wait before it. A client that does not
+    /// listen is not waited for.
+    async fn say_farewell(&mut self, failure: &Failure) {
+        let limits = self.session.shared.limits.load_full();
+        encode_error(&mut self.session.output, RequestId::NONE, failure);
+        if self.flush(&limits).await.is_err() || self.stream.shutdown().await.is_err() {
+            return;
+        }
+        // Closing with unread bytes would reset the connection, and the farewell might be lost with it.
+        let mut waste = [0; 4_096];
+        let drained = async { while self.stream.read(&mut waste).await.is_ok_and(|count| count > 0) {} };
+        let _ = timeout(LINGER, drained).await;
+    }
+}
+
+fn farewell(code: ErrorCode, text: impl Into<String>) -> End {
+    End::Farewell(Failure::new(code, text))
+}
+
+/// What a connection knows beside its bytes.
+struct Session {
+    shared: Arc<Shared>,
+    peer: Peer,
+    granted: Arc<Granted>,
+    greeted: bool,
+    /// Answers that wait to be written.
+    output: Vec<u8>,
+    commands: JoinSet<(RequestId, Result<Vec<u8>, Failure>)>,
+    rows_in_turn: usize,
+}
+
+impl Session {
+    /// What the client may do now; a reload may change it.
+    fn rights(&self) -> Rights {
+        rights(self.peer, self.shared.user, self.granted.get())
+    }
+
+    /// Answers one frame, or starts the command in it. Only a client that does not speak the protocol ends here.
+    async fn handle(&mut self, limits: &Limits, header: &Header, payload: &[u8]) -> Result<(), End> {
+        let id = header.id;
+        let op = Op::from_code(header.op);
+        if !self.greeted {
+            return self.greet(limits, header, payload);
+        }
+        let answered = match op {
+            _ if header.version != PROTOCOL_VERSION => Err(wrong_version(header.version)),
+            Some(Op::Lookup) => self.lookup(limits, id, payload).await,
+            Some(Op::Status) => self.status(id),
+            Some(Op::Command) => self.command(limits, id, payload),
+            Some(Op::Hello) => Err(Failure::new(ErrorCode::Malformed, "HELLO comes first, and once")),
+            _ => {
+                let text = format!("expected HELLO, STATUS, LOOKUP or COMMAND, found op 0x{:02x}", header.op);
+                Err(Failure::new(ErrorCode::Unsupported, text))
+            }
+        };
+        if let Err(failure) = answered {
+            encode_error(&mut self.output, id, &failure);
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self, limits: &Limits, header: &Header, payload: &[u8]) -> Result<(), End> {
+        if Op::from_code(header.op) != Some(Op::Hello) {
+            return Err(farewell(ErrorCode::Malformed, "expected HELLO as the first frame"));
+        }
+        let hello = Hello::decode(payload).map_err(|error| End::Farewell(malformed(&error)))?;
+        if !hello.speaks(PROTOCOL_VERSION) {
+            return Err(End::Farewell(wrong_version(hello.highest)));
+        }
+        self.greeted = true;
+        let welcome = Welcome {
+            version: PROTOCOL_VERSION,
+            rights: self.rights(),
+            max_frame_bytes: limits.frame_bytes,
+            max_values: MAX_VALUES,
+            max_commands: limits.commands_per_connection,
+        };
+        welcome.encode(&mut self.output, header.id);
+        Ok(())
+    }
+
+    async fn lookup(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
+        self.need(Right::Lookup)?;
+        let lookup = LookupFrame::decode(payload).map_err(|error| malformed(&error))?;
+        let answered = self.shared.service.answer(&lookup.kinds, lookup.values).await;
+        let answers = answered.map_err(|error| Failure::new(ErrorCode::Malformed, error.to_string()))?;
+        self.rows_in_turn += lookup.rows as usize;
+        let start = self.output.len();
+        encode_answers(&mut self.output, id, &answers)
+            .map_err(|error| Failure::new(ErrorCode::TooLarge, error.to_string()))?;
+        self.keep_to_frame_limit(limits, start)
+    }
+
+    fn status(&mut self, id: RequestId) -> Result<(), Failure> {
+        if self.rights() == Rights::NONE {
+            return Err(Failure::new(ErrorCode::Forbidden, "this connection has no right at all"));
+        }
+        let json = serde_json::to_vec(&self.shared.status())
+            .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
+        encode_frame(&mut self.output, Op::Json, id, &json);
+        Ok(())
+    }
+
+    /// Starts a command on a thread of its own, if there is room.
+    fn command(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
+        let command: Command = serde_json::from_slice(payload)
+            .map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))?;
+        self.need(if command.needs_admin() { Right::Admin } else { Right::Lookup })?;
+        if !self.shared.service.is_ready() {
+            encode_busy(&mut self.output, id, "the store is still loading");
+            return Ok(());
+        }
+        if self.commands.len() >= limits.commands_per_connection as usize {
+            encode_busy(&mut self.output, id, "too many commands under way on this connection");
+            return Ok(());
+        }
+        let Some(taken) = self.shared.commands.take(1, limits.commands) else {
+            encode_busy(&mut self.output, id, "too many commands under way");
+            return Ok(());
+        };
+        if command.needs_admin() {
+            tracing::info!(peer = ?self.peer, command = command_name(payload), "command");
+        }
+        let shared = Arc::clone(&self.shared);
+        self.commands.spawn_blocking(move || {
+            let _taken: Taken = taken;
+            let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
+            (id, executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked"))))
+        });
+        Ok(())
+    }
+
+    fn finish_command(
+        &mut self,
+        limits: &Limits,
+        done: Result<(RequestId, Result<Vec<u8>, Failure>), tokio::task::JoinError>,
+    ) {
+        let (id, answered) = match done {
+            Ok(done) => done,
+            // Only when the runtime goes away under it, and then so does the connection.
+            Err(error) => return tracing::error!(%error, "a command was given up"),
+        };
+        let start = self.output.len();
+        let answered = answered.and_then(|json| {
+            encode_frame(&mut self.output, Op::Json, id, &json);
+            self.keep_to_frame_limit(limits, start)
+        });
+        if let Err(failure) = answered {
+            encode_error(&mut self.output, id, &failure);
+        }
+    }
+
+    /// Takes the frame that starts at `start` back if it is longer than the client accepts.
+    fn keep_to_frame_limit(&mut self, limits: &Limits, start: usize) -> Result<(), Failure> {
+        let frame_bytes = self.output.len() - start;
+        if frame_bytes <= limits.frame_bytes as usize {
+            return Ok(());
+        }
+        self.output.truncate(start);
+        let text = format!("the answer has {frame_bytes} bytes, expected at most {}; ask less", limits.frame_bytes);
+        Err(Failure::new(ErrorCode::TooLarge, text))
+    }
+
+    fn need(&self, right: Right) -> Result<(), Failure> {
+        if self.rights().has(right) {
+            return Ok(());
+        }
+        let text = match right {
+            Right::Lookup => "this listener grants no lookups",
+            Right::Admin => "only the daemon's own user and root may change lists here",
+        };
+        Err(Failure::new(ErrorCode::Forbidden, text))
+    }
+}
+
+fn malformed(error: &DecodeError) -> Failure {
+    Failure::new(ErrorCode::Malformed, error.to_string())
+}
+
+fn wrong_version(found: u16) -> Failure {
+    let text = format!("expected protocol version {PROTOCOL_VERSION}, found {found}");
+    Failure::new(ErrorCode::Unsupported, text)
+}
+
+/// The command's name for the log. The rest of a command may hold fingerprints, which no log holds.
+fn command_name(json: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        command: String,
+    }
+    serde_json::from_slice::<Named>(json).map(|named| named.command).unwrap_or_default()
+}

@@ -1,0 +1,181 @@
+//! Everything that bounds the daemon, in one place: the names are those of `[limits]` in the config.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::protocol::DEFAULT_MAX_FRAME_BYTES;
+
+/// Bounds of the daemon. Beyond each there is an answer that says so, never a silent loss.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    /// Connections at once, over all listeners. One more is told BUSY and closed. Default 256.
+    pub connections: u64,
+    /// The most bytes of one frame, its length field included; a longer one ends its connection. An answer that would
+    /// be longer is an ERROR. Default 16 MiB, which holds 65,536 values of the widest kind.
+    pub frame_bytes: u32,
+    /// Memory for frames above 256 KiB while they are read and answered, over all connections. A frame that finds no
+    /// room is read away and answered BUSY. Smaller frames live in their connection's own buffer. Default 256 MiB.
+    pub large_frame_bytes: u64,
+    /// Answers of one connection, in bytes, that may wait to be written; then the connection reads no further request.
+    /// Default 256 KiB.
+    pub unwritten_bytes: usize,
+    /// Commands under way on one connection; one more is answered BUSY. Default 4.
+    pub commands_per_connection: u32,
+    /// Commands under way over all connections; one more is answered BUSY. Default 16.
+    pub commands: u64,
+    /// Seconds until a connection without any request is closed. Default 600.
+    pub idle_s: u64,
+    /// Seconds in which a frame that has begun must be complete. Default 10.
+    pub frame_s: u64,
+    /// Seconds in which a client must have taken the answers that wait for it. Default 10.
+    pub write_s: u64,
+    /// Seconds that requests have to be finished when the daemon stops or a listener is removed. Default 5.
+    pub drain_s: u64,
+}
+
+/// The smallest `frame_bytes`: one row of all kinds, and any answer that people would call ordinary.
+const FRAME_BYTES_MIN: u32 = 4 << 10;
+
+/// The largest `frame_bytes`.
+const FRAME_BYTES_MAX: u32 = 1 << 30;
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connections: 256,
+            frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+            large_frame_bytes: 256 << 20,
+            unwritten_bytes: 256 << 10,
+            commands_per_connection: 4,
+            commands: 16,
+            idle_s: 600,
+            frame_s: 10,
+            write_s: 10,
+            drain_s: 5,
+        }
+    }
+}
+
+/// A bound with which the daemon could not work.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("limits.{name}: expected {expected}, found {found}")]
+pub struct BadLimit {
+    name: &'static str,
+    expected: String,
+    found: u64,
+}
+
+impl Limits {
+    /// Checks that each bound leaves room for something, and that they agree with one another.
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn check(&self) -> Result<(), BadLimit> {
+        let bad = |name, expected, found| Err(BadLimit { name, expected, found });
+        if !(FRAME_BYTES_MIN..=FRAME_BYTES_MAX).contains(&self.frame_bytes) {
+            let expected = format!("{FRAME_BYTES_MIN} to {FRAME_BYTES_MAX}");
+            return bad("frame_bytes", expected, self.frame_bytes.into());
+        }
+        if self.large_frame_bytes < self.frame_bytes.into() {
+            let expected = format!("at least frame_bytes, which is {}", self.frame_bytes);
+            return bad("large_frame_bytes", expected, self.large_frame_bytes);
+        }
+        for (name, value) in [
+            ("connections", self.connections),
+            ("unwritten_bytes", self.unwritten_bytes as u64),
+            ("commands_per_connection", self.commands_per_connection.into()),
+            ("commands", self.commands),
+            ("idle_s", self.idle_s),
+            ("frame_s", self.frame_s),
+            ("write_s", self.write_s),
+            ("drain_s", self.drain_s),
+        ] {
+            if value == 0 {
+                return bad(name, "at least 1".to_owned(), value);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn idle(&self) -> Duration {
+        Duration::from_secs(self.idle_s)
+    }
+
+    pub(super) fn frame(&self) -> Duration {
+        Duration::from_secs(self.frame_s)
+    }
+
+    pub(super) fn write(&self) -> Duration {
+        Duration::from_secs(self.write_s)
+    }
+
+    pub(super) fn drain(&self) -> Duration {
+        Duration::from_secs(self.drain_s)
+    }
+}
+
+/// Counts what is in use of something bounded. The bound is given with each take, since a reload may change it.
+#[derive(Debug, Default)]
+pub(super) struct Gauge(Arc<AtomicU64>);
+
+impl Gauge {
+    /// Takes `amount` if the sum stays within `limit`.
+    pub(super) fn take(&self, amount: u64, limit: u64) -> Option<Taken> {
+        let within = |used: u64| used.checked_add(amount).filter(|sum| *sum <= limit);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).ok()?;
+        Some(Taken { gauge: Arc::clone(&self.0), amount })
+    }
+
+    /// What is in use.
+    pub(super) fn used(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What was taken from a [`Gauge`], given back when dropped.
+#[derive(Debug)]
+pub(super) struct Taken {
+    gauge: Arc<AtomicU64>,
+    amount: u64,
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        self.gauge.fetch_sub(self.amount, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gauge_never_exceeds_its_limit() {
+        let gauge = Gauge::default();
+        let first = gauge.take(3, 4).unwrap();
+        assert!(gauge.take(2, 4).is_none());
+        let second = gauge.take(1, 4).unwrap();
+        assert!(gauge.take(u64::MAX, 4).is_none());
+        drop(first);
+        assert_eq!(gauge.used(), 1);
+        drop(second);
+        assert_eq!(gauge.used(), 0);
+    }
+
+    #[test]
+    fn bounds_that_leave_no_room_are_refused() {
+        assert_eq!(Limits::default().check(), Ok(()));
+        for bad in [
+            Limits { connections: 0, ..Limits::default() },
+            Limits { frame_bytes: 100, ..Limits::default() },
+            Limits { large_frame_bytes: 1, ..Limits::default() },
+            Limits { drain_s: 0, ..Limits::default() },
+        ] {
+            assert!(bad.check().is_err(), "{bad:?}");
+        }
+    }
+}

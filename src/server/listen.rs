@@ -1,0 +1,287 @@
+//! Listening sockets.
+//!
+//! A Unix socket appears under its path only when it is ready and has its mode, so that nobody connects through a
+//! wider one: it is made in a private folder beside, and renamed into place. That also replaces the file that a
+//! daemon left behind when it was killed; one that a daemon still answers at is refused.
+
+use std::fs::{self, Permissions};
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::AsFd;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
+use std::os::unix::net::UnixStream as BlockingUnixStream;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::{Granted, Phase, Shared, frame};
+use crate::access::{Peer, Right, Rights, UserId};
+use crate::protocol::{Address, RequestId, encode_busy};
+
+/// Read and write for the owner and the group; connecting needs to write.
+const SOCKET_MODE: u32 = 0o660;
+
+/// Connections that the kernel keeps while the daemon has not accepted them.
+const BACKLOG: u32 = 1_024;
+
+/// The pause after the kernel refused to accept, for want of descriptors most likely.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How long one connection too many has to take its BUSY.
+const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// One `[[listen]]` of the config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listen {
+    /// Where: `unix:PATH`, or `tcp:IP:PORT` on loopback.
+    pub address: Address,
+    /// Which protocol is spoken there. Default `frame`.
+    #[serde(default)]
+    pub protocol: Protocol,
+    /// What others than the daemon's own user and root may do there; these two may do everything at a Unix socket.
+    /// Default `["lookup"]`.
+    #[serde(default = "lookup_only")]
+    pub rights: Vec<Right>,
+}
+
+fn lookup_only() -> Vec<Right> {
+    vec![Right::Lookup]
+}
+
+/// A wire format.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// hashward's own: `docs/protocol.md`.
+    #[default]
+    Frame,
+}
+
+/// A `[[listen]]` that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadListen {
+    /// TCP beyond this machine would be neither encrypted nor authenticated.
+    #[error(
+        "listen address tcp:{0}: expected a loopback address (127.0.0.1 or [::1]); use a tunnel for other machines"
+    )]
+    NotLoopback(SocketAddr),
+}
+
+impl Listen {
+    /// Listens at `address` with the default protocol and rights.
+    pub fn at(address: Address) -> Listen {
+        Listen { address, protocol: Protocol::default(), rights: lookup_only() }
+    }
+
+    /// Checks what can be checked without opening it.
+    ///
+    /// # Errors
+    /// [`BadListen`].
+    pub fn check(&self) -> Result<(), BadListen> {
+        match self.address {
+            Address::Tcp(address) if !address.ip().is_loopback() => Err(BadListen::NotLoopback(address)),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn granted(&self) -> Rights {
+        self.rights.iter().copied().collect()
+    }
+}
+
+/// Why an address cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ListenError {
+    /// The config forbids it.
+    #[error(transparent)]
+    Bad(#[from] BadListen),
+    /// Another daemon listens there.
+    #[error("{0}: a daemon already listens there; stop it first, or choose another address")]
+    InUse(Address),
+    /// Something that is no socket stands there.
+    #[error("{0}: expected a socket or nothing, found a file of another sort; remove it, or choose another path")]
+    NotASocket(PathBuf),
+    /// The kernel refuses.
+    #[error("cannot listen at {address}: {source}")]
+    Io {
+        /// Where.
+        address: Address,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// A socket that listens.
+pub(super) enum Socket {
+    Unix(UnixListener, SocketFile),
+    Tcp(TcpListener, Address),
+}
+
+impl Socket {
+    pub(super) fn open(address: &Address) -> Result<Socket, ListenError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse(address.clone()),
+            _ => ListenError::Io { address: address.clone(), source },
+        };
+        Listen::at(address.clone()).check()?;
+        match address {
+            Address::Unix(path) => {
+                refuse_living(path, address)?;
+                bind_unix(path).map_err(failed)
+            }
+            Address::Tcp(socket) => bind_tcp(*socket).map_err(failed),
+        }
+    }
+
+    /// Where it listens, with the port that the kernel chose.
+    pub(super) fn address(&self) -> Address {
+        match self {
+            Socket::Unix(_, file) => Address::Unix(file.path.clone()),
+            Socket::Tcp(_, address) => address.clone(),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<Accepted> {
+        match self {
+            Socket::Unix(listener, _) => {
+                let (stream, _) = listener.accept().await?;
+                let user = UserId(stream.peer_cred()?.uid());
+                Ok(Accepted::Unix(stream, Peer::Unix(user)))
+            }
+            Socket::Tcp(listener, _) => {
+                let (stream, address) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok(Accepted::Tcp(stream, Peer::Tcp(address)))
+            }
+        }
+    }
+}
+
+enum Accepted {
+    Unix(UnixStream, Peer),
+    Tcp(TcpStream, Peer),
+}
+
+/// Refuses a path at which somebody answers, or where something else stands.
+fn refuse_living(path: &Path, address: &Address) -> Result<(), ListenError> {
+    let io_error = |source| ListenError::Io { address: address.clone(), source };
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(io_error(error)),
+        Ok(found) if !found.file_type().is_socket() => return Err(ListenError::NotASocket(path.to_owned())),
+        Ok(_) => {}
+    }
+    match BlockingUnixStream::connect(path) {
+        Ok(_) => Err(ListenError::InUse(address.clone())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(io_error(error)),
+    }
+}
+
+fn bind_unix(path: &Path) -> io::Result<Socket> {
+    let parent = match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        _ => Path::new("."),
+    };
+    // Mode 0700. Names are short, since the path of a socket has little room.
+    let private = tempfile::Builder::new().prefix(".s").rand_bytes(6).tempdir_in(parent)?;
+    let made = private.path().join("s");
+    let listener = UnixListener::bind(&made)?;
+    fs::set_permissions(&made, Permissions::from_mode(SOCKET_MODE))?;
+    fs::rename(&made, path)?;
+    let metadata = fs::symlink_metadata(path)?;
+    let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
+    Ok(Socket::Unix(listener, file))
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
+    let socket = if address.is_ipv4() { tokio::net::TcpSocket::new_v4()? } else { tokio::net::TcpSocket::new_v6()? };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    let listener = socket.listen(BACKLOG)?;
+    let bound = Address::Tcp(listener.local_addr()?);
+    Ok(Socket::Tcp(listener, bound))
+}
+
+/// A socket's file, removed with the listener if it is still the same.
+pub(super) struct SocketFile {
+    path: PathBuf,
+    /// Device and inode.
+    identity: (u64, u64),
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let found = fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
+        if found.is_ok_and(|found| found == self.identity) {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+/// Accepts until the listener drains, and then waits for its connections. Dropping the future aborts them.
+pub(super) async fn accept(
+    socket: Socket,
+    granted: Arc<Granted>,
+    shared: Arc<Shared>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let mut connections = JoinSet::new();
+    while *phase.borrow_and_update() == Phase::Serving {
+        tokio::select! {
+            accepted = socket.accept() => match accepted {
+                Ok(Accepted::Unix(stream, peer)) => admit(stream, peer, &granted, &shared, &phase, &mut connections),
+                Ok(Accepted::Tcp(stream, peer)) => admit(stream, peer, &granted, &shared, &phase, &mut connections),
+                Err(error) => {
+                    tracing::warn!(address = %socket.address(), %error, "cannot accept a connection");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            Some(_) = connections.join_next() => {}
+            _ = phase.changed() => {}
+        }
+    }
+    drop(socket);
+    while connections.join_next().await.is_some() {}
+}
+
+fn admit<S>(
+    mut stream: S,
+    peer: Peer,
+    granted: &Arc<Granted>,
+    shared: &Arc<Shared>,
+    phase: &watch::Receiver<Phase>,
+    connections: &mut JoinSet<()>,
+) where
+    S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
+{
+    let limit = shared.limits.load().connections;
+    let (granted, shared, phase) = (Arc::clone(granted), Arc::clone(shared), phase.clone());
+    match shared.connections.take(1, limit) {
+        Some(taken) => {
+            connections.spawn(async move {
+                frame::serve(stream, peer, granted, shared, phase).await;
+                drop(taken);
+            });
+        }
+        None => {
+            tracing::warn!(?peer, limit, "one connection too many; told busy");
+            connections.spawn(async move {
+                let mut busy = Vec::new();
+                encode_busy(&mut busy, RequestId::NONE, &format!("all {limit} connections are taken"));
+                let told = async { stream.write_all(&busy).await.and(stream.shutdown().await) };
+                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
+            });
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The daemon: listeners, connections, limits, drain.
+//!
+//! ```text
+//! Server ── one task a listener ── one task a connection ── Service ── snapshot: lookups, here and now
+//!                                                                  └── store: commands, on threads of their own
+//! ```
+//!
+//! Whatever one client does costs at most what [`Limits`] grants it: no other client waits for it, and none is told
+//! anything but the truth. A new configuration takes effect without a question being dropped: listeners that stay keep
+//! their connections, and those that go finish what they have begun.
+//!
+//! | file | what |
+//! |---|---|
+//! | `limits` | every bound, with its default |
+//! | `listen` | sockets: made, found stale or alive, removed |
+//! | `service` | what is answered, whatever the wire format |
+//! | `inbox` | a connection's read buffer |
+//! | `frame` | a connection of the frame protocol |
+
+mod frame;
+mod inbox;
+mod limits;
+mod listen;
+mod service;
+
+pub use limits::{BadLimit, Limits};
+pub use listen::{BadListen, Listen, ListenError, Protocol};
+pub use service::Service;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::access::{Rights, UserId};
+use crate::protocol::Address;
+use limits::Gauge;
+use listen::Socket;
+use service::ServiceStatus;
+
+/// How far a listener and its connections are from their end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// They serve.
+    Serving,
+    /// No new connection; what was sent is still answered.
+    Draining,
+    /// The time to drain is over.
+    Closing,
+}
+
+/// What a listener grants; a reload may change it under a connection.
+struct Granted(AtomicU8);
+
+impl Granted {
+    fn get(&self) -> Rights {
+        Rights::from_bits(self.0.load(Ordering::Relaxed))
+    }
+
+    fn set(&self, rights: Rights) {
+        self.0.store(rights.bits(), Ordering::Relaxed);
+    }
+}
+
+/// What all connections share.
+struct Shared {
+    service: Arc<Service>,
+    limits: ArcSwap<Limits>,
+    /// The daemon's own user.
+    user: UserId,
+    connections: Gauge,
+    commands: Gauge,
+    large_frames: Gauge,
+    started_at: Instant,
+}
+
+impl Shared {
+    fn status(&self) -> Status {
+        Status {
+            program: "hashward",
+            version: env!("CARGO_PKG_VERSION"),
+            service: self.service.status(),
+            uptime_s: self.started_at.elapsed().as_secs(),
+            connections: self.connections.used(),
+            connections_max: self.limits.load().connections,
+            commands: self.commands.used(),
+        }
+    }
+}
+
+/// The answer to STATUS.
+#[derive(Serialize)]
+struct Status {
+    program: &'static str,
+    version: &'static str,
+    #[serde(flatten)]
+    service: ServiceStatus,
+    uptime_s: u64,
+    connections: u64,
+    connections_max: u64,
+    commands: u64,
+}
+
+/// A running daemon's listeners.
+pub struct Server {
+    shared: Arc<Shared>,
+    listening: BTreeMap<Address, Listening>,
+}
+
+struct Listening {
+    granted: Arc<Granted>,
+    phase: watch::Sender<Phase>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// A daemon that listens nowhere yet.
+    pub fn new(service: Arc<Service>, limits: Limits) -> Server {
+        let shared = Shared {
+            service,
+            limits: ArcSwap::from_pointee(limits),
+            user: UserId(rustix::process::geteuid().as_raw()),
+            connections: Gauge::default(),
+            commands: Gauge::default(),
+            large_frames: Gauge::default(),
+            started_at: Instant::now(),
+        };
+        Server { shared: Arc::new(shared), listening: BTreeMap::new() }
+    }
+
+    /// Listens as `listen` says from now on, within `limits`: opens what is new, lets go what is gone, and keeps what
+    /// stays, with its connections.
+    ///
+    /// # Errors
+    /// An address that cannot be listened at. Then everything is as it was.
+    pub fn reconfigure(&mut self, listen: &[Listen], limits: Limits) -> Result<(), ListenError> {
+        let is_new = |entry: &&Listen| !self.listening.contains_key(&entry.address);
+        let opened: Vec<_> = listen
+            .iter()
+            .filter(is_new)
+            .map(|entry| Ok((entry, Socket::open(&entry.address)?)))
+            .collect::<Result<_, ListenError>>()?;
+        self.shared.limits.store(Arc::new(limits));
+        let is_gone = |address: &&Address| !listen.iter().any(|entry| entry.address == **address);
+        let gone: Vec<Address> = self.listening.keys().filter(is_gone).cloned().collect();
+        for address in gone {
+            tracing::info!(%address, "no longer listening");
+            if let Some(gone) = self.listening.remove(&address) {
+                tokio::spawn(gone.drain(Arc::clone(&self.shared)));
+            }
+        }
+        for entry in listen {
+            if let Some(kept) = self.listening.get(&entry.address) {
+                kept.granted.set(entry.granted());
+            }
+        }
+        for (entry, socket) in opened {
+            tracing::info!(address = %socket.address(), rights = ?entry.rights, "listening");
+            let granted = Arc::new(Granted(AtomicU8::new(entry.granted().bits())));
+            let (phase, phase_seen) = watch::channel(Phase::Serving);
+            let task = listen::accept(socket, Arc::clone(&granted), Arc::clone(&self.shared), phase_seen);
+            let task = tokio::spawn(task);
+            self.listening.insert(entry.address.clone(), Listening { granted, phase, task });
+        }
+        Ok(())
+    }
+
+    /// Stops accepting, answers what has been sent, and returns when all connections are closed or the time to drain
+    /// is over.
+    pub async fn drain(mut self) {
+        let draining: Vec<_> = std::mem::take(&mut self.listening)
+            .into_values()
+            .map(|listening| tokio::spawn(listening.drain(Arc::clone(&self.shared))))
+            .collect();
+        for drained in draining {
+            if let Err(error) = drained.await {
+                tracing::error!(%error, "a listener's drain failed");
+            }
+        }
+    }
+}
+
+impl Listening {
+    async fn drain(mut self, shared: Arc<Shared>) {
+        let drain = shared.limits.load().drain();
+        self.phase.send_replace(Phase::Draining);
+        if tokio::time::timeout(drain, &mut self.task).await.is_err() {
+            self.phase.send_replace(Phase::Closing);
+            if tokio::time::timeout(drain, &mut self.task).await.is_err() {
+                self.task.abort();
+            }
+        }
+    }
+}

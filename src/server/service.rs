@@ -1,0 +1,187 @@
+//! What the daemon knows and does, whatever the wire format: lookups on the snapshot in force, commands to the store.
+//!
+//! The store verifies its segments before it opens. Until then the service answers for it: every kind is
+//! `undecided(loading)`, and commands are told to come back.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use serde::Serialize;
+
+use crate::fingerprint::Kind;
+use crate::index::live::LiveLayer;
+use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
+use crate::list::ListState;
+use crate::matching::{self, Answer, Answers, Question, QuestionError};
+use crate::protocol::{ErrorCode, Failure};
+use crate::store::Store;
+use crate::store::command::{Command, Refusal, RefusalReason};
+
+/// Rows that are looked up between two points at which other tasks may run: some hundred microseconds of work.
+pub(super) const ROWS_PER_TURN: usize = 4_096;
+
+/// The store, or what stands in for it while it opens.
+pub struct Service {
+    store: OnceLock<Arc<Store>>,
+    loading: Arc<Snapshot>,
+}
+
+impl Service {
+    /// A service whose store is still to come.
+    pub fn loading() -> Service {
+        let states = Kind::ALL.into_iter().map(|kind| (kind, KindState::Loading)).collect();
+        let parts =
+            SnapshotParts { generation: 0, lists: Vec::new(), segments: Vec::new(), live: LiveLayer::empty(), states };
+        Service { store: OnceLock::new(), loading: Arc::new(Snapshot::new(parts)) }
+    }
+
+    /// From now on `store` answers. A second store is ignored: there is one to a daemon.
+    pub fn ready(&self, store: Arc<Store>) {
+        let _ = self.store.set(store);
+    }
+
+    pub(super) fn snapshot(&self) -> Arc<Snapshot> {
+        self.store.get().map_or_else(|| Arc::clone(&self.loading), |store| store.snapshot())
+    }
+
+    /// Answers a question, letting other tasks run between its parts.
+    pub(super) async fn answer(&self, kinds: &[Kind], rows: &[u8]) -> Result<Answers, QuestionError> {
+        let snapshot = self.snapshot();
+        let question = Question { kinds, rows };
+        let turn_bytes = question.row_width() * ROWS_PER_TURN;
+        if rows.len() <= turn_bytes {
+            return matching::answer(&snapshot, &question);
+        }
+        let mut whole: Option<Joined> = None;
+        for part in rows.chunks(turn_bytes) {
+            let part = matching::answer(&snapshot, &Question { kinds, rows: part })?;
+            match &mut whole {
+                None => whole = Some(Joined::new(part)),
+                Some(whole) => whole.append(part),
+            }
+            tokio::task::yield_now().await;
+        }
+        Ok(whole.expect("the rows are longer than one part").answers)
+    }
+
+    /// Carries a command out. Blocks for as long as the store needs.
+    pub(super) fn execute(&self, command: Command) -> Result<Vec<u8>, Failure> {
+        let store = self.store.get().ok_or_else(|| Failure::new(ErrorCode::Internal, "the store is still loading"))?;
+        let outcome = store.execute(command).map_err(|error| refused(Refusal::from(&error)))?;
+        serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.store.get().is_some()
+    }
+
+    pub(super) fn status(&self) -> ServiceStatus {
+        let snapshot = self.snapshot();
+        let list =
+            |view: &crate::index::snapshot::ListView| ListStatus { name: view.name.to_string(), state: view.state };
+        ServiceStatus {
+            state: if self.is_ready() { "ready" } else { "loading" },
+            generation: snapshot.generation(),
+            held_kinds: snapshot.held_kinds(),
+            lists: snapshot.lists().iter().map(list).collect(),
+        }
+    }
+}
+
+/// What STATUS tells of the service.
+#[derive(Serialize)]
+pub(super) struct ServiceStatus {
+    state: &'static str,
+    generation: u64,
+    held_kinds: Vec<Kind>,
+    lists: Vec<ListStatus>,
+}
+
+#[derive(Serialize)]
+struct ListStatus {
+    name: String,
+    state: ListState,
+}
+
+fn refused(refusal: Refusal) -> Failure {
+    let code = match refusal.reason {
+        RefusalReason::Rejected => ErrorCode::Refused,
+        RefusalReason::Conflict => ErrorCode::Conflict,
+        RefusalReason::Damaged => ErrorCode::Damaged,
+        RefusalReason::Failed => ErrorCode::Internal,
+    };
+    Failure::new(code, refusal.message)
+}
+
+/// The answers to the parts of one question, put back together.
+struct Joined {
+    answers: Answers,
+    places: HashMap<Answer, u32>,
+}
+
+impl Joined {
+    fn new(first: Answers) -> Joined {
+        let places = first.distinct.iter().cloned().zip(0..).collect();
+        Joined { answers: first, places }
+    }
+
+    /// `part` is of the same kinds and the same snapshot, so that all but its rows is as in the parts before.
+    fn append(&mut self, part: Answers) {
+        let whole = &mut self.answers;
+        debug_assert_eq!((whole.miss, whole.generation), (part.miss, part.generation));
+        let mut moved = Vec::with_capacity(part.distinct.len());
+        for answer in part.distinct {
+            let next = whole.distinct.len() as u32;
+            let place = *self.places.entry(answer.clone()).or_insert(next);
+            if place == next {
+                whole.distinct.push(answer);
+            }
+            moved.push(place);
+        }
+        whole.hits.extend(part.hits.into_iter().map(|(row, index)| (whole.rows + row, moved[index as usize])));
+        whole.rows += part.rows;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matching::Verdict;
+    use proptest::prelude::*;
+
+    fn answer(number: u8) -> Answer {
+        let verdict = if number.is_multiple_of(2) { Verdict::Known } else { Verdict::Ignorable };
+        Answer { verdict, watched: number >= 4, matches: Vec::new() }
+    }
+
+    /// Answers to rows of which some hit, as [`matching::answer`] would give them.
+    fn answers(rows: &[Option<u8>]) -> Answers {
+        let mut distinct: Vec<Answer> = Vec::new();
+        let mut hits = Vec::new();
+        for (row, hit) in rows.iter().enumerate() {
+            let Some(number) = hit else { continue };
+            let answer = answer(*number);
+            let index = distinct.iter().position(|known| *known == answer).unwrap_or_else(|| {
+                distinct.push(answer);
+                distinct.len() - 1
+            });
+            hits.push((row as u32, index as u32));
+        }
+        let rows = rows.len() as u32;
+        let (checked, incomplete, miss) = (vec![Kind::Md5], Vec::new(), Verdict::Unknown);
+        Answers { generation: 1, rows, checked, incomplete, miss, distinct, hits }
+    }
+
+    proptest! {
+        #[test]
+        fn parts_join_to_the_whole(
+            rows in proptest::collection::vec(proptest::option::of(0..6u8), 1..60),
+            part_rows in 1..20usize,
+        ) {
+            let mut parts = rows.chunks(part_rows).map(answers);
+            let mut joined = Joined::new(parts.next().unwrap());
+            parts.for_each(|part| joined.append(part));
+            prop_assert_eq!(joined.answers, answers(&rows));
+        }
+    }
+}

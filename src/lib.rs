@@ -12,10 +12,16 @@
 
 pub mod access;
 pub mod catalogue;
+#[cfg(feature = "server")]
+pub mod cli;
+#[cfg(feature = "server")]
+pub mod config;
 pub mod fingerprint;
 pub mod index;
 pub mod list;
 pub mod matching;
 pub mod protocol;
 pub mod segment;
+#[cfg(feature = "server")]
+pub mod server;
 pub mod store;

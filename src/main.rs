@@ -1,1 +1,7 @@
-fn main() {}
+//! The program `hashward`: see [`hashward::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    hashward::cli::main()
+}

@@ -1,0 +1,57 @@
+//! Reaching the daemon, with words that help when it cannot be reached.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use crate::fingerprint::Kind;
+use crate::matching::Answers;
+use crate::protocol::{Address, Client, ClientError};
+
+/// How long a busy daemon is asked again.
+const BUSY_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The pause between two tries.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Which daemon to ask.
+#[derive(clap::Args)]
+pub(super) struct Socket {
+    /// The daemon's address: unix:PATH or tcp:IP:PORT
+    #[arg(long, value_name = "S", default_value = "unix:hashward-data/hashward.sock")]
+    socket: Address,
+}
+
+impl Socket {
+    /// Connects.
+    pub(super) fn connect(&self) -> Result<Client> {
+        Client::connect(&self.socket).map_err(|error| {
+            let remedy = match &error {
+                ClientError::Connect { source, .. } => match source.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                        "no daemon listens there; start one with `hashward serve`, or name its socket with --socket"
+                    }
+                    io::ErrorKind::PermissionDenied => {
+                        "the socket belongs to another user; its group may look up, so join the group"
+                    }
+                    _ => "check the address given with --socket",
+                },
+                ClientError::Busy(_) => "try again later, or raise limits.connections in the daemon's config",
+                _ => "is the daemon a hashward of this version?",
+            };
+            anyhow::anyhow!("{error}; {remedy}")
+        })
+    }
+}
+
+/// Asks, and asks again while the daemon is busy.
+pub(super) fn ask(client: &mut Client, kinds: &[Kind], rows: &[u8]) -> Result<Answers> {
+    let started_at = Instant::now();
+    loop {
+        match client.lookup(kinds, rows) {
+            Err(ClientError::Busy(_)) if started_at.elapsed() < BUSY_PATIENCE => std::thread::sleep(BUSY_PAUSE),
+            answered => return answered.context("the lookup has no answer"),
+        }
+    }
+}

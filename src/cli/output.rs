@@ -1,0 +1,294 @@
+//! Answers as people and programs read them: one line each, in the order of the questions.
+
+use std::borrow::Cow;
+use std::io::{self, BufWriter, StdoutLock, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+use serde::ser::SerializeMap;
+
+use crate::fingerprint::{Encoding, Kind};
+use crate::list::Flags;
+use crate::matching::{Answer, Answers, Match};
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Format {
+    /// For people
+    Text,
+    /// Tab-separated columns
+    Tsv,
+    /// One JSON object a line
+    Json,
+}
+
+/// Standard output was closed by whoever read it.
+#[derive(Debug, thiserror::Error)]
+#[error("standard output is closed")]
+pub(super) struct Closed;
+
+/// Standard output, buffered.
+pub(super) struct Output(BufWriter<StdoutLock<'static>>);
+
+impl Output {
+    pub(super) fn new() -> Output {
+        Output(BufWriter::with_capacity(64 << 10, io::stdout().lock()))
+    }
+
+    pub(super) fn line(&mut self, line: &str) -> Result<()> {
+        self.0.write_all(line.as_bytes()).and_then(|()| self.0.write_all(b"\n")).map_err(closed)
+    }
+
+    pub(super) fn json(&mut self, value: &impl Serialize) -> Result<()> {
+        self.line(&serde_json::to_string(value)?)
+    }
+
+    pub(super) fn flush(&mut self) -> Result<()> {
+        self.0.flush().map_err(closed)
+    }
+}
+
+fn closed(error: io::Error) -> anyhow::Error {
+    if error.kind() == io::ErrorKind::BrokenPipe { Closed.into() } else { error.into() }
+}
+
+/// What was asked about.
+#[derive(Clone, Copy)]
+pub(super) enum Subject<'a> {
+    /// A hash as it was given; its kind where that is known.
+    Query(&'a str, Option<Kind>),
+    /// A file.
+    File(&'a Path),
+}
+
+impl Subject<'_> {
+    /// Printable on one line.
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Subject::Query(query, _) => printable(Cow::Borrowed(*query)),
+            Subject::File(path) => printable(path.to_string_lossy()),
+        }
+    }
+
+    /// The columns of TSV before the verdict.
+    fn columns(&self) -> String {
+        match self {
+            Subject::Query(_, kind) => format!("{}\t{}", self.text(), kind.map_or("", Kind::name)),
+            Subject::File(_) => self.text().into_owned(),
+        }
+    }
+
+    fn serialize_into<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        match self {
+            Subject::Query(query, kind) => {
+                map.serialize_entry("query", query)?;
+                kind.map_or(Ok(()), |kind| map.serialize_entry("kind", &kind))
+            }
+            Subject::File(path) => serialize_path(map, path),
+        }
+    }
+}
+
+/// `"file"`, and for a name that is not UTF-8 its true bytes beside, as `"file_hex"`.
+pub(super) fn serialize_path<M: SerializeMap>(map: &mut M, path: &Path) -> Result<(), M::Error> {
+    map.serialize_entry("file", &path.to_string_lossy())?;
+    match path.to_str() {
+        Some(_) => Ok(()),
+        None => map.serialize_entry("file_hex", &Encoding::Hex.encode(path.as_os_str().as_bytes())),
+    }
+}
+
+/// Control characters and backslashes escaped, so that a name stays on its line and in its column.
+pub(super) fn printable(text: Cow<'_, str>) -> Cow<'_, str> {
+    if !text.contains(|c: char| c.is_control() || c == '\\') {
+        return text;
+    }
+    let escaped = |c: char| if c.is_control() || c == '\\' { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escaped).collect())
+}
+
+/// Writes the answer to one row; `None` is a row without a hit.
+pub(super) fn write_answer(
+    output: &mut Output,
+    format: Format,
+    subject: Subject<'_>,
+    answers: &Answers,
+    answer: Option<&Answer>,
+) -> Result<()> {
+    let miss = Answer { verdict: answers.miss, watched: false, matches: Vec::new() };
+    let answer = answer.unwrap_or(&miss);
+    match format {
+        Format::Json => output.json(&AnswerLine { subject, answers, answer }),
+        Format::Tsv => output.line(&format!(
+            "{}\t{}\t{}\t{}\t{}\t{}",
+            subject.columns(),
+            answer.verdict.name(),
+            answer.verdict.reason().map_or("", |reason| reason.name()),
+            if answer.watched { "watched" } else { "" },
+            names(&answers.checked, ","),
+            matches_text(&answer.matches),
+        )),
+        Format::Text => {
+            let mut line = format!("{:<10} {}", answer.verdict.name(), subject.text());
+            if let Some(reason) = answer.verdict.reason() {
+                line += &format!("  ({})", reason.name());
+            }
+            if !answer.matches.is_empty() {
+                line += &format!("  [{}]", matches_text(&answer.matches));
+            }
+            if answer.verdict.reason().is_none() && !answers.incomplete.is_empty() && !answer.matches.is_empty() {
+                let kinds: Vec<Kind> = answers.incomplete.iter().map(|(kind, _)| *kind).collect();
+                line += &format!("  (not asked: {})", names(&kinds, ", "));
+            }
+            output.line(&line)
+        }
+    }
+}
+
+/// Writes why there is no answer, where the answer would stand.
+pub(super) fn write_error(output: &mut Output, format: Format, subject: Subject<'_>, error: &str) -> Result<()> {
+    match format {
+        Format::Json => output.json(&ErrorLine { subject, error }),
+        Format::Tsv => {
+            let error = printable(Cow::Borrowed(error));
+            output.line(&format!("{}\terror\t{error}\t\t\t", subject.columns()))
+        }
+        Format::Text => output.line(&format!("{:<10} {}  ({error})", "error", subject.text())),
+    }
+}
+
+fn names(kinds: &[Kind], separator: &str) -> String {
+    kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(separator)
+}
+
+/// `list=role(SCHEME:CODE)` and its flags, one after the other.
+fn matches_text(matches: &[Match]) -> String {
+    let one = |found: &Match| {
+        let mut text = format!("{}={}", found.list, found.role);
+        if let Some(category) = &found.category {
+            text += &format!("({})", printable(Cow::Owned(category.to_string())));
+        }
+        found.flags.names().iter().for_each(|flag| text += &format!("+{flag}"));
+        text
+    };
+    let mut all: Vec<String> = matches.iter().map(one).collect();
+    // One list often matches by several kinds alike.
+    all.dedup();
+    all.join("; ")
+}
+
+struct AnswerLine<'a> {
+    subject: Subject<'a>,
+    answers: &'a Answers,
+    answer: &'a Answer,
+}
+
+impl Serialize for AnswerLine<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.subject.serialize_into(&mut map)?;
+        map.serialize_entry("verdict", self.answer.verdict.name())?;
+        if let Some(reason) = self.answer.verdict.reason() {
+            map.serialize_entry("reason", &reason)?;
+        }
+        if self.answer.watched {
+            map.serialize_entry("watched", &true)?;
+        }
+        map.serialize_entry("checked", &self.answers.checked)?;
+        if !self.answers.incomplete.is_empty() {
+            let one = |(kind, reason): &(Kind, _)| Incomplete { kind: *kind, reason: *reason };
+            map.serialize_entry("incomplete", &self.answers.incomplete.iter().map(one).collect::<Vec<_>>())?;
+        }
+        let one = |found| MatchObject::of(found);
+        map.serialize_entry("matches", &self.answer.matches.iter().map(one).collect::<Vec<_>>())?;
+        map.serialize_entry("generation", &self.answers.generation)?;
+        map.end()
+    }
+}
+
+struct ErrorLine<'a> {
+    subject: Subject<'a>,
+    error: &'a str,
+}
+
+impl Serialize for ErrorLine<'_> {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.subject.serialize_into(&mut map)?;
+        map.serialize_entry("error", self.error)?;
+        map.end()
+    }
+}
+
+#[derive(Serialize)]
+struct Incomplete {
+    kind: Kind,
+    reason: crate::matching::Reason,
+}
+
+#[derive(Serialize)]
+struct MatchObject<'a> {
+    list: &'a str,
+    role: &'static str,
+    category: Option<&'a str>,
+    scheme: Option<&'a str>,
+    flags: Flags,
+    kind: Kind,
+}
+
+impl MatchObject<'_> {
+    fn of(found: &Match) -> MatchObject<'_> {
+        MatchObject {
+            list: found.list.as_str(),
+            role: found.role.name(),
+            category: found.category.as_ref().map(|category| &*category.code),
+            scheme: found.category.as_ref().and_then(|category| category.scheme.as_deref()),
+            flags: found.flags,
+            kind: found.kind,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::{Category, Flag, Role};
+    use crate::matching::{Reason, Verdict};
+
+    #[test]
+    fn an_answer_has_the_documented_shape() {
+        let found = Match {
+            kind: Kind::Md5,
+            list: "own".parse().unwrap(),
+            role: Role::Illegal,
+            category: Some(Category::new(Some("US"), "1")),
+            flags: Flags::NONE.with(Flag::Distributed, true),
+        };
+        let answer = Answer { verdict: Verdict::Known, watched: true, matches: vec![found] };
+        let answers = Answers {
+            generation: 3,
+            rows: 1,
+            checked: vec![Kind::Md5],
+            incomplete: vec![(Kind::Sha1, Reason::Failed)],
+            miss: Verdict::Unknown,
+            distinct: vec![],
+            hits: vec![],
+        };
+        let line = AnswerLine { subject: Subject::Query("00", Some(Kind::Md5)), answers: &answers, answer: &answer };
+        assert_eq!(
+            serde_json::to_string(&line).unwrap(),
+            r#"{"query":"00","kind":"md5","verdict":"known","watched":true,"checked":["md5"],"incomplete":[{"kind":"sha1","reason":"failed"}],"matches":[{"list":"own","role":"illegal","category":"1","scheme":"US","flags":["distributed"],"kind":"md5"}],"generation":3}"#
+        );
+        assert_eq!(matches_text(&answer.matches), "own=illegal(US:1)+distributed");
+    }
+
+    #[test]
+    fn names_stay_on_their_line() {
+        assert_eq!(printable("a\tb\n\\ü".into()), "a\\tb\\n\\\\ü");
+        let path = Path::new(std::ffi::OsStr::from_bytes(b"x\xFF"));
+        let line = serde_json::to_string(&ErrorLine { subject: Subject::File(path), error: "e" }).unwrap();
+        assert_eq!(line, "{\"file\":\"x\u{FFFD}\",\"file_hex\":\"78ff\",\"error\":\"e\"}");
+    }
+}

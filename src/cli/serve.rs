@@ -1,0 +1,146 @@
+//! `hashward serve`: the daemon as a process. Signals, threads, and the order of things at start and end.
+//!
+//! It listens at once, and answers `undecided(loading)` until the store has verified its segments. SIGTERM and SIGINT
+//! drain and end it, SIGHUP has it read its config again.
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use crossbeam_channel::{RecvTimeoutError, bounded};
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use super::Exit;
+use crate::config::Config;
+use crate::protocol::Address;
+use crate::server::{Server, Service};
+use crate::store::{Store, StoreOptions};
+
+/// How often the store is asked whether something is due.
+const MAINTENANCE_PAUSE: Duration = Duration::from_secs(1);
+
+/// The pause after maintenance has failed.
+const MAINTENANCE_PAUSE_AFTER_ERROR: Duration = Duration::from_secs(30);
+
+/// How long threads may take to end once all connections are closed.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+
+#[derive(clap::Args)]
+#[command(after_help = "SIGHUP reads the config again; SIGTERM and SIGINT finish what was asked, and end. \
+    RUST_LOG sets what is logged; no log holds a hash.")]
+pub(super) struct Arguments {
+    /// The config, in TOML
+    #[arg(long, value_name = "F")]
+    config: Option<PathBuf>,
+    /// The data folder [default: ./hashward-data]
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Where to listen, instead of what the config says: unix:PATH or tcp:IP:PORT [default: DIR/hashward.sock]
+    #[arg(long, value_name = "ADDRESS")]
+    listen: Vec<Address>,
+}
+
+impl Arguments {
+    fn resolve(&self) -> Result<Config> {
+        Ok(Config::resolve(self.config.as_deref(), self.data.as_deref(), &self.listen)?)
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let ansi = std::io::stderr().is_terminal();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    let config = arguments.resolve()?;
+    std::fs::create_dir_all(&config.data)
+        .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
+    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
+    let served = runtime.block_on(serve(arguments, config));
+    runtime.shutdown_timeout(END_TIMEOUT);
+    served.map(|()| Exit::Fine)
+}
+
+async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let service = Arc::new(Service::loading());
+    let mut server = Server::new(Arc::clone(&service), config.limits.clone());
+    server.reconfigure(&config.listen, config.limits.clone())?;
+
+    let data = config.data.clone();
+    let open = move || Store::open(&data, StoreOptions { create: true, serve: true, ..StoreOptions::default() });
+    let mut opening = tokio::task::spawn_blocking(open);
+    let mut maintenance = None;
+    loop {
+        tokio::select! {
+            opened = &mut opening, if maintenance.is_none() => {
+                let store = Arc::new(opened.context("opening the store panicked")??);
+                tracing::info!(data = %config.data.display(), generation = store.snapshot().generation(), "ready");
+                service.ready(Arc::clone(&store));
+                maintenance = Some(Maintenance::start(store)?);
+            }
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match arguments.resolve() {
+                Ok(reread) => {
+                    if reread.data != config.data {
+                        tracing::warn!(data = %reread.data.display(), "a new data folder needs a new start");
+                    }
+                    match server.reconfigure(&reread.listen, reread.limits) {
+                        Ok(()) => tracing::info!("config read again"),
+                        Err(error) => tracing::error!(%error, "the config stays as it was"),
+                    }
+                }
+                Err(error) => tracing::error!(%error, "the config stays as it was"),
+            },
+        }
+    }
+    tracing::info!("finishing what was asked");
+    server.drain().await;
+    if let Some(maintenance) = maintenance {
+        tokio::task::spawn_blocking(|| maintenance.stop()).await?;
+    }
+    tracing::info!("bye");
+    Ok(())
+}
+
+/// The thread on which the store seals and merges.
+struct Maintenance {
+    stop: crossbeam_channel::Sender<()>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Maintenance {
+    fn start(store: Arc<Store>) -> Result<Maintenance> {
+        let (stop, stopped) = bounded(0);
+        let work = move || {
+            let mut pause = MAINTENANCE_PAUSE;
+            while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                pause = match store.maintain() {
+                    Ok(true) => Duration::ZERO,
+                    Ok(false) => MAINTENANCE_PAUSE,
+                    Err(error) => {
+                        tracing::error!(%error, "maintenance failed; it is tried again");
+                        MAINTENANCE_PAUSE_AFTER_ERROR
+                    }
+                };
+            }
+        };
+        let thread = thread::Builder::new().name("maintenance".to_owned()).spawn(work)?;
+        Ok(Maintenance { stop, thread })
+    }
+
+    /// Waits for the step under way, for as long as ending may take.
+    fn stop(self) {
+        drop(self.stop);
+        let started_at = std::time::Instant::now();
+        while !self.thread.is_finished() && started_at.elapsed() < END_TIMEOUT {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+}

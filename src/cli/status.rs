@@ -1,0 +1,96 @@
+//! `hashward status`: how the daemon is, and what its store holds.
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::Exit;
+use super::connect::Socket;
+use super::output::{Format, Output};
+use crate::fingerprint::Kind;
+use crate::protocol::{Client, ClientError};
+use crate::store::command::{Command, Outcome, StoreStatus};
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    socket: Socket,
+    /// How to write it
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+/// What the programs here need of the answer to STATUS.
+#[derive(Deserialize)]
+pub(super) struct DaemonStatus {
+    pub(super) version: String,
+    pub(super) state: String,
+    pub(super) generation: u64,
+    pub(super) held_kinds: Vec<Kind>,
+    pub(super) uptime_s: u64,
+    pub(super) connections: u64,
+    pub(super) connections_max: u64,
+}
+
+impl DaemonStatus {
+    pub(super) fn of(client: &mut Client) -> Result<DaemonStatus> {
+        let json = client.status().context("the daemon does not tell its status")?;
+        serde_json::from_slice(&json).context("the daemon's status cannot be read; is it of this version?")
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+    let mut client = arguments.socket.connect()?;
+    let mut output = Output::new();
+    let command = serde_json::to_vec(&Command::Status)?;
+    // A store that still loads has nothing to tell yet.
+    let store = match client.command_json(&command) {
+        Ok(json) => match serde_json::from_slice(&json)? {
+            Outcome::Status(store) => Some(store),
+            _ => None,
+        },
+        Err(ClientError::Busy(_)) => None,
+        Err(error) => return Err(error).context("the store does not tell its status"),
+    };
+    match arguments.format {
+        Format::Json => {
+            let mut status: Value = serde_json::from_slice(&client.status()?)?;
+            status["store"] = serde_json::to_value(&store)?;
+            output.json(&status)?;
+        }
+        Format::Tsv => lines(&DaemonStatus::of(&mut client)?, store.as_ref())
+            .iter()
+            .try_for_each(|(name, value)| output.line(&format!("{name}\t{value}")))?,
+        Format::Text => lines(&DaemonStatus::of(&mut client)?, store.as_ref())
+            .iter()
+            .try_for_each(|(name, value)| output.line(&format!("{name:<14}{value}")))?,
+    }
+    output.flush()?;
+    Ok(Exit::Fine)
+}
+
+fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, String)> {
+    let line = |name: &str, value: String| (name.to_owned(), value);
+    let kinds: Vec<&str> = daemon.held_kinds.iter().map(|kind| kind.name()).collect();
+    let mut lines = vec![
+        line("state", daemon.state.clone()),
+        line("version", daemon.version.clone()),
+        line("generation", daemon.generation.to_string()),
+        line(
+            "kinds",
+            if kinds.is_empty() { "none: no active list holds anything".to_owned() } else { kinds.join(" ") },
+        ),
+        line("connections", format!("{} of {}", daemon.connections, daemon.connections_max)),
+        line("uptime", format!("{} s", daemon.uptime_s)),
+    ];
+    if let Some(store) = store {
+        lines.push(line("lists", store.lists.to_string()));
+        lines.extend(store.live_fingerprints.map(|count| line("live layer", count.to_string())));
+        for (kind, status) in &store.kinds {
+            let (digests, segments, bytes) = (status.digests, status.segments, status.bytes);
+            let text = format!("{digests} digests in {segments} segments, {bytes} bytes, {}", status.state);
+            lines.push((kind.name().to_owned(), text));
+        }
+    }
+    lines
+}

@@ -15,7 +15,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("matching", &["fingerprint", "list", "segment", "index"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
-    ("config", &["access", "fingerprint", "list", "server", "store"]),
+    ("config", &["access", "protocol", "server"]),
     ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access"]),
     ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server"]),
 ];

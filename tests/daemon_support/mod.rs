@@ -1,0 +1,189 @@
+//! A daemon to test: the real program on a folder of its own, and raw connections to misuse it with.
+
+#![allow(dead_code)] // each test binary uses its part
+
+use std::fs;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command as Process, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
+use hashward::list::{Entry, Flags, Role};
+use hashward::matching::Verdict;
+use hashward::protocol::{
+    Address, Client, ErrorCode, Failure, HEADER_BYTES, Header, Hello, Op, RequestId, encode_frame,
+};
+use hashward::store::Command;
+use tempfile::TempDir;
+
+/// Nothing in these tests takes longer unless it hangs.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon, killed when dropped.
+pub(crate) struct Daemon {
+    pub(crate) folder: TempDir,
+    process: Child,
+}
+
+impl Daemon {
+    /// Starts a daemon with the default socket, these lines of config before it, and one list of [`known`] values.
+    pub(crate) fn start(config: &str) -> Daemon {
+        let folder = tempfile::tempdir().unwrap();
+        let daemon = Daemon::start_in(folder, config);
+        let entry = |number: u32| {
+            let fingerprint = known(number);
+            let source_id = Entry::hand_source_id(&fingerprint);
+            Entry { source_id, fingerprints: vec![fingerprint], category: None, flags: Flags::NONE }
+        };
+        let entries = (0..KNOWN_COUNT).map(entry).collect();
+        let add = Command::Add { list: "known".parse().unwrap(), role: Some(Role::Illegal), entries };
+        daemon.client().command_json(&serde_json::to_vec(&add).unwrap()).unwrap();
+        daemon
+    }
+
+    /// Starts a daemon on what stands in `folder`.
+    pub(crate) fn start_in(folder: TempDir, config: &str) -> Daemon {
+        let daemon = Daemon::spawn(folder, config);
+        let started_at = Instant::now();
+        loop {
+            match Client::connect(&daemon.address()).and_then(|mut client| client.status()) {
+                Ok(status) if String::from_utf8_lossy(&status).contains(r#""state":"ready""#) => return daemon,
+                Err(error) if started_at.elapsed() > PATIENCE => panic!("the daemon does not answer: {error}"),
+                _ => thread::sleep(Duration::from_millis(10)),
+            }
+        }
+    }
+
+    fn spawn(folder: TempDir, config: &str) -> Daemon {
+        fs::create_dir_all(folder.path().join("data")).unwrap();
+        write_config(folder.path(), config);
+        let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+        command.arg("serve").arg("--config").arg(folder.path().join("hashward.toml"));
+        let process = command.env("RUST_LOG", "warn").stdin(Stdio::null()).spawn().unwrap();
+        Daemon { folder, process }
+    }
+
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.folder.path().join("data/hashward.sock")
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        Address::Unix(self.socket())
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::connect(&self.address()).unwrap()
+    }
+
+    /// A connection without greetings.
+    pub(crate) fn raw(&self) -> Raw {
+        let stream = UnixStream::connect(self.socket()).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Raw(stream)
+    }
+
+    /// A connection after the greetings.
+    pub(crate) fn greeted(&self) -> Raw {
+        let mut raw = self.raw();
+        let mut hello = Vec::new();
+        Hello { lowest: 1, highest: 1 }.encode(&mut hello, RequestId(1));
+        raw.0.write_all(&hello).unwrap();
+        assert_eq!(raw.frame().unwrap().0, Op::Welcome);
+        raw
+    }
+
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) {
+        let pid = rustix::process::Pid::from_child(&self.process);
+        rustix::process::kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the process to end.
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let started_at = Instant::now();
+        loop {
+            match self.process.try_wait().unwrap() {
+                Some(status) => return status,
+                None if started_at.elapsed() > PATIENCE => panic!("the daemon does not end"),
+                None => thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    /// Asks from a new connection, and checks every answer.
+    pub(crate) fn check_answers(&self) {
+        check_answers(&mut self.client());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// Writes the config: `lines`, with the default data folder and socket.
+pub(crate) fn write_config(folder: &Path, lines: &str) {
+    let text = format!("data = 'data'\n{lines}\n");
+    // In one step: the daemon may be reading the one before.
+    fs::write(folder.join("hashward.toml.new"), text).unwrap();
+    fs::rename(folder.join("hashward.toml.new"), folder.join("hashward.toml")).unwrap();
+}
+
+/// How many values the daemon's list holds.
+pub(crate) const KNOWN_COUNT: u32 = 50;
+
+/// A value that the daemon's list holds, for numbers below [`KNOWN_COUNT`]; one that it does not, for others.
+pub(crate) fn known(number: u32) -> Fingerprint {
+    hash_bytes(Kind::Md5, format!("file {number}").as_bytes())
+}
+
+/// Asks about known and unknown values, and checks every answer.
+pub(crate) fn check_answers(client: &mut Client) {
+    let numbers = 0..3 * KNOWN_COUNT;
+    let rows: Vec<u8> = numbers.clone().flat_map(|number| known(number).value().to_vec()).collect();
+    let answers = client.lookup(&[Kind::Md5], &rows).unwrap();
+    let verdicts: Vec<Verdict> =
+        answers.iter().map(|answer| answer.map_or(answers.miss, |answer| answer.verdict)).collect();
+    let expected = numbers.map(|number| if number < KNOWN_COUNT { Verdict::Known } else { Verdict::Unknown });
+    assert_eq!(verdicts, expected.collect::<Vec<_>>());
+}
+
+/// A connection that says what it likes.
+pub(crate) struct Raw(pub(crate) UnixStream);
+
+impl Raw {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
+        self.0.write_all(bytes).unwrap();
+    }
+
+    /// The next frame, or `None` at the end of the stream.
+    pub(crate) fn frame(&mut self) -> Option<(Op, RequestId, Vec<u8>)> {
+        let mut header = [0; HEADER_BYTES];
+        self.0.read_exact(&mut header).ok()?;
+        let header = Header::decode(&header, u32::MAX).unwrap();
+        let mut payload = vec![0; header.payload_bytes];
+        self.0.read_exact(&mut payload).unwrap();
+        Some((Op::from_code(header.op).unwrap(), header.id, payload))
+    }
+
+    /// Expects an ERROR with id 0, and then the end of the stream.
+    pub(crate) fn expect_farewell(&mut self, expected: ErrorCode) {
+        let (op, id, payload) = self.frame().expect("a farewell before the end");
+        assert_eq!((op, id), (Op::Error, RequestId::NONE));
+        let failure = Failure::decode(&payload).unwrap();
+        assert_eq!(failure.code, expected, "{failure}");
+        assert!(self.frame().is_none(), "nothing comes after the farewell");
+    }
+}
+
+/// A frame with any op, for those that the codec would not write.
+pub(crate) fn frame(op: Op, id: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_frame(&mut out, op, RequestId(id), payload);
+    out
+}

@@ -1,1 +1,10 @@
-fn main() {}
+//! `hashward-index`: the list keeper's tool.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use hashward_index::verbs::{Cli, run};
+
+fn main() -> ExitCode {
+    run(Cli::parse())
+}

@@ -1,0 +1,112 @@
+//! The options of `import`, and how those that are no plain words are read.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use hashward::fingerprint::Kind;
+use hashward::index::exact::LocatorKind;
+use hashward::list::{CategoryRole, ListName, Role};
+
+use super::super::Place;
+use crate::formats::Format;
+
+#[derive(Debug, Args)]
+pub(in crate::verbs) struct ImportArgs {
+    /// The list; made if it does not exist
+    pub(super) list: ListName,
+    /// List files: plain, .gz, .zst or .zip
+    #[arg(required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// The files' format: sum, hex, hashdeep, csv, tsv, nsrl-v2 or vics [default: recognised by their content]
+    #[arg(long)]
+    pub(super) format: Option<Format>,
+    /// The kind of hashes in formats that do not name it [default: as the file's name says: x.md5, SHA256SUMS]
+    #[arg(long)]
+    pub(super) kind: Option<Kind>,
+    /// What a match means: illegal, ignorable or watch; needed for a new list
+    #[arg(long)]
+    pub(super) role: Option<Role>,
+    /// The roles of categories; those not named are `watch`
+    #[arg(long, value_name = "SCHEME:CODE=ROLE", value_delimiter = ',', conflicts_with = "all_categories")]
+    pub(super) roles: Vec<CategoryRole>,
+    /// Give all categories the one role
+    #[arg(long)]
+    pub(super) all_categories: bool,
+    /// For CSV and TSV: which header holds a field (md5, sha1, …, name, size, category, scheme)
+    #[arg(long = "column", value_name = "FIELD=HEADER", value_parser = column)]
+    pub(super) columns: Vec<(String, String)>,
+    /// Add to the list instead of replacing what it says
+    #[arg(long)]
+    pub(super) add: bool,
+    /// How much memory sorting may take
+    #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = memory)]
+    pub(super) memory: u64,
+    /// How the segments find digests: fst or bucket [default: by size]
+    #[arg(long)]
+    pub(super) locator: Option<LocatorKind>,
+    /// Read, sort and report, and change nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Bad records that are skipped before the import is refused [default: one in a thousand, and at least 10]
+    #[arg(long, value_name = "N")]
+    pub(super) max_bad: Option<u64>,
+    /// How to report
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) report: ReportFormat,
+    #[command(flatten)]
+    pub(super) place: Place,
+}
+
+/// How an import reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportFormat {
+    /// A summary for people
+    Text,
+    /// One object
+    Json,
+}
+
+/// The least that sorting can do with.
+const MEMORY_BYTES_MIN: u64 = 16 << 20;
+
+/// Reads `512M`, `1G` and the like: powers of 1024.
+fn memory(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let factor = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" | "B" => 1,
+        "K" | "KB" | "KIB" => 1 << 10,
+        "M" | "MB" | "MIB" => 1 << 20,
+        "G" | "GB" | "GIB" => 1 << 30,
+        "T" | "TB" | "TIB" => 1 << 40,
+        unit => return Err(format!("expected a unit of K, M, G or T, found `{unit}`")),
+    };
+    let bytes = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    match bytes {
+        None => Err("expected a whole number with a unit, as 512M or 2G".to_owned()),
+        Some(bytes) if bytes < MEMORY_BYTES_MIN => Err(format!("expected at least 16M, found {bytes} bytes")),
+        Some(bytes) => Ok(bytes),
+    }
+}
+
+/// Reads `md5=HASH`.
+fn column(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((field, header)) if !field.is_empty() && !header.is_empty() => Ok((field.to_owned(), header.to_owned())),
+        _ => Err("expected FIELD=HEADER, as md5=HASH".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_a_number_with_a_unit() {
+        assert_eq!(memory("1G"), Ok(1 << 30));
+        assert_eq!(memory("64m"), Ok(64 << 20));
+        assert_eq!(memory("20000000"), Ok(20_000_000));
+        for bad in ["", "G", "1.5G", "1X", "1K", "99999999999999T"] {
+            assert!(memory(bad).is_err(), "{bad:?}");
+        }
+    }
+}

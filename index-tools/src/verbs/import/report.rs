@@ -1,0 +1,238 @@
+//! What an import did: one object for programs, a summary to file for people.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use hashward::fingerprint::Kind;
+use hashward::list::{ListName, Role, Roles, VersionNumber};
+use hashward::store::command::Changes;
+use serde::Serialize;
+
+use super::super::print::{by_kind, counted, grouped};
+use super::args::ImportArgs;
+use super::read::Read;
+use crate::build::BuiltKind;
+use crate::formats::Rejected;
+
+/// What stands for "no category" in the report.
+const UNCATEGORISED: &str = "";
+
+/// The report. Counts are of fingerprints, except where records are said.
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    list: ListName,
+    /// The version that answers now; none if nothing was published yet.
+    version: Option<VersionNumber>,
+    /// Whether the list said just this already, so that nothing was done.
+    unchanged: bool,
+    dry_run: bool,
+    /// Why nothing was imported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) refused: Option<String>,
+    /// The files' format, where all have the same.
+    format: Option<&'static str>,
+    /// The kind that was named, or taken from the files' names, where all have the same.
+    kind: Option<Kind>,
+    files: Vec<super::read::FileRead>,
+    /// Well-formed records.
+    records: u64,
+    /// Distinct fingerprints in the files.
+    accepted: BTreeMap<Kind, u64>,
+    /// Records of each category, and the role of its labels; `""` stands for none.
+    categories: BTreeMap<String, CategoryReport>,
+    added: BTreeMap<Kind, u64>,
+    removed: BTreeMap<Kind, u64>,
+    duplicates: u64,
+    dropped: u64,
+    unsupported: BTreeMap<String, u64>,
+    /// The first rejected records.
+    rejected: Vec<RejectedReport>,
+    /// All rejected records.
+    rejected_total: u64,
+    pub(super) seconds: f64,
+    /// Records a second, from the start to the answer.
+    records_per_s: f64,
+    #[serde(skip)]
+    started: Instant,
+    #[serde(skip)]
+    compared: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct CategoryReport {
+    count: u64,
+    role: Role,
+}
+
+#[derive(Debug, Serialize)]
+struct RejectedReport {
+    file: PathBuf,
+    record: u64,
+    line: Option<u64>,
+    reason: &'static str,
+    detail: String,
+}
+
+/// The detail, where it repeats the reason in words, from there on.
+fn without_reason(rejected: &Rejected) -> String {
+    let words = rejected.reason.replace('-', " ");
+    let detail = rejected.detail.strip_prefix(&*words).and_then(|rest| rest.strip_prefix(": "));
+    detail.unwrap_or(&rejected.detail).to_owned()
+}
+
+impl Report {
+    pub(super) fn start(args: &ImportArgs) -> Report {
+        Report {
+            list: args.list.clone(),
+            version: None,
+            unchanged: false,
+            dry_run: args.dry_run,
+            refused: None,
+            format: None,
+            kind: None,
+            files: Vec::new(),
+            records: 0,
+            accepted: BTreeMap::new(),
+            categories: BTreeMap::new(),
+            added: BTreeMap::new(),
+            removed: BTreeMap::new(),
+            duplicates: 0,
+            dropped: 0,
+            unsupported: BTreeMap::new(),
+            rejected: Vec::new(),
+            rejected_total: 0,
+            seconds: 0.0,
+            records_per_s: 0.0,
+            started: Instant::now(),
+            compared: false,
+        }
+    }
+
+    /// What the files held.
+    pub(super) fn note_read(&mut self, read: &Read, args: &ImportArgs, roles: &Roles) {
+        let counts = &read.taken.counts;
+        self.files.clone_from(&read.files);
+        if let Some(first) = read.files.first() {
+            self.format = read.files.iter().all(|file| file.format == first.format).then_some(first.format);
+            self.kind = first.kind.filter(|kind| read.files.iter().all(|file| file.kind == Some(*kind)));
+        }
+        self.records = counts.records;
+        self.dropped = counts.degenerate;
+        self.unsupported.clone_from(&counts.unsupported);
+        self.rejected_total = counts.rejected;
+        let rejected = counts.rejected_told.iter().map(|(file, rejected)| RejectedReport {
+            file: args.files[*file].clone(),
+            record: rejected.record,
+            line: rejected.line,
+            reason: rejected.reason,
+            detail: without_reason(rejected),
+        });
+        self.rejected = rejected.collect();
+        for (category, count) in read.taken.labels.records_by_category() {
+            let role = roles.of(category.as_ref());
+            let name = category.map_or_else(|| UNCATEGORISED.to_owned(), |category| category.to_string());
+            self.categories.insert(name, CategoryReport { count, role });
+        }
+    }
+
+    /// What sorting and merging found. `fingerprints` are those read of each kind.
+    pub(super) fn note_built(&mut self, built: &BTreeMap<Kind, BuiltKind>, fingerprints: &BTreeMap<Kind, u64>) {
+        self.accepted =
+            built.iter().map(|(kind, built)| (*kind, built.distinct)).filter(|(_, count)| *count > 0).collect();
+        let distinct: u64 = self.accepted.values().sum();
+        self.duplicates = fingerprints.values().sum::<u64>() - distinct;
+    }
+
+    /// What distinguishes the version from the one before.
+    pub(super) fn note_changes(&mut self, changes: impl IntoIterator<Item = (Kind, Changes)>) {
+        self.compared = true;
+        for (kind, changes) in changes {
+            for (counts, count) in [(&mut self.added, changes.added), (&mut self.removed, changes.removed)] {
+                if count > 0 {
+                    counts.insert(kind, count);
+                }
+            }
+        }
+    }
+
+    pub(super) fn note_version(&mut self, version: VersionNumber, unchanged: bool) {
+        (self.version, self.unchanged) = (Some(version), unchanged);
+    }
+
+    /// The end, whatever it is.
+    pub(super) fn finish(&mut self, refused: Option<String>) {
+        self.refused = refused;
+        self.seconds = self.started.elapsed().as_secs_f64();
+        self.records_per_s = (self.records + self.rejected_total) as f64 / self.seconds.max(1e-9);
+    }
+
+    /// The summary, with how it ended in the first line.
+    pub(super) fn text(&self) -> String {
+        let version = self.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+        let mut text = match (&self.refused, self.dry_run, self.unchanged) {
+            (Some(_), _, _) => format!("{}: nothing was imported\n", self.list),
+            (None, _, true) => format!("{}: version {version} says just this already, nothing was done\n", self.list),
+            (None, true, false) => format!("{}: would be imported so; nothing was changed\n", self.list),
+            (None, false, false) => format!("{}: version {version} answers now\n", self.list),
+        };
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "  {name:11} {value}");
+        };
+        for file in &self.files {
+            let mut how = format!("{}: {}", file.file.display(), file.format);
+            if file.format_from == "content" {
+                how.push_str(" (recognised by its content)");
+            }
+            if let (Some(kind), Some(from)) = (file.kind, file.kind_from) {
+                let _ =
+                    write!(how, ", kind {kind}{}", if from == "file name" { " (from the file's name)" } else { "" });
+            }
+            line("file", how);
+        }
+        if self.files.is_empty() {
+            return text;
+        }
+        let rate = if self.seconds < 1.0 {
+            String::new()
+        } else {
+            format!(", {} a second", grouped(self.records_per_s as u64))
+        };
+        line("records", format!("{} in {:.1} s{rate}", grouped(self.records), self.seconds));
+        let accepted: Vec<_> = self.accepted.iter().map(|(kind, count)| (*kind, *count)).collect();
+        if !accepted.is_empty() {
+            line("accepted", by_kind(accepted));
+            line("duplicates", grouped(self.duplicates));
+        }
+        line("dropped", format!("{} of content that identifies nothing", grouped(self.dropped)));
+        for (name, count) in &self.unsupported {
+            line("unsupported", format!("{name} {}", grouped(*count)));
+        }
+        // A refusal for their sake tells them itself.
+        if self.refused.is_none() && self.categories.keys().any(|name| name != UNCATEGORISED) {
+            for (name, category) in &self.categories {
+                let name = if name == UNCATEGORISED { "none" } else { name };
+                line(
+                    "category",
+                    format!("{name}: {}, {}", counted(category.count, "record", "records"), category.role),
+                );
+            }
+        }
+        if self.compared {
+            line("added", by_kind(self.added.iter().map(|(kind, count)| (*kind, *count))));
+            line("removed", by_kind(self.removed.iter().map(|(kind, count)| (*kind, *count))));
+        }
+        line("rejected", counted(self.rejected_total, "record", "records"));
+        for rejected in &self.rejected {
+            let at = rejected.line.map(|line| format!(" (line {line})")).unwrap_or_default();
+            let RejectedReport { file, record, reason, detail, .. } = rejected;
+            let _ = writeln!(text, "    {}, record {record}{at}: {reason}: {detail}", file.display());
+        }
+        if self.rejected_total > self.rejected.len() as u64 {
+            let more = self.rejected_total - self.rejected.len() as u64;
+            let _ = writeln!(text, "    and {} more", grouped(more));
+        }
+        text
+    }
+}

@@ -1,0 +1,94 @@
+//! `inspect`: one list, its roles, its versions and what was done with it.
+
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use clap::Args;
+use hashward::list::ListName;
+use hashward::store::command::{Inspected, VersionInfo};
+use hashward::store::{Command, Outcome};
+
+use super::print::{OutputFormat, by_kind, grouped, moment, table};
+use super::{Place, print, unexpected};
+
+#[derive(Debug, Args)]
+pub(super) struct InspectArgs {
+    /// The list
+    list: ListName,
+    /// How to print it; tsv shows the versions only
+    #[arg(long, value_enum, default_value = "text")]
+    format: OutputFormat,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(super) fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
+    let inspected = match args.place.keeper()?.execute(Command::Inspect { list: args.list })? {
+        Outcome::Inspected(inspected) => inspected,
+        other => return Err(unexpected(&other)),
+    };
+    match args.format {
+        OutputFormat::Json => print::json_lines([&*inspected])?,
+        OutputFormat::Tsv => print::out(&versions(OutputFormat::Tsv, &inspected.versions))?,
+        OutputFormat::Text => print::out(&text(&inspected))?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
+    let mut text = format!("{}\n", list.name);
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "  {name:13} {value}");
+    };
+    line("shape", list.shape.name().to_owned());
+    line("state", list.state.to_string());
+    line("role", list.roles.default.to_string());
+    for (category, role) in &list.roles.by_category {
+        line("", format!("category {category}: {role}"));
+    }
+    if !list.roles.by_category.is_empty() {
+        line("", format!("any other category: {}", list.roles.unnamed));
+    } else if list.roles.unnamed != list.roles.default {
+        line("", format!("any category: {}, until --roles or --all-categories says more", list.roles.unnamed));
+    }
+    if let Some(version) = list.version {
+        line("version", version.to_string());
+    }
+    line("fingerprints", by_kind(list.fingerprints.iter().map(|(kind, count)| (kind, *count))));
+    if list.entries > 0 {
+        line("entries", grouped(list.entries));
+    }
+    line("withdrawn", grouped(list.withdrawn));
+    line("created", moment(list.created_at));
+    line("changed", moment(list.changed_at));
+    if !kept.is_empty() {
+        let _ = write!(text, "\nversions\n{}", indented(&versions(OutputFormat::Text, kept)));
+    }
+    if !history.is_empty() {
+        let rows: Vec<_> = history
+            .iter()
+            .map(|change| vec![change.seq.to_string(), moment(change.at), change.action.clone()])
+            .collect();
+        let _ = write!(text, "\nhistory\n{}", indented(&table(OutputFormat::Text, &["batch", "at", "what"], &rows)));
+    }
+    text
+}
+
+fn versions(format: OutputFormat, versions: &[VersionInfo]) -> String {
+    let header = ["version", "current", "published", "records", "rejected", "fingerprints"];
+    let row = |version: &VersionInfo| {
+        vec![
+            version.version.to_string(),
+            if version.current { "yes" } else { "no" }.to_owned(),
+            moment(version.created_at),
+            version.counts.records.to_string(),
+            version.counts.rejected.to_string(),
+            by_kind(version.fingerprints.iter().map(|(kind, count)| (kind, *count))),
+        ]
+    };
+    table(format, &header, &versions.iter().map(row).collect::<Vec<_>>())
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("  {line}\n")).collect()
+}

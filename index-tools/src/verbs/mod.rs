@@ -1,0 +1,115 @@
+//! What `hashward-index` can be told to do: one file per verb, each of them arguments in, one or two commands to the
+//! keeper, the outcome printed.
+//!
+//! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong
+//! usage.
+
+mod add;
+mod compact;
+mod hashes;
+mod import;
+mod inspect;
+mod lists;
+mod print;
+mod remove;
+mod rollback;
+mod state;
+mod verify;
+mod withdraw;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use hashward::list::ListState;
+
+use crate::keeper::{DEFAULT_DATA, Keeper, KeeperError};
+
+/// Keeps the hash lists that a hashward daemon answers from.
+#[derive(Debug, Parser)]
+#[command(name = "hashward-index", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Import list files as the list's new version
+    Import(import::ImportArgs),
+    /// Add one's own hashes to a list
+    Add(add::AddArgs),
+    /// Make a list say nothing of some hashes any more
+    Withdraw(withdraw::WithdrawArgs),
+    /// Show all lists
+    Lists(lists::ListsArgs),
+    /// Show one list, its versions and its history
+    Inspect(inspect::InspectArgs),
+    /// Check every segment, the catalogue and the manifest
+    Verify(verify::VerifyArgs),
+    /// Let a list decide again
+    Enable(state::StateArgs),
+    /// Let a list take no part in answers
+    Disable(state::StateArgs),
+    /// Let a list be recorded only
+    Shadow(state::StateArgs),
+    /// Remove a list with all its versions and entries
+    Remove(remove::RemoveArgs),
+    /// Return a list to an earlier version
+    Rollback(rollback::RollbackArgs),
+    /// Merge what stands in many segments
+    Compact(compact::CompactArgs),
+}
+
+/// Where the lists are kept.
+#[derive(Clone, Debug, Args)]
+struct Place {
+    /// The daemon's socket [default: hashward.sock in the data folder, if a daemon answers there]
+    #[arg(long, value_name = "SOCKET")]
+    socket: Option<PathBuf>,
+    /// The data folder
+    #[arg(long, value_name = "DIR", help = format!("The data folder [default: {DEFAULT_DATA}]"))]
+    data: Option<PathBuf>,
+}
+
+impl Place {
+    fn keeper(&self) -> Result<Keeper, KeeperError> {
+        Keeper::find(self.data.as_deref(), self.socket.as_deref())
+    }
+}
+
+/// A mistake in the arguments that only shows once they are held against the store.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Carries out one verb.
+pub fn run(cli: Cli) -> ExitCode {
+    let done = match cli.verb {
+        Verb::Import(args) => import::run(args),
+        Verb::Add(args) => add::run(args),
+        Verb::Withdraw(args) => withdraw::run(args),
+        Verb::Lists(args) => lists::run(args),
+        Verb::Inspect(args) => inspect::run(args),
+        Verb::Verify(args) => verify::run(args),
+        Verb::Enable(args) => state::run(args, ListState::Active),
+        Verb::Disable(args) => state::run(args, ListState::Disabled),
+        Verb::Shadow(args) => state::run(args, ListState::Shadow),
+        Verb::Remove(args) => remove::run(args),
+        Verb::Rollback(args) => rollback::run(args),
+        Verb::Compact(args) => compact::run(args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) if print::is_closed_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hashward-index: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+/// An outcome that does not belong to its command.
+fn unexpected(found: &hashward::store::Outcome) -> anyhow::Error {
+    anyhow::anyhow!("the keeper answered something else: {found:?}; are daemon and hashward-index of the same version?")
+}

@@ -1,0 +1,129 @@
+//! How results are printed: numbers with separators, tables with aligned columns, and the three output formats.
+
+use std::fmt::Write as _;
+use std::io::{self, Write};
+
+use clap::ValueEnum;
+use hashward::store::command::Changes;
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum OutputFormat {
+    /// For people
+    Text,
+    /// Tab-separated, with a header line
+    Tsv,
+    /// One object a line
+    Json,
+}
+
+/// Prints on standard output.
+pub(super) fn out(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Prints values as JSON, one a line.
+pub(super) fn json_lines<T: serde::Serialize>(values: impl IntoIterator<Item = T>) -> anyhow::Result<()> {
+    let mut text = String::new();
+    for value in values {
+        text.push_str(&serde_json::to_string(&value)?);
+        text.push('\n');
+    }
+    Ok(out(&text)?)
+}
+
+/// Whether the reader of standard output went away (`| head`), which is no failure.
+pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Digits in groups of three.
+pub(super) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `md5 1,234, sha1 5`, or `none`.
+pub(super) fn by_kind<K: std::fmt::Display>(counts: impl IntoIterator<Item = (K, u64)>) -> String {
+    let parts: Vec<_> = counts.into_iter().map(|(kind, count)| format!("{kind} {}", grouped(count))).collect();
+    if parts.is_empty() { "none".to_owned() } else { parts.join(", ") }
+}
+
+/// What distinguishes two versions in one kind.
+pub(super) fn changes(changes: &Changes) -> String {
+    let Changes { added, removed, kept } = *changes;
+    format!("{} added, {} removed, {} kept", grouped(added), grouped(removed), grouped(kept))
+}
+
+/// A count with its noun.
+pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", grouped(count), if count == 1 { one } else { many })
+}
+
+/// Rows under a header, as text with aligned columns or as TSV.
+pub(super) fn table(format: OutputFormat, header: &[&str], rows: &[Vec<String>]) -> String {
+    let mut text = String::new();
+    let lines = std::iter::once(header.iter().map(|cell| (*cell).to_owned()).collect()).chain(rows.iter().cloned());
+    let lines: Vec<Vec<String>> = lines.collect();
+    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    for line in &lines {
+        if format == OutputFormat::Tsv {
+            text.push_str(&line.join("\t"));
+        } else {
+            let start = text.len();
+            for (cell, width) in line.iter().zip(&widths) {
+                let _ = write!(text, "{cell:width$}  ");
+            }
+            text.truncate(start + text[start..].trim_end().len());
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A moment as `2026-01-31 23:59:59` UTC; `-` for the beginning of time.
+pub(super) fn moment(seconds: u64) -> String {
+    if seconds == 0 {
+        return "-".to_owned();
+    }
+    // Days to a date by H. Hinnant's algorithm `civil_from_days`; years start in March.
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_moments_read_well() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(moment(0), "-");
+        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(moment(1_767_225_599), "2025-12-31 23:59:59");
+    }
+
+    #[test]
+    fn columns_are_aligned() {
+        let rows = [vec!["debian".to_owned(), "file".to_owned()], vec!["x".to_owned(), "feed".to_owned()]];
+        assert_eq!(table(OutputFormat::Text, &["list", "shape"], &rows), "list    shape\ndebian  file\nx       feed\n");
+        assert_eq!(table(OutputFormat::Tsv, &["list", "shape"], &rows), "list\tshape\ndebian\tfile\nx\tfeed\n");
+    }
+}

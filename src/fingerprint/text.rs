@@ -88,10 +88,14 @@ impl Encoding {
             }
             Encoding::Base64 => {
                 check_length(kind, text.len(), kind.width().div_ceil(3) * 4, "base64 characters")?;
-                let decoded =
-                    BASE64.decode(text).map_err(|error| ValueError::BadBase64 { position: error.position })?;
-                check_length(kind, decoded.len(), kind.width(), "bytes")?;
-                value.copy_from_slice(&decoded);
+                // Decoding writes up to two bytes beyond the value, where the padding stands.
+                let mut decoded = [0; Kind::MAX_WIDTH + 2];
+                let decoded = &mut decoded[..text.len() / 4 * 3];
+                let length = BASE64
+                    .decode_mut(text, decoded)
+                    .map_err(|partial| ValueError::BadBase64 { position: partial.error.position })?;
+                check_length(kind, length, kind.width(), "bytes")?;
+                value.copy_from_slice(&decoded[..length]);
             }
         }
         Ok(())

@@ -162,11 +162,6 @@ impl<'a> Text<'a> {
         unescaped.extend_from_slice(rest);
         Ok(unescaped)
     }
-
-    /// The text, where a key without escapes is looked for.
-    pub(super) fn plain(&self) -> &'a [u8] {
-        self.raw
-    }
 }
 
 /// Undoes one escape, whose backslash is gone already; returns what follows it.

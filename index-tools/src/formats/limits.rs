@@ -15,6 +15,9 @@ pub(super) const MAX_CATEGORY_BYTES: usize = 256;
 /// Fingerprints in one record.
 pub(super) const MAX_VALUES: usize = 256;
 
+/// Kinds that hashward lacks and that are told apart.
+pub(super) const MAX_FOREIGN_KINDS: usize = 64;
+
 /// Rejected records, without a single good one before them, after which a file counts as no list of its format.
 pub(super) const MAX_REJECTED_AT_START: u64 = 1000;
 

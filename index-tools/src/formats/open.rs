@@ -40,6 +40,11 @@ impl Default for Limits {
 /// When it cannot be read, or is wrapped in something that is not taken apart. Damage and bombs inside a wrapping show
 /// while it is read, as an [`std::io::Error`] from which [`FormatError`] takes the reason.
 pub fn open(path: &Path, limits: &Limits) -> Result<Box<dyn BufRead + Send>, FormatError> {
+    // Lists are read twice at times, and the directory of a zip archive stands at its end.
+    if !std::fs::metadata(path)?.is_file() {
+        let remedy = "name a file; save what comes through a pipe first";
+        return Err(Refused::new(Refusal::NotAList, "a file", "a folder, a pipe or a device", remedy).into());
+    }
     let mut file = File::open(path)?;
     let mut head = Vec::new();
     file.by_ref().take(MAGIC_BYTES as u64).read_to_end(&mut head)?;

@@ -1,7 +1,9 @@
 //! What a parser reports on its way: records, rejected records, and the decision that a file is no list at all.
 
+use std::collections::HashSet;
+
 use super::error::{FormatError, Refused};
-use super::limits::{EXCERPT_CHARS, MAX_RECORD_BYTES, MAX_REJECTED_AT_START};
+use super::limits::{EXCERPT_CHARS, MAX_FOREIGN_KINDS, MAX_RECORD_BYTES, MAX_REJECTED_AT_START};
 use super::values::Values;
 use super::{Format, Parsed, Record, Rejected, Sink};
 
@@ -33,11 +35,12 @@ pub(super) struct Report<'s> {
     parsed: Parsed,
     good: u64,
     first_problem: Option<(u64, String)>,
+    foreign_kinds: HashSet<String>,
 }
 
 impl<'s> Report<'s> {
     pub(super) fn new(format: Format, sink: &'s mut dyn Sink) -> Report<'s> {
-        Report { sink, format, parsed: Parsed::default(), good: 0, first_problem: None }
+        Report { sink, format, parsed: Parsed::default(), good: 0, first_problem: None, foreign_kinds: HashSet::new() }
     }
 
     /// Passes on a well-formed record: `record` with `values` filled in.
@@ -62,9 +65,16 @@ impl<'s> Report<'s> {
         Ok(self.sink.rejected(Rejected { record, line, reason: problem.reason, detail: problem.detail })?)
     }
 
-    /// Passes on a well-formed fingerprint of a kind that hashward lacks.
+    /// Passes on a well-formed fingerprint of a kind that hashward lacks. A hostile list invents such kinds without
+    /// end, and the sink counts by name: beyond a limit they are all called `other`.
     pub(super) fn unsupported(&mut self, name: &str) {
         self.good += 1;
+        let is_known = self.foreign_kinds.contains(name);
+        if !is_known && self.foreign_kinds.len() < MAX_FOREIGN_KINDS {
+            self.foreign_kinds.insert(name.to_owned());
+        } else if !is_known {
+            return self.sink.unsupported("other");
+        }
         self.sink.unsupported(name);
     }
 

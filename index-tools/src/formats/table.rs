@@ -112,7 +112,11 @@ impl<'i> Rows<'i> {
                     let fields = if bytes > MAX_RECORD_BYTES {
                         Err(Problem::too_long())
                     } else if !sound {
-                        Err(Problem::new("bad-quotes", "expected a delimiter after a closing quote, found text"))
+                        let detail = format!(
+                            "expected a delimiter after a closing quote, found text; lines {line} to {}",
+                            self.line - 1
+                        );
+                        Err(Problem::new("bad-quotes", detail))
                     } else {
                         Ok(Fields { bytes: &self.window.bytes()[..bytes], fields: &self.fields })
                     };

@@ -1,10 +1,13 @@
 //! A sink that keeps everything, for the tests of list formats.
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 
 use hashward::fingerprint::{DegenerateDigests, Encoding, Fingerprint, Kind};
 use hashward::list::Flags;
 use hashward_index::formats::{Record, Rejected, Sink, SinkError};
+
+static DEGENERATE: LazyLock<DegenerateDigests> = LazyLock::new(DegenerateDigests::compute);
 
 /// What one record said, owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,7 +22,6 @@ pub(crate) struct Said {
 
 /// Counts as the build stage does: degenerate digests dropped, duplicates counted.
 pub(crate) struct Collector {
-    degenerate: DegenerateDigests,
     pub(crate) distinct: HashSet<Fingerprint>,
     /// Everything that was said, of degenerate digests too.
     pub(crate) said: Vec<(Fingerprint, Said)>,
@@ -32,7 +34,6 @@ pub(crate) struct Collector {
 impl Collector {
     pub(crate) fn new() -> Collector {
         Collector {
-            degenerate: DegenerateDigests::compute(),
             distinct: HashSet::new(),
             said: Vec::new(),
             duplicates: 0,
@@ -70,7 +71,7 @@ impl Sink for Collector {
         };
         for (kind, value) in record.values {
             let fingerprint = Fingerprint::new(*kind, value).expect("values have their kind's width");
-            if self.degenerate.contains(*kind, value) {
+            if DEGENERATE.contains(*kind, value) {
                 self.dropped += 1;
             } else if !self.distinct.insert(fingerprint.clone()) {
                 self.duplicates += 1;

@@ -12,18 +12,18 @@
 //!
 //! Hashes in `Exifs` or `MediaFiles` are of other things, and not read.
 
+mod medium;
+
 use std::io::BufRead;
 
-use hashward::fingerprint::Kind;
-use hashward::list::{Flag, Flags};
+use medium::Medium;
 
 use super::error::{FormatError, Refusal, Refused};
-use super::json::{Cursor, Stop, Text, pull, pull_small, skip_large};
+use super::json::{pull, pull_small, skip_large};
 use super::limits::{MAX_CATEGORY_BYTES, MAX_ELEMENT_BYTES};
 use super::report::{Problem, Report, excerpt};
-use super::values::Values;
 use super::window::Window;
-use super::{Format, Parsed, Record, text};
+use super::{Format, Parsed, Record};
 
 /// What a VICS file's context says of all its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -151,7 +151,7 @@ fn next_member(window: &mut Window<'_>, is_first: bool) -> Result<Option<Member>
         if !is_first {
             cursor.expect(b',', "a comma or } after a member")?;
         }
-        Ok(Some(match cursor.key()?.plain() {
+        Ok(Some(match cursor.key()?.read(&mut Vec::new())? {
             b"@odata.context" | b"odata.metadata" => {
                 Found::Context(read_context(cursor.string()?.read(&mut Vec::new())?))
             }
@@ -234,7 +234,7 @@ fn read_case(
         let is_media = pull_small(window, |cursor| {
             let key = cursor.key()?;
             // `null` stands for no media.
-            Ok(key.plain() == b"Media" && cursor.peek()? == b'[')
+            Ok(key.read(&mut Vec::new())? == b"Media" && cursor.peek()? == b'[')
         })?;
         if is_media {
             elements(window, |window| read_medium(window, number, context, medium, report))?;
@@ -286,173 +286,4 @@ fn read_medium(
         ..Record::numbered(number, None)
     };
     report.accept(&medium.values, record)
-}
-
-/// What is kept of one medium, in buffers that are used again.
-#[derive(Default)]
-struct Medium {
-    values: Values,
-    category: String,
-    flags: Flags,
-    name: Vec<u8>,
-    /// Names of the hashes of kinds that hashward lacks.
-    foreign: Vec<String>,
-    /// The first thing that is wrong with it.
-    problem: Option<Problem>,
-    unescaped: Vec<u8>,
-}
-
-impl Medium {
-    /// Reads one element. Bad JSON is a [`Stop`], bad values are a [`Problem`] of this element only.
-    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        self.values.clear();
-        self.category.clear();
-        self.flags = Flags::NONE;
-        self.name.clear();
-        self.foreign.clear();
-        self.problem = None;
-        if cursor.peek()? != b'{' {
-            self.spoil(Problem::new("wrong-type", "expected an object, found another value"));
-            return cursor.skip();
-        }
-        cursor.object(|cursor, key| match key.plain() {
-            b"MD5" => self.hash(Kind::Md5, cursor),
-            b"SHA1" => self.hash(Kind::Sha1, cursor),
-            b"Category" => self.read_category(cursor),
-            b"IsPrecategorized" => self.flag(Flag::Precategorized, cursor),
-            b"VictimIdentified" => self.flag(Flag::VictimIdentified, cursor),
-            b"OffenderIdentified" => self.flag(Flag::OffenderIdentified, cursor),
-            b"IsDistributed" => self.flag(Flag::Distributed, cursor),
-            b"AlternativeHashes" if cursor.peek()? == b'[' => cursor.array(|cursor| self.alternative_hash(cursor)),
-            b"MediaFiles" if cursor.peek()? == b'[' => cursor.array(|cursor| self.media_file(cursor)),
-            _ => cursor.skip(),
-        })
-    }
-
-    fn spoil(&mut self, problem: Problem) {
-        self.problem.get_or_insert(problem);
-    }
-
-    /// Takes a string, a number or `null`; an absent or empty one is `None`.
-    fn simple<'a>(&mut self, what: &str, cursor: &mut Cursor<'a>) -> Result<Option<Simple<'a>>, Stop> {
-        Ok(match cursor.peek()? {
-            b'"' => Some(Simple::Text(cursor.string()?)),
-            b'{' | b'[' => {
-                cursor.skip()?;
-                self.spoil(Problem::new("wrong-type", format!("expected a simple value for {what}, found a compound")));
-                None
-            }
-            _ => match cursor.scalar()? {
-                b"null" => None,
-                scalar => Some(Simple::Scalar(scalar)),
-            },
-        })
-    }
-
-    fn hash(&mut self, kind: Kind, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        match self.simple(kind.name(), cursor)? {
-            None => {}
-            Some(Simple::Text(text)) => {
-                let digest = text.read(&mut self.unescaped)?.trim_ascii();
-                if !digest.is_empty()
-                    && let Err(problem) = self.values.push_text(kind, digest)
-                {
-                    self.spoil(problem);
-                }
-            }
-            Some(Simple::Scalar(scalar)) => {
-                let detail = format!("expected a string for {kind}, found `{}`", excerpt(scalar));
-                self.spoil(Problem::new("wrong-type", detail));
-            }
-        }
-        Ok(())
-    }
-
-    fn read_category(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        let code = match self.simple("Category", cursor)? {
-            None => return Ok(()),
-            Some(Simple::Text(text)) => text.read(&mut self.unescaped)?.trim_ascii(),
-            Some(Simple::Scalar(scalar)) => scalar,
-        };
-        self.category.clear();
-        match text::code("category", code, &mut String::new()) {
-            Ok(code) => self.category.push_str(code.unwrap_or("")),
-            Err(problem) => self.spoil(problem),
-        }
-        Ok(())
-    }
-
-    fn flag(&mut self, flag: Flag, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        let text = match self.simple(flag.name(), cursor)? {
-            None => return Ok(()),
-            Some(Simple::Text(text)) => text.read(&mut self.unescaped)?.trim_ascii(),
-            Some(Simple::Scalar(scalar)) => scalar,
-        };
-        if [&b"true"[..], b"1", b"yes", b"y"].iter().any(|yes| yes.eq_ignore_ascii_case(text)) {
-            self.flags = self.flags.with(flag, true);
-        } else if ![&b"false"[..], b"0", b"no", b"n", b""].iter().any(|no| no.eq_ignore_ascii_case(text)) {
-            let detail = format!("expected true or false for {}, found `{}`", flag.name(), excerpt(text));
-            self.problem.get_or_insert(Problem::new("bad-flag", detail));
-        }
-        Ok(())
-    }
-
-    /// Takes an alternative hash. Its name may come after its value, so both are taken before either is looked at.
-    fn alternative_hash(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        if cursor.peek()? != b'{' {
-            return cursor.skip();
-        }
-        let mut name = None;
-        let mut value = None;
-        cursor.object(|cursor, key| {
-            let slot = match key.plain() {
-                b"HashName" => &mut name,
-                b"HashValue" => &mut value,
-                _ => return cursor.skip(),
-            };
-            if cursor.peek()? == b'"' {
-                *slot = Some(cursor.string()?);
-                return Ok(());
-            }
-            cursor.skip()
-        })?;
-        let (Some(name), Some(value)) = (name, value) else { return Ok(()) };
-        let value = value.read(&mut self.unescaped)?.trim_ascii();
-        if value.is_empty() {
-            return Ok(());
-        }
-        match text::kind(name.plain()) {
-            Some(kind) => {
-                if let Err(problem) = self.values.push_text(kind, value) {
-                    self.spoil(problem);
-                }
-            }
-            None => {
-                let mut unescaped = Vec::new();
-                self.foreign.push(excerpt(name.read(&mut unescaped)?));
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes the name of the first file.
-    fn media_file(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
-        if cursor.peek()? != b'{' {
-            return cursor.skip();
-        }
-        cursor.object(|cursor, key| {
-            if key.plain() == b"FileName" && self.name.is_empty() && cursor.peek()? == b'"' {
-                let name = cursor.string()?.read(&mut self.unescaped)?;
-                self.name.extend_from_slice(name);
-                return Ok(());
-            }
-            cursor.skip()
-        })
-    }
-}
-
-/// A value that is no object and no array.
-enum Simple<'a> {
-    Text(Text<'a>),
-    Scalar(&'a [u8]),
 }

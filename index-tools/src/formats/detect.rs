@@ -7,14 +7,14 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     if head.trim_ascii_start().first() == Some(&b'{') {
         return is_vics(head).then_some(Format::Vics);
     }
-    let mut lines = head.split(|byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii_end);
-    let line = lines.find(|line| !line.is_empty() && line[0] != b'#')?;
+    let mut lines = head.split(|byte| matches!(byte, b'\n' | b'\r'));
+    let line = lines.find(|line| !line.trim_ascii().is_empty() && line[0] != b'#')?;
     if line.starts_with(b"%%%% HASHDEEP-") {
         Some(Format::Hashdeep)
-    } else if is_digest(line) {
-        Some(Format::Hex)
     } else if is_sum(line) {
         Some(Format::Sum)
+    } else if is_digest(line.trim_ascii()) {
+        Some(Format::Hex)
     } else {
         table(line)
     }
@@ -37,10 +37,11 @@ fn is_sum(line: &[u8]) -> bool {
     let Some(blank) = memchr::memchr(b' ', line) else { return false };
     let (token, rest) = line.split_at(blank);
     if is_digest(token) {
-        return true;
+        // A bare digest may have a blank behind it; here a name comes.
+        return rest.len() > 2;
     }
     let Some(close) = memchr::memmem::rfind(rest, b") = ") else { return false };
-    rest.starts_with(b" (") && is_digest(&rest[close + 4..])
+    rest.starts_with(b" (") && is_digest(rest[close + 4..].trim_ascii())
 }
 
 /// A header row with a column for at least one kind.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::sync::LazyLock;
 
-use hashward::fingerprint::{DegenerateDigests, Encoding, Fingerprint, Kind};
+use hashward::fingerprint::{DegenerateDigests, Fingerprint};
 use hashward::list::Flags;
 use hashward_index::formats::{Record, Rejected, Sink, SinkError};
 
@@ -42,20 +42,6 @@ impl Collector {
             unsupported: BTreeMap::new(),
         }
     }
-
-    /// Distinct fingerprints by kind.
-    pub(crate) fn accepted(&self) -> BTreeMap<&'static str, u64> {
-        let mut counts = BTreeMap::new();
-        for fingerprint in &self.distinct {
-            *counts.entry(fingerprint.kind().name()).or_default() += 1;
-        }
-        counts
-    }
-
-    /// What all records say of a fingerprint.
-    pub(crate) fn said_of<'a>(&'a self, fingerprint: &'a Fingerprint) -> impl Iterator<Item = &'a Said> {
-        self.said.iter().filter(move |(other, _)| other == fingerprint).map(|(_, said)| said)
-    }
 }
 
 impl Sink for Collector {
@@ -91,10 +77,4 @@ impl Sink for Collector {
     fn unsupported(&mut self, name: &str) {
         *self.unsupported.entry(name.to_owned()).or_default() += 1;
     }
-}
-
-/// A fingerprint as tests write it: hex, or base64 for PhotoDNA.
-pub(crate) fn fingerprint(kind: Kind, text: &str) -> Fingerprint {
-    let encoding = if kind == Kind::PhotoDna { Encoding::Base64 } else { Encoding::Hex };
-    Fingerprint::parse(kind, text, encoding).expect("tests write good values")
 }

@@ -49,6 +49,9 @@ fn check_folder(folder: &Path) -> Option<usize> {
             let format = if path.ends_with(".tsv") { Format::Tsv } else { *format };
             check(&folder.join(path), format, expected);
             checked += 1;
+        } else if let Ok(mut input) = open(&folder.join(path), &Limits::default()) {
+            let detected = detect(input.fill_buf().unwrap());
+            assert_eq!(detected, None, "{path} is in a format that is not read");
         }
     }
     Some(checked)

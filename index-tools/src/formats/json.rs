@@ -7,6 +7,7 @@
 
 use super::error::{FormatError, Refusal, Refused};
 use super::limits::{MAX_ELEMENT_BYTES, MAX_JSON_DEPTH};
+use super::report::excerpt;
 use super::window::Window;
 
 /// Why a piece cannot be read.
@@ -41,12 +42,16 @@ pub(super) fn pull<T>(
         match piece(&mut cursor) {
             Ok(read) => {
                 let used = cursor.at;
+                // The limit must not depend on how much had arrived.
+                if used > MAX_ELEMENT_BYTES {
+                    return Ok(None);
+                }
                 window.consume(used);
                 return Ok(Some(read));
             }
             Err(Stop::Incomplete) => {
                 if window.at_end() {
-                    return Err(Refused::truncated("the rest of the JSON text", "the end of the file").into());
+                    return Err(cut_off(window).into());
                 }
                 if window.bytes().len() > MAX_ELEMENT_BYTES {
                     return Ok(None);
@@ -54,10 +59,11 @@ pub(super) fn pull<T>(
                 window.more()?;
             }
             Err(Stop::Bad { expected }) => {
-                let found = super::report::excerpt(&window.bytes()[cursor.at.min(window.bytes().len())..]);
+                let at = cursor.at;
+                let found = excerpt(&window.bytes()[at..]);
                 return Err(Refused::new(
                     Refusal::Corrupt,
-                    format!("JSON with {expected}"),
+                    format!("JSON with {expected} at byte {}", window.offset() + at as u64),
                     format!("`{found}`"),
                     "check that this is the right file, and get it again",
                 )
@@ -67,13 +73,18 @@ pub(super) fn pull<T>(
                 return Err(Refused::new(
                     Refusal::Limit,
                     format!("at most {MAX_JSON_DEPTH} nested arrays and objects"),
-                    "more",
+                    format!("more in what starts at byte {}", window.offset()),
                     "no list needs them: check that this is the right file",
                 )
                 .into());
             }
         }
     }
+}
+
+fn cut_off(window: &Window<'_>) -> Refused {
+    let end = window.offset() + window.bytes().len() as u64;
+    Refused::truncated("the rest of the JSON text", format!("the end of the file after {end} bytes"))
 }
 
 /// As [`pull`], where a piece beyond the limit is a reason to refuse the file.
@@ -124,7 +135,7 @@ pub(super) fn skip_large(window: &mut Window<'_>) -> Result<(), FormatError> {
         }
         window.clear();
         if !window.more()? {
-            return Err(Refused::truncated("the rest of the JSON text", "the end of the file").into());
+            return Err(cut_off(window).into());
         }
     }
 }

@@ -14,11 +14,13 @@ pub(super) struct Window<'i> {
     start: usize,
     end: usize,
     at_end: bool,
+    /// Bytes consumed so far.
+    offset: u64,
 }
 
 impl<'i> Window<'i> {
     pub(super) fn new(input: &'i mut dyn BufRead) -> Window<'i> {
-        Window { input, buffer: vec![0; INITIAL_BYTES], start: 0, end: 0, at_end: false }
+        Window { input, buffer: vec![0; INITIAL_BYTES], start: 0, end: 0, at_end: false, offset: 0 }
     }
 
     /// What has arrived and is not consumed.
@@ -34,12 +36,18 @@ impl<'i> Window<'i> {
     /// Drops the first `count` bytes.
     pub(super) fn consume(&mut self, count: usize) {
         self.start += count;
+        self.offset += count as u64;
         debug_assert!(self.start <= self.end);
     }
 
     /// Drops all that has arrived.
     pub(super) fn clear(&mut self) {
-        self.start = self.end;
+        self.consume(self.end - self.start);
+    }
+
+    /// Where [`Window::bytes`] start in the input.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// Reads on; `false` at the end of the input. What [`Window::bytes`] held stays its beginning. A window that is

@@ -23,6 +23,7 @@ mod writer;
 
 pub use crate::segment::layout::{LocatorKind, UnknownLocator};
 pub use reader::{Row, SegmentReader, verify_file};
+pub use simd::prefetch;
 pub use writer::{FST_DIGESTS_MAX, SegmentWriter, WriteOptions};
 
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use crate::segment::layout::{HEAD_BYTES, LINE_BYTES};
 
 /// Asks for the cache line at `bytes[at]` without waiting for it. A place outside `bytes` is harmless.
 #[inline(always)]
-pub(super) fn prefetch(bytes: &[u8], at: usize) {
+pub fn prefetch(bytes: &[u8], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};

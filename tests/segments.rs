@@ -307,3 +307,59 @@ fn every_truncation_is_refused() {
         damaged.check(&[&golden[..], &[0]].concat(), "a byte more");
     }
 }
+
+/// The file with right hashes in it, whatever else is wrong: what a forger could write.
+fn forge(bytes: &mut [u8]) {
+    const TABLE: std::ops::Range<usize> = 64..344;
+    for row in TABLE.step_by(56) {
+        let number = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
+        let (offset, length) = (number(row + 8) as usize, number(row + 16) as usize);
+        if let Some(section) = offset.checked_add(length).and_then(|end| bytes.get(offset..end)) {
+            let hash = if bytes[row] == 0 { [0; 32] } else { *blake3::hash(section).as_bytes() };
+            bytes[row + 24..row + 56].copy_from_slice(&hash);
+        }
+    }
+    let hash = blake3::hash(&bytes[..TABLE.end]);
+    bytes[TABLE.end..TABLE.end + 32].copy_from_slice(hash.as_bytes());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+
+    /// Hashes do not protect from who can compute them: the rules that lookups rely on are checked beside them.
+    /// What passes is a segment, though perhaps not the one it was.
+    #[test]
+    fn forged_bytes_are_refused_or_make_a_segment(
+        locator in proptest::sample::select(&LocatorKind::ALL[..]),
+        changes in vec((any::<proptest::sample::Index>(), any::<u8>(), any::<bool>()), 1..4),
+    ) {
+        let damaged = Damaged::new();
+        let mut bytes = std::fs::read(golden_path(locator)).unwrap();
+        // Bytes that mean something: the header up to its hash, and whatever is not zero.
+        let meant: Vec<usize> = (0..bytes.len()).filter(|at| *at < 344 || bytes[*at] != 0).collect();
+        for (at, byte, bit) in changes {
+            let at = meant[at.index(meant.len())];
+            bytes[at] = if bit { bytes[at] ^ 1 << (byte % 8) } else { byte };
+        }
+        forge(&mut bytes);
+        let path = damaged.folder.path().join("forged.seg");
+        std::fs::write(&path, &bytes).unwrap();
+        let verified = ExactSegment::open(&path).map(|segment| {
+            if segment.kind().width() == 20 {
+                answers_right(&segment, &damaged.model, &damaged.questions);
+            }
+            (segment.verify().is_ok(), segment)
+        });
+        let passed = matches!(verified, Ok((true, _)));
+        prop_assert_eq!(passed, verify_file(&path).is_ok());
+        if let Ok((true, segment)) = verified {
+            let mut model = Model::new();
+            let mut reader = SegmentReader::open(&path).unwrap();
+            while let Some((digest, _, set)) = reader.next().unwrap() {
+                model.insert(digest.to_vec(), set);
+            }
+            prop_assert_eq!(model.len() as u64, segment.len());
+            prop_assert!(answers_right(&segment, &model, &model.keys().cloned().collect::<Vec<_>>()));
+        }
+    }
+}

@@ -32,8 +32,8 @@
 //! A value is split into a *head*, its first 16 bytes, and a *tail*, the rest (none for MD5). A *line* is 64 bytes
 //! of `heads` and has four *slots*. With L home lines, a value's **home line** is `(first 8 bytes, big-endian) × L >> 64`.
 //! That is monotonic, so values in ascending order fill the slots in ascending order: each takes the first slot of
-//! its home line, or the slot after its predecessor's if that is later. A slot without a value is all zero, so a
-//! value whose head is all zero cannot be stored (the writer uses `fst` then).
+//! its home line, or the slot after its predecessor's if that is later. A slot without a value is all zero, and
+//! its first 8 bytes tell, so a value that starts with 8 zero bytes cannot be stored (the writer uses `fst` then).
 //!
 //! ```text
 //! parameters   0  8  L, home lines

@@ -7,6 +7,7 @@
 use super::open::BucketParameters;
 use super::simd::{equal_heads, prefetch};
 use super::{Found, GROUP, Locator, Place};
+use crate::fingerprint::Kind;
 use crate::segment::layout::{HEAD_BYTES, LINE_BYTES, LINE_SLOTS};
 use crate::segment::{LabelSetId, unpack};
 
@@ -21,13 +22,12 @@ pub(super) struct Bucket<'a> {
 }
 
 /// What one line says of a value.
-enum Seen {
-    /// The value's head stands in these slots of the line.
-    Heads(u32),
-    /// It is not in the segment.
-    Absent,
-    /// If anywhere, it stands after this line.
-    Further,
+struct Seen {
+    /// The slots in which the value's head stands, in bits.
+    heads: u32,
+    /// Whether the value, or more values with its head, may stand after this line: it is full, and does not end
+    /// above the value.
+    further: bool,
 }
 
 impl Bucket<'_> {
@@ -35,34 +35,27 @@ impl Bucket<'_> {
     fn look(&self, line: u64, head: &[u8; HEAD_BYTES]) -> Seen {
         let at = line as usize * LINE_BYTES;
         // Beyond the end only if nothing is there: all lines that a search reaches are within the section.
-        let Some(bytes) = self.heads.get(at..at + LINE_BYTES) else { return Seen::Absent };
+        let Some(bytes) = self.heads.get(at..at + LINE_BYTES) else { return Seen { heads: 0, further: false } };
         let bytes: &[u8; LINE_BYTES] = bytes.try_into().expect("a line");
-        let heads = equal_heads(bytes, head);
-        if heads != 0 {
-            return Seen::Heads(heads);
-        }
-        let last = number(bytes[LINE_BYTES - HEAD_BYTES..].try_into().expect("a head"));
-        if last != 0 && last < number(head) { Seen::Further } else { Seen::Absent }
+        let last = key(&bytes[LINE_BYTES - HEAD_BYTES..]);
+        // The first eight bytes decide, as equal ones merely lead one line too far. An empty slot is zero; less
+        // one, it is above everything.
+        Seen { heads: equal_heads(bytes, head), further: last.wrapping_sub(1) < key(head) }
     }
 
-    /// The slot with this head's tail, from `line` on.
+    /// The slot of a value, looked for from `line` on.
     fn search(&self, mut line: u64, value: &[u8]) -> Option<u64> {
         let (head, tail) = split(value);
         let last = self.parameters.home(value) + u64::from(self.parameters.spill);
         while line <= last {
-            match self.look(line, head) {
-                Seen::Absent => return None,
-                Seen::Further => {}
-                Seen::Heads(mut heads) => {
-                    while heads != 0 {
-                        let slot = line * LINE_SLOTS as u64 + u64::from(heads.trailing_zeros());
-                        if self.tail(slot) == tail {
-                            return Some(slot);
-                        }
-                        heads &= heads - 1;
-                    }
-                    // Values that share their head may go on in the next line.
-                }
+            let seen = self.look(line, head);
+            if let Some(slot) =
+                ones(seen.heads.into()).map(|slot| slot_of(line, slot)).find(|slot| self.tail(*slot) == tail)
+            {
+                return Some(slot);
+            }
+            if !seen.further {
+                break;
             }
             line += 1;
         }
@@ -79,9 +72,110 @@ impl Bucket<'_> {
     fn set(&self, slot: u64) -> LabelSetId {
         LabelSetId(unpack(self.sets, self.set_bits, slot))
     }
+
+    /// Sends for the tail and the label set of a slot.
+    #[inline(always)]
+    fn prefetch_slot(&self, slot: u64) {
+        let tail = self.width - HEAD_BYTES;
+        if tail > 0 {
+            prefetch(self.tails, slot as usize * tail);
+            // A tail of up to 64 bytes lies in at most two lines; of a longer one the CPU guesses the rest.
+            prefetch(self.tails, slot as usize * tail + tail - 1);
+        }
+        prefetch(self.sets, (slot * u64::from(self.set_bits) / 8) as usize);
+    }
+
+    /// [`Locator::plan`] with the width known when this is compiled.
+    #[inline(always)]
+    fn plan_width<const WIDTH: usize>(&self, digests: &[u8]) -> [u64; GROUP] {
+        let mut lines = [0; GROUP];
+        for (line, value) in lines.iter_mut().zip(digests.as_chunks::<WIDTH>().0) {
+            *line = self.parameters.home(value);
+            prefetch(self.heads, *line as usize * LINE_BYTES);
+        }
+        lines
+    }
+
+    /// [`Locator::find_group`] with the width known when this is compiled.
+    #[inline(always)]
+    fn find_width<const WIDTH: usize>(
+        &self,
+        digests: &[u8],
+        homes: &[u64; GROUP],
+        first_row: u32,
+        found: &mut Vec<Found>,
+    ) {
+        let values = digests.as_chunks::<WIDTH>().0;
+        // Rows whose head was seen, and rows that must be looked for in the next line, in bits. Which a row is in
+        // is chance, so a branch for each would often be guessed wrong.
+        let (mut hits, mut further) = (0u64, 0u64);
+        let mut slots = [0u64; GROUP];
+        for (row, (value, home)) in values.iter().zip(homes).enumerate() {
+            let seen = self.look(*home, split(value).0);
+            let hit = seen.heads != 0;
+            hits |= u64::from(hit) << row;
+            further |= u64::from(seen.further & !hit) << row;
+            slots[row] = slot_of(*home, seen.heads.trailing_zeros() as usize);
+        }
+        ones(further).for_each(|row| prefetch(self.heads, (homes[row] as usize + 1) * LINE_BYTES));
+        if WIDTH > HEAD_BYTES || self.set_bits > 0 {
+            ones(hits).for_each(|row| self.prefetch_slot(slots[row]));
+        }
+        for spilled in 1..=u64::from(self.parameters.spill) {
+            if further == 0 {
+                break;
+            }
+            for row in ones(further) {
+                let line = homes[row] + spilled;
+                let seen = self.look(line, split(&values[row]).0);
+                if seen.heads != 0 {
+                    hits |= 1 << row;
+                    slots[row] = slot_of(line, seen.heads.trailing_zeros() as usize);
+                    self.prefetch_slot(slots[row]);
+                } else if seen.further {
+                    prefetch(self.heads, (line as usize + 1) * LINE_BYTES);
+                    continue;
+                }
+                further &= !(1 << row);
+            }
+        }
+        for row in ones(hits) {
+            let value = &values[row];
+            let mut slot = slots[row];
+            if is_unstorable(value) {
+                continue;
+            }
+            if WIDTH > HEAD_BYTES && self.tail(slot) != split(value).1 {
+                // Another value with the same head came first.
+                match self.search(slot / LINE_SLOTS as u64, value) {
+                    Some(later) => slot = later,
+                    None => continue,
+                }
+            }
+            found.push(Found { row: first_row + row as u32, place: Place(slot), set: self.set(slot) });
+        }
+    }
+}
+
+/// Calls a method for the width of the kind: one compiled form for each.
+macro_rules! for_width {
+    ($self:ident.$method:ident($($argument:expr),*)) => {
+        match $self.width {
+            16 => $self.$method::<16>($($argument),*),
+            20 => $self.$method::<20>($($argument),*),
+            32 => $self.$method::<32>($($argument),*),
+            64 => $self.$method::<64>($($argument),*),
+            width => {
+                debug_assert_eq!(width, Kind::MAX_WIDTH);
+                $self.$method::<{ Kind::MAX_WIDTH }>($($argument),*)
+            }
+        }
+    };
 }
 
 impl Locator for Bucket<'_> {
+    type Plan = [u64; GROUP];
+
     #[inline]
     fn find(&self, digest: &[u8]) -> Option<(Place, LabelSetId)> {
         if is_unstorable(digest) {
@@ -91,80 +185,18 @@ impl Locator for Bucket<'_> {
         Some((Place(slot), self.set(slot)))
     }
 
-    fn find_group(&self, digests: &[u8], first_row: u32, found: &mut Vec<Found>) {
-        let mut lines = [0u64; GROUP];
-        for (line, value) in lines.iter_mut().zip(digests.chunks_exact(self.width)) {
-            *line = self.parameters.home(value);
-            prefetch(self.heads, *line as usize * LINE_BYTES);
-        }
-        // Rows whose head was seen, in bits; and for those, the first slot that has it.
-        let mut hits = 0u64;
-        let mut slots = [0u64; GROUP];
-        let mut further = 0u64;
-        for (row, value) in digests.chunks_exact(self.width).enumerate() {
-            match self.look(lines[row], split(value).0) {
-                Seen::Absent => {}
-                Seen::Heads(heads) => {
-                    hits |= 1 << row;
-                    slots[row] = self.hit(lines[row], heads);
-                }
-                Seen::Further => {
-                    further |= 1 << row;
-                    prefetch(self.heads, (lines[row] as usize + 1) * LINE_BYTES);
-                }
-            }
-        }
-        for spilled in 1..=u64::from(self.parameters.spill) {
-            if further == 0 {
-                break;
-            }
-            for row in ones(further) {
-                let line = lines[row] + spilled;
-                match self.look(line, split(&digests[row * self.width..]).0) {
-                    Seen::Absent => further &= !(1 << row),
-                    Seen::Heads(heads) => {
-                        further &= !(1 << row);
-                        hits |= 1 << row;
-                        slots[row] = self.hit(line, heads);
-                    }
-                    Seen::Further => prefetch(self.heads, (line as usize + 1) * LINE_BYTES),
-                }
-            }
-        }
-        for row in ones(hits) {
-            let value = &digests[row * self.width..(row + 1) * self.width];
-            let mut slot = slots[row];
-            if self.tail(slot) != split(value).1 {
-                // Another value with the same head came first.
-                match self.search(slot / LINE_SLOTS as u64, value) {
-                    Some(later) => slot = later,
-                    None => continue,
-                }
-            }
-            if is_unstorable(value) {
-                continue;
-            }
-            found.push(Found { row: first_row + row as u32, place: Place(slot), set: self.set(slot) });
-        }
+    fn plan(&self, digests: &[u8]) -> [u64; GROUP] {
+        for_width!(self.plan_width(digests))
+    }
+
+    fn find_group(&self, digests: &[u8], homes: &[u64; GROUP], first_row: u32, found: &mut Vec<Found>) {
+        for_width!(self.find_width(digests, homes, first_row, found))
     }
 }
 
-impl Bucket<'_> {
-    /// The first slot of those seen, whose tail and label set will be wanted.
-    #[inline(always)]
-    fn hit(&self, line: u64, heads: u32) -> u64 {
-        let slot = line * LINE_SLOTS as u64 + u64::from(heads.trailing_zeros());
-        let tail = self.width - HEAD_BYTES;
-        if tail > 0 {
-            prefetch(self.tails, slot as usize * tail);
-            // A tail of up to 64 bytes lies in at most two lines, a longer one in what the CPU prefetches itself.
-            prefetch(self.tails, slot as usize * tail + tail - 1);
-        }
-        if self.set_bits > 0 {
-            prefetch(self.sets, (slot * u64::from(self.set_bits) / 8) as usize);
-        }
-        slot
-    }
+#[inline(always)]
+fn slot_of(line: u64, slot: usize) -> u64 {
+    line * LINE_SLOTS as u64 + slot as u64
 }
 
 /// A value's head and tail.
@@ -173,15 +205,16 @@ fn split(value: &[u8]) -> (&[u8; HEAD_BYTES], &[u8]) {
     value.split_first_chunk().expect("values have at least 16 bytes")
 }
 
+/// The bytes that lead a value to its line, as a number in the values' order.
 #[inline(always)]
-fn number(head: &[u8; HEAD_BYTES]) -> u128 {
-    u128::from_be_bytes(*head)
+pub(super) fn key(value: &[u8]) -> u64 {
+    u64::from_be_bytes(value[..8].try_into().expect("values have at least 16 bytes"))
 }
 
-/// Whether a value's head is what an empty slot holds.
+/// Whether a value starts like an empty slot.
 #[inline(always)]
 pub(super) fn is_unstorable(value: &[u8]) -> bool {
-    number(split(value).0) == 0
+    key(value) == 0
 }
 
 /// The bits that are set, ascending.

@@ -33,12 +33,6 @@ impl FilterParameters {
     }
 }
 
-/// The key under which the filter knows a value.
-#[inline(always)]
-pub(super) fn key(value: &[u8]) -> u64 {
-    u64::from_be_bytes(value[..8].try_into().expect("values have at least 16 bytes"))
-}
-
 /// Builds a filter of distinct keys. `None` if there are no keys or, which is all but impossible, none could be
 /// built: a segment without a filter answers the same, slower.
 pub(super) fn build(keys: &[u64]) -> Option<(FilterParameters, Box<[u8]>)> {

@@ -4,8 +4,8 @@
 //! the transducer larger and the walk longer. Digests that share a prefix stand side by side and are told apart by
 //! a search that gallops, so a set in which very many share one is still searched in logarithmic time.
 
-use super::bucket::ones;
-use super::filter::{self, Filter, Probe};
+use super::bucket::{self, ones};
+use super::filter::{Filter, Probe};
 use super::simd::prefetch;
 use super::transducer::{END, Transducer, Walk};
 use super::{Found, GROUP, Locator, Place};
@@ -72,9 +72,11 @@ impl Fst<'_> {
 }
 
 impl Locator for Fst<'_> {
+    type Plan = [Probe; GROUP];
+
     #[inline]
     fn find(&self, digest: &[u8]) -> Option<(Place, LabelSetId)> {
-        if !self.filter.may_hold(&self.filter.prepare(filter::key(digest))) {
+        if !self.filter.may_hold(&self.filter.prepare(bucket::key(digest))) {
             return None;
         }
         let first = self.transducer.get(&digest[..self.prefix])?;
@@ -82,12 +84,16 @@ impl Locator for Fst<'_> {
         Some((Place(ordinal), self.set(ordinal)))
     }
 
-    fn find_group(&self, digests: &[u8], first_row: u32, found: &mut Vec<Found>) {
-        let value = |row: usize| &digests[row * self.width..(row + 1) * self.width];
+    fn plan(&self, digests: &[u8]) -> [Probe; GROUP] {
         let mut probes = [Probe::default(); GROUP];
         for (probe, value) in probes.iter_mut().zip(digests.chunks_exact(self.width)) {
-            *probe = self.filter.prepare(filter::key(value));
+            *probe = self.filter.prepare(bucket::key(value));
         }
+        probes
+    }
+
+    fn find_group(&self, digests: &[u8], probes: &[Probe; GROUP], first_row: u32, found: &mut Vec<Found>) {
+        let value = |row: usize| &digests[row * self.width..(row + 1) * self.width];
         // Rows still in the running, in bits. Each stage reads what the one before it prefetched.
         let mut rows = 0u64;
         for (row, probe) in probes.iter().enumerate().take(digests.len() / self.width) {

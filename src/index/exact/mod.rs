@@ -78,11 +78,18 @@ pub struct SegmentSummary {
 
 /// Finds digests in a segment's bytes. Digests come packed, each as wide as the segment's kind.
 trait Locator {
+    /// Where the digests of a group are to be looked for.
+    type Plan: Copy;
+
     /// The place and label set of one digest.
     fn find(&self, digest: &[u8]) -> Option<(Place, LabelSetId)>;
 
-    /// Appends a [`Found`] for each of at most [`GROUP`] digests that is there; the first has row `first_row`.
-    fn find_group(&self, digests: &[u8], first_row: u32, found: &mut Vec<Found>);
+    /// Finds out where to look first for each of at most [`GROUP`] digests, and sends for the bytes there.
+    fn plan(&self, digests: &[u8]) -> Self::Plan;
+
+    /// Looks there. Appends a [`Found`] for each of the digests that is in the segment; the first has row
+    /// `first_row`.
+    fn find_group(&self, digests: &[u8], plan: &Self::Plan, first_row: u32, found: &mut Vec<Found>);
 }
 
 /// A segment, mapped and immutable.
@@ -267,10 +274,17 @@ enum View<'a> {
     Fst(Fst<'a>),
 }
 
+/// Works through a batch in groups. While one is looked up, the first bytes of the next are on their way.
 fn in_groups(locator: &impl Locator, width: usize, digests: &[u8], found: &mut Vec<Found>) {
     assert_eq!(digests.len() % width, 0, "packed values of {width} bytes");
-    for (group, digests) in digests.chunks(GROUP * width).enumerate() {
-        let first_row = u32::try_from(group * GROUP).expect("a batch of fewer than 2³² rows");
-        locator.find_group(digests, first_row, found);
+    let mut groups = digests.chunks(GROUP * width);
+    let Some(mut group) = groups.next() else { return };
+    let (mut plan, mut first_row) = (locator.plan(group), 0);
+    for next in groups {
+        let next_plan = locator.plan(next);
+        locator.find_group(group, &plan, first_row, found);
+        (group, plan) = (next, next_plan);
+        first_row = first_row.checked_add(GROUP as u32).expect("a batch of fewer than 2³² rows");
     }
+    locator.find_group(group, &plan, first_row, found);
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use super::bucket;
 use super::filter::FilterParameters;
 use crate::segment::layout::HEAD_BYTES;
 use crate::segment::layout::{
@@ -192,8 +193,7 @@ impl BucketParameters {
     /// The home line of a value; monotonic, and below `home_lines` if there is any.
     #[inline]
     pub(super) fn home(&self, value: &[u8]) -> u64 {
-        let key = u64::from_be_bytes(value[..8].try_into().expect("values have at least 16 bytes"));
-        ((u128::from(key) * u128::from(self.home_lines)) >> 64) as u64
+        ((u128::from(bucket::key(value)) * u128::from(self.home_lines)) >> 64) as u64
     }
 }
 

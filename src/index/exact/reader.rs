@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::open::{BucketParameters, FstParameters, Parameters, check_gaps, file_bytes, open};
-use super::{Filter, Place, SegmentSummary, Transducer, bucket, filter};
+use super::{Filter, Place, SegmentSummary, Transducer, bucket};
 use crate::fingerprint::Kind;
 use crate::list::Source;
 use crate::segment::layout::{HEAD_BYTES, Header, LINE_SLOTS, LocatorKind, Section, SectionTag};
@@ -176,7 +176,7 @@ fn check_digests<R: Read>(
             let filter = Filter::new(*filter, index.filter);
             let mut last_prefix = Vec::new();
             while let Some((digest, Place(ordinal), _)) = digests.next()? {
-                if !filter.may_hold(&filter.prepare(filter::key(digest))) {
+                if !filter.may_hold(&filter.prepare(bucket::key(digest))) {
                     let flaw = Flaw::new("a filter that lets every digest pass", format_args!("no {}", hex(digest)));
                     return Err(flaw.within(path, SectionTag::Filter.name()));
                 }

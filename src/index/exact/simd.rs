@@ -22,18 +22,24 @@ pub fn prefetch(bytes: &[u8], at: usize) {
 pub(super) fn equal_heads(line: &[u8; LINE_BYTES], head: &[u8; HEAD_BYTES]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{__m128i, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_movemask_epi8};
-        let mut mask = 0;
+        use std::arch::x86_64::{
+            __m128i, _mm_cmpeq_epi32, _mm_loadu_si128, _mm_movemask_epi8, _mm_packs_epi16, _mm_packs_epi32,
+        };
         // SAFETY: SSE2 belongs to every x86_64 CPU. The loads are the unaligned ones, and read 16 bytes each at
         // offsets 0, 16, 32 and 48 of 64 bytes, and 16 of 16.
-        unsafe {
+        let words = unsafe {
             let wanted = _mm_loadu_si128(head.as_ptr().cast::<__m128i>());
-            for slot in 0..4 {
+            let slot = |slot: usize| {
                 let there = _mm_loadu_si128(line.as_ptr().add(slot * HEAD_BYTES).cast::<__m128i>());
-                mask |= u32::from(_mm_movemask_epi8(_mm_cmpeq_epi8(there, wanted)) == 0xffff) << slot;
-            }
-        }
-        mask
+                _mm_cmpeq_epi32(there, wanted)
+            };
+            let (front, back) = (_mm_packs_epi32(slot(0), slot(1)), _mm_packs_epi32(slot(2), slot(3)));
+            _mm_movemask_epi8(_mm_packs_epi16(front, back)) as u32
+        };
+        // A bit for each four bytes that are equal, so four for each slot; all four must be set.
+        let pairs = words & words >> 1;
+        let slots = pairs & pairs >> 2;
+        slots & 1 | slots >> 3 & 2 | slots >> 6 & 4 | slots >> 9 & 8
     }
     #[cfg(not(target_arch = "x86_64"))]
     equal_heads_portable(line, head)

@@ -7,6 +7,7 @@
 mod bench;
 mod check_config;
 mod connect;
+mod demo;
 mod files;
 mod hash;
 mod lookup;
@@ -29,6 +30,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    /// See the whole job done on made-up, harmless files
+    Demo(demo::Arguments),
     /// Run the daemon
     Serve(serve::Arguments),
     /// Ask about hashes: one line a hash out
@@ -66,6 +69,7 @@ impl From<Exit> for ExitCode {
 /// Runs the program with the arguments of the process.
 pub fn main() -> ExitCode {
     let done = match Arguments::parse().verb {
+        Verb::Demo(arguments) => demo::run(&arguments),
         Verb::Serve(arguments) => serve::run(&arguments),
         Verb::Lookup(arguments) => lookup::run(&arguments),
         Verb::Match(arguments) => match_files::run(&arguments),

@@ -226,6 +226,8 @@ impl Stage {
         let file = Path::new(answer["file"].as_str().unwrap_or_default());
         let name = file.file_name().unwrap_or_default().to_string_lossy();
         let mut by: Vec<String> = answer["matches"].as_array().into_iter().flatten().map(said).collect();
+        // One list often matches by several kinds alike.
+        by.sort();
         by.dedup();
         let verdict = verdict(answer);
         println!("    {} {name:<14} {}", self.style.verdict(verdict), by.join("; "));

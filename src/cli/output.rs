@@ -175,6 +175,7 @@ fn matches_text(matches: &[Match]) -> String {
     };
     let mut all: Vec<String> = matches.iter().map(one).collect();
     // One list often matches by several kinds alike.
+    all.sort();
     all.dedup();
     all.join("; ")
 }

@@ -72,16 +72,19 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let mut server = Server::new(Arc::clone(&service), config.limits.clone());
     server.reconfigure(&config.listen, config.limits.clone())?;
 
-    let data = config.data.clone();
-    let open = move || Store::open(&data, StoreOptions { create: true, serve: true, ..StoreOptions::default() });
+    let (data, opened) = (config.data.clone(), Arc::clone(&service));
+    let open = move || {
+        let store = Arc::new(Store::open(&data, StoreOptions { create: true, ..StoreOptions::default() })?);
+        opened.opened(Arc::clone(&store));
+        store.load().map(|()| store)
+    };
     let mut opening = tokio::task::spawn_blocking(open);
     let mut maintenance = None;
     loop {
         tokio::select! {
-            opened = &mut opening, if maintenance.is_none() => {
-                let store = Arc::new(opened.context("opening the store panicked")??);
+            loaded = &mut opening, if maintenance.is_none() => {
+                let store = loaded.context("opening the store panicked")??;
                 tracing::info!(data = %config.data.display(), generation = store.snapshot().generation(), "ready");
-                service.ready(Arc::clone(&store));
                 maintenance = Some(Maintenance::start(store)?);
             }
             _ = terminate.recv() => break,

@@ -307,7 +307,7 @@ impl Session {
         let command: Command = serde_json::from_slice(payload)
             .map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))?;
         self.need(if command.needs_admin() { Right::Admin } else { Right::Lookup })?;
-        if !self.shared.service.is_ready() {
+        if !self.shared.service.is_open() {
             encode_busy(&mut self.output, id, "the store is still loading");
             return Ok(());
         }

@@ -1,7 +1,7 @@
 //! What the daemon knows and does, whatever the wire format: lookups on the snapshot in force, commands to the store.
 //!
-//! The store verifies its segments before it opens. Until then the service answers for it: every kind is
-//! `undecided(loading)`, and commands are told to come back.
+//! Until the store is open the service answers for it: every kind is `undecided(loading)`, and commands are told to
+//! come back. From then on the store's snapshot says which kinds are still being verified.
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
@@ -36,7 +36,7 @@ impl Service {
     }
 
     /// From now on `store` answers. A second store is ignored: there is one to a daemon.
-    pub fn ready(&self, store: Arc<Store>) {
+    pub fn opened(&self, store: Arc<Store>) {
         let _ = self.store.set(store);
     }
 
@@ -71,16 +71,18 @@ impl Service {
         serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
     }
 
-    pub(super) fn is_ready(&self) -> bool {
+    /// Whether there is a store that commands can be given to.
+    pub(super) fn is_open(&self) -> bool {
         self.store.get().is_some()
     }
 
     pub(super) fn status(&self) -> ServiceStatus {
         let snapshot = self.snapshot();
+        let is_loading = Kind::ALL.iter().any(|kind| *snapshot.kind_state(*kind) == KindState::Loading);
         let list =
             |view: &crate::index::snapshot::ListView| ListStatus { name: view.name.to_string(), state: view.state };
         ServiceStatus {
-            state: if self.is_ready() { "ready" } else { "loading" },
+            state: if is_loading { "loading" } else { "ready" },
             generation: snapshot.generation(),
             held_kinds: snapshot.held_kinds(),
             lists: snapshot.lists().iter().map(list).collect(),

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use hashward::protocol::{Address, Client, ClientError};
 use hashward::store::{Command, Outcome, Store, StoreError, StoreOptions};
@@ -14,6 +15,11 @@ use hashward::store::{Command, Outcome, Store, StoreError, StoreOptions};
 pub const DEFAULT_DATA: &str = "hashward-data";
 /// The daemon's socket in the data folder.
 pub const SOCKET_NAME: &str = "hashward.sock";
+
+/// How long a busy daemon is asked again: a start with a large generation, or another's long command, may pass.
+const BUSY_MAX: Duration = Duration::from_secs(60);
+/// Before it is asked again.
+const BUSY_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -129,9 +135,14 @@ impl Keeper {
     }
 
     fn carry_out(&self, command: Command, create: bool) -> Result<Outcome, KeeperError> {
-        if let Some(mut client) = self.connect()? {
-            let answer = client.command_json(&serde_json::to_vec(&command)?).map_err(KeeperError::Daemon)?;
-            return Ok(serde_json::from_slice(&answer)?);
+        let asked = Instant::now();
+        while let Some(mut client) = self.connect()? {
+            match client.command_json(&serde_json::to_vec(&command)?) {
+                Ok(answer) => return Ok(serde_json::from_slice(&answer)?),
+                // Nothing was done: it is still loading, or has as many commands as it takes.
+                Err(ClientError::Busy(_)) if asked.elapsed() < BUSY_MAX => std::thread::sleep(BUSY_PAUSE),
+                Err(error) => return Err(KeeperError::Daemon(error)),
+            }
         }
         let options = StoreOptions { create, serve: false, ..StoreOptions::default() };
         let store = Store::open(&self.data, options).map_err(|error| match error {

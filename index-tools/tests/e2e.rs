@@ -1,0 +1,143 @@
+//! Beside a real daemon: what the tool publishes through its socket is what the daemon answers, and questions go on
+//! meanwhile.
+
+mod program;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hashward::fingerprint::Kind;
+use hashward::matching::{Reason, Verdict};
+use hashward::protocol::{Address, Client};
+use program::{Folder, HASHWARD_INDEX, hex_list, md5};
+
+/// Nothing here takes longer unless it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A daemon on a folder's default data folder, killed when dropped.
+struct Daemon {
+    process: Child,
+    address: Address,
+}
+
+impl Daemon {
+    fn start(folder: &Folder) -> Daemon {
+        let program = daemon_program();
+        let process = Command::new(&program)
+            .arg("serve")
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let daemon = Daemon { process, address: Address::Unix(folder.data().join("hashward.sock")) };
+        let started = Instant::now();
+        while let Err(error) = Client::connect(&daemon.address) {
+            assert!(started.elapsed() < PATIENCE, "the daemon does not answer: {error}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        daemon
+    }
+
+    /// The verdicts of made-up files, in order, once all is loaded.
+    fn verdicts(&self, numbers: std::ops::Range<u32>) -> Vec<Verdict> {
+        let started = Instant::now();
+        loop {
+            let verdicts = verdicts(&mut Client::connect(&self.address).unwrap(), numbers.clone());
+            if !verdicts.contains(&Verdict::Undecided(Reason::Loading)) {
+                return verdicts;
+            }
+            assert!(started.elapsed() < PATIENCE, "the daemon does not become ready");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The daemon's program is built into the same folder as ours.
+fn daemon_program() -> PathBuf {
+    let program = Path::new(HASHWARD_INDEX).with_file_name("hashward");
+    assert!(program.exists(), "expected {}, found nothing; `cargo test --workspace` builds it", program.display());
+    program
+}
+
+fn verdicts(client: &mut Client, numbers: std::ops::Range<u32>) -> Vec<Verdict> {
+    let rows: Vec<u8> = numbers.flat_map(|number| md5(number).value().to_vec()).collect();
+    let answers = client.lookup(&[Kind::Md5], &rows).unwrap();
+    answers.iter().map(|answer| answer.map_or(answers.miss, |answer| answer.verdict)).collect()
+}
+
+#[test]
+fn a_serving_daemon_takes_imports_and_changes() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder);
+    folder.write("a.md5", hex_list(0..50));
+    folder.write("b.md5", hex_list(25..100));
+    folder.run(&["import", "debian", "a.md5", "--role", "ignorable"]).done();
+    assert_eq!(daemon.verdicts(0..50), vec![Verdict::Ignorable; 50]);
+    assert_eq!(daemon.verdicts(50..60), vec![Verdict::Unknown; 10]);
+
+    folder.run(&["import", "debian", "b.md5"]).done();
+    assert_eq!(daemon.verdicts(0..25), vec![Verdict::Unknown; 25]);
+    folder.run(&["import", "debian", "a.md5", "--add"]).done();
+    assert_eq!(daemon.verdicts(0..100), vec![Verdict::Ignorable; 100]);
+
+    folder.run(&["add", "cases", &md5(7).to_string(), &md5(200).to_string(), "--role", "illegal"]).done();
+    assert_eq!((daemon.verdicts(7..8), daemon.verdicts(200..201)), (vec![Verdict::Conflict], vec![Verdict::Known]));
+    folder.run(&["withdraw", "cases", &md5(7).to_string()]).done();
+    assert_eq!(daemon.verdicts(7..8), [Verdict::Ignorable]);
+    folder.run(&["disable", "debian"]).done();
+    assert_eq!(daemon.verdicts(7..8), [Verdict::Unknown]);
+    folder.run(&["enable", "debian"]).done();
+    folder.run(&["rollback", "debian"]).done();
+    assert_eq!(daemon.verdicts(0..1), [Verdict::Unknown]);
+    assert!(folder.run(&["verify"]).done().starts_with("all is well"));
+    folder.run(&["remove", "nothing"]).refused(1, &["nothing"]);
+    let socket = folder.data().join("hashward.sock");
+    folder.run(&["lists", "--socket", socket.to_str().unwrap()]).done();
+    assert_eq!(folder.leftovers(), 0);
+
+    drop(daemon);
+    // The socket stays behind; without a listener it is no daemon.
+    folder.run(&["import", "debian", "b.md5", "a.md5"]).done();
+    assert_eq!(Daemon::start(&folder).verdicts(0..100), vec![Verdict::Ignorable; 100]);
+}
+
+#[test]
+fn questions_see_one_version_or_the_other_while_imports_go_on() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder);
+    // Two halves, of which every version holds exactly one.
+    folder.write("a.md5", hex_list(0..1_000));
+    folder.write("b.md5", hex_list(1_000..2_000));
+    folder.run(&["import", "debian", "a.md5", "--role", "ignorable"]).done();
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut client = Client::connect(&daemon.address).unwrap();
+            let mut asked = 0u64;
+            while !stop.load(Ordering::Relaxed) {
+                let verdicts = verdicts(&mut client, 0..2_000);
+                let known = |half: &[Verdict]| half.iter().filter(|verdict| **verdict == Verdict::Ignorable).count();
+                let halves = (known(&verdicts[..1_000]), known(&verdicts[1_000..]));
+                assert!(halves == (1_000, 0) || halves == (0, 1_000), "a mixed answer: {halves:?}");
+                asked += 1;
+            }
+            asked
+        });
+        for file in ["b.md5", "a.md5", "b.md5", "a.md5"] {
+            folder.run(&["import", "debian", file]).done();
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(asking.join().unwrap() > 0);
+    });
+}

@@ -1,0 +1,233 @@
+//! What an import promises: all or nothing, the whole list or its union, and nothing said that nobody said.
+
+mod program;
+
+use std::collections::BTreeMap;
+
+use hashward::fingerprint::{Encoding, Fingerprint, Kind};
+use hashward::list::Role;
+use hashward::matching::Verdict;
+use program::{Folder, ask, hex_list, md5};
+use serde_json::{Value, json};
+
+fn import(folder: &Folder, list: &str, more: &[&str]) -> program::Ended {
+    folder.run(&[&["import", list, "--report", "json"], more].concat())
+}
+
+/// The list answers exactly for `held` among `asked`.
+#[track_caller]
+fn check_held(folder: &Folder, asked: std::ops::Range<u32>, held: impl Fn(u32) -> bool) {
+    let snapshot = folder.snapshot();
+    for number in asked {
+        let expected = if held(number) { Verdict::Ignorable } else { Verdict::Unknown };
+        assert_eq!(ask(&snapshot, &md5(number)).0, expected, "{number}");
+    }
+}
+
+#[test]
+fn a_list_is_replaced_as_a_whole_or_added_to() {
+    let folder = Folder::new();
+    folder.write("a.md5", hex_list(0..300));
+    folder.write("b.md5", hex_list(200..400));
+
+    let report = import(&folder, "debian", &["a.md5", "--role", "ignorable"]).json();
+    assert_eq!(report["format"], "hex");
+    assert_eq!((&report["kind"], &report["files"][0]["kind_from"]), (&json!("md5"), &json!("file name")));
+    assert_eq!((&report["version"], &report["added"]), (&json!(1), &json!({"md5": 300})));
+    check_held(&folder, 0..450, |number| number < 300);
+
+    let report = import(&folder, "debian", &["a.md5"]).json();
+    assert_eq!((&report["unchanged"], &report["version"]), (&json!(true), &json!(1)));
+
+    let report = import(&folder, "debian", &["b.md5"]).json();
+    assert_eq!((&report["added"], &report["removed"]), (&json!({"md5": 100}), &json!({"md5": 200})));
+    check_held(&folder, 0..450, |number| (200..400).contains(&number));
+
+    let report = import(&folder, "debian", &["a.md5", "--add"]).json();
+    assert_eq!((&report["added"], &report["removed"]), (&json!({"md5": 200}), &json!({})));
+    assert_eq!((&report["accepted"], &report["duplicates"]), (&json!({"md5": 300}), &json!(0)));
+    check_held(&folder, 0..450, |number| number < 400);
+
+    let report = import(&folder, "debian", &["b.md5", "--add"]).json();
+    assert_eq!(report["unchanged"], true, "it was added before");
+    let report = import(&folder, "debian", &["a.md5", "b.md5"]).json();
+    assert_eq!((&report["duplicates"], &report["records"]), (&json!(100), &json!(500)));
+    assert_eq!(folder.leftovers(), 0);
+}
+
+#[test]
+fn a_withdrawal_outlives_an_addition_and_not_a_statement() {
+    let folder = Folder::new();
+    folder.write("a.md5", hex_list(0..10));
+    folder.write("b.md5", hex_list(10..20));
+    import(&folder, "debian", &["a.md5", "--role", "ignorable"]).json();
+    folder.run(&["withdraw", "debian", &md5(3).to_string()]).done();
+    import(&folder, "debian", &["b.md5", "--add"]).json();
+    check_held(&folder, 0..20, |number| number != 3);
+    folder.write("c.md5", hex_list([3]));
+    import(&folder, "debian", &["c.md5", "--add"]).json();
+    check_held(&folder, 0..20, |_| true);
+}
+
+#[test]
+fn all_categories_of_one_fingerprint_are_kept_over_files_and_additions() {
+    let folder = Folder::new();
+    let row = |number: u32, category: &str| format!("{},{category}\n", md5(number).to_hex());
+    folder.write("a.csv", format!("md5,category\n{}{}{}", row(1, "one"), row(1, "two"), row(2, "")));
+    folder.write("b.csv", format!("md5,category\n{}{}", row(1, "three"), row(2, "two")));
+    let roles = "one=illegal,two=ignorable";
+    let report = import(&folder, "mixed", &["a.csv", "--role", "watch", "--roles", roles]).json();
+    assert_eq!(
+        report["categories"],
+        json!({"": {"count": 1, "role": "watch"}, "one": {"count": 1, "role": "illegal"},
+               "two": {"count": 1, "role": "ignorable"}})
+    );
+    assert_eq!(report["duplicates"], 1);
+    import(&folder, "mixed", &["b.csv", "--add"]).json();
+    let snapshot = folder.snapshot();
+    let said = |number| {
+        let (verdict, answer) = ask(&snapshot, &md5(number));
+        let matches = answer.unwrap().matches.into_iter();
+        (verdict, matches.map(|found| (found.category.map(String::from), found.role)).collect::<BTreeMap<_, _>>())
+    };
+    let some = |text: &str| Some(text.to_owned());
+    let one = [(some("one"), Role::Illegal), (some("two"), Role::Ignorable), (some("three"), Role::Watch)];
+    assert_eq!(said(1), (Verdict::Conflict, one.into()));
+    assert_eq!(said(2), (Verdict::Ignorable, [(None, Role::Watch), (some("two"), Role::Ignorable)].into()));
+}
+
+#[test]
+fn categories_get_no_role_that_nobody_gave_them() {
+    let folder = Folder::new();
+    folder.write("a.csv", format!("md5,category\n{},9\n{},7\n", md5(1).to_hex(), md5(2).to_hex()));
+    for role in ["illegal", "ignorable"] {
+        let refused = import(&folder, "list", &["a.csv", "--role", role]);
+        refused.refused(1, &["7 (1)", "9 (1)", "--roles", "--all-categories", role]);
+    }
+    folder.run(&["lists"]).refused(1, &["no hashward data folder"]);
+    import(&folder, "list", &["a.csv", "--role", "watch"]).json();
+    // A role for the list is still none for its categories.
+    import(&folder, "list", &["a.csv", "--role", "illegal"]).refused(1, &["--roles"]);
+    import(&folder, "list", &["a.csv", "--role", "illegal", "--roles", "9=illegal"]).json();
+    let roles = folder.lists()["list"]["roles"].clone();
+    assert_eq!(roles, json!({"default": "illegal", "unnamed": "watch", "by_category": {"9": "illegal"}}));
+    // They stay from import to import.
+    folder.write("b.csv", format!("md5,category\n{},9\n", md5(3).to_hex()));
+    import(&folder, "list", &["b.csv"]).json();
+    assert_eq!(folder.lists()["list"]["roles"], roles);
+    import(&folder, "list", &["b.csv", "--all-categories"]).json();
+    assert_eq!(folder.lists()["list"]["roles"], json!({"default": "illegal", "unnamed": "illegal"}));
+}
+
+/// Runs an import that must be refused, and sees that the store stays as it was.
+#[track_caller]
+fn check_refused(folder: &Folder, arguments: &[&str], code: i32, words: &[&str]) {
+    let files = |folder: &Folder| {
+        let mut found = BTreeMap::new();
+        for name in ["manifest", "catalogue.sqlite"] {
+            found.insert(name, std::fs::read(folder.data().join(name)).ok());
+        }
+        found
+    };
+    let before = files(folder);
+    import(folder, "debian", arguments).refused(code, words);
+    assert!(files(folder) == before, "the store has changed");
+    assert_eq!(folder.leftovers(), 0);
+}
+
+#[test]
+fn what_is_refused_leaves_the_store_as_it_was() {
+    let folder = Folder::new();
+    folder.write("a.md5", hex_list(0..100));
+    import(&folder, "debian", &["a.md5", "--role", "ignorable"]).json();
+
+    let bad = format!("{}{}", hex_list(0..200), "not a digest\n".repeat(11));
+    folder.write("bad.md5", &bad);
+    check_refused(&folder, &["bad.md5", "--format", "hex"], 1, &["at most 10 bad records", "found 11", "--max-bad"]);
+    check_refused(&folder, &["bad.md5", "--format", "hex", "--max-bad", "3"], 1, &["at most 3 bad records"]);
+    folder.write("truncated.json", r#"{"odata.metadata": "x/US/#Media", "value": [{"MediaID": 1, "MD5": "#);
+    check_refused(&folder, &["truncated.json"], 1, &["truncated.json: truncated"]);
+    // The first file alone would have been good.
+    check_refused(&folder, &["a.md5", "truncated.json"], 1, &["truncated.json: truncated"]);
+    check_refused(&folder, &["nowhere.md5"], 1, &["nowhere.md5", "No such file"]);
+    folder.write("plain.txt", hex_list(0..3));
+    check_refused(&folder, &["plain.txt"], 1, &["plain.txt", "--kind"]);
+    folder.write("letter.txt", "Dear list keeper,\n");
+    check_refused(&folder, &["letter.txt"], 1, &["letter.txt", "--format"]);
+    let empty = "d41d8cd98f00b204e9800998ecf8427e\n";
+    folder.write("empty.md5", empty);
+    check_refused(&folder, &["empty.md5"], 1, &["found none"]);
+    check_refused(&folder, &["a.md5", "--memory", "1K"], 2, &["at least 16M"]);
+
+    folder.write("bad.md5", &bad);
+    let report = import(&folder, "debian", &["bad.md5", "--format", "hex", "--max-bad", "11"]).json();
+    assert_eq!((&report["rejected_total"], &report["accepted"]), (&json!(11), &json!({"md5": 200})));
+    let first = &report["rejected"][0];
+    assert_eq!((&first["record"], &first["line"], &first["file"]), (&json!(201), &json!(201), &json!("bad.md5")));
+}
+
+#[test]
+fn a_new_list_needs_a_role_and_nothing_is_made_without() {
+    let folder = Folder::new();
+    folder.write("a.md5", hex_list(0..3));
+    import(&folder, "debian", &["a.md5"]).refused(2, &["--role"]);
+    assert!(!folder.data().exists());
+}
+
+#[test]
+fn a_dry_run_tells_and_changes_nothing() {
+    let folder = Folder::new();
+    folder.write("a.md5", hex_list((0..50).chain(0..5)));
+    let report = import(&folder, "debian", &["a.md5", "--role", "watch", "--dry-run"]).json();
+    assert_eq!((&report["accepted"], &report["duplicates"]), (&json!({"md5": 50}), &json!(5)));
+    assert_eq!((&report["version"], &report["dry_run"]), (&Value::Null, &json!(true)));
+    assert!(!folder.data().exists());
+
+    import(&folder, "debian", &["a.md5", "--role", "watch"]).json();
+    folder.write("b.md5", hex_list(0..9));
+    let catalogue = std::fs::read(folder.data().join("catalogue.sqlite")).unwrap();
+    import(&folder, "debian", &["b.md5", "--dry-run"]).json();
+    assert_eq!(std::fs::read(folder.data().join("catalogue.sqlite")).unwrap(), catalogue);
+    assert_eq!(folder.lists()["debian"]["version"], 1);
+}
+
+#[test]
+fn every_kind_of_a_record_is_found_with_either_locator() {
+    for locator in ["fst", "bucket"] {
+        let folder = Folder::new();
+        let digits = |kind: Kind, number: u32| {
+            let digest = blake3::hash(&number.to_le_bytes());
+            let mut value = vec![0; kind.width()];
+            digest_into(&digest, &mut value);
+            value
+        };
+        let kinds = [Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512, Kind::Blake3, Kind::PhotoDna];
+        let mut text = "md5,sha1,sha256,sha512,blake3,photodna\n".to_owned();
+        for number in 0..300 {
+            let cells = kinds.map(|kind| {
+                let encoding = if kind == Kind::PhotoDna { Encoding::Base64 } else { Encoding::Hex };
+                encoding.encode(&digits(kind, number))
+            });
+            text += &(cells.join(",") + "\n");
+        }
+        folder.write("all.csv", text);
+        let report = import(&folder, "all", &["all.csv", "--role", "ignorable", "--locator", locator]).json();
+        assert_eq!(
+            report["accepted"],
+            json!(kinds.map(|kind| (kind.name(), 300)).into_iter().collect::<BTreeMap<_, _>>())
+        );
+        let snapshot = folder.snapshot();
+        for kind in kinds {
+            for number in 0..310 {
+                let fingerprint = Fingerprint::new(kind, &digits(kind, number)).unwrap();
+                let expected = if number < 300 { Verdict::Ignorable } else { Verdict::Unknown };
+                assert_eq!(ask(&snapshot, &fingerprint).0, expected, "{fingerprint}");
+            }
+        }
+    }
+}
+
+/// Fills `value` with bytes that follow from `seed`.
+fn digest_into(seed: &blake3::Hash, value: &mut [u8]) {
+    blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(value);
+}

@@ -4,7 +4,7 @@
 mod program;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use hashward::list::Category;
 use hashward::matching::{Reason, Verdict};
@@ -92,7 +92,7 @@ fn check_all(folder: &Path) -> Option<usize> {
     Some(checked)
 }
 
-fn import(keeper: &Folder, list: &str, file: &PathBuf, format: &str, expected: &Value) -> Ended {
+fn import(keeper: &Folder, list: &str, file: &Path, format: &str, expected: &Value) -> Ended {
     let mut arguments = vec!["import", list, file.to_str().unwrap(), "--report", "json", "--all-categories"];
     // The samples have few records, so that a few bad ones are many.
     arguments.extend(["--max-bad", "100000", "--role", expected["role"].as_str().unwrap_or("watch")]);

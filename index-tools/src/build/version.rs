@@ -45,8 +45,8 @@ pub struct BuiltKind {
     pub file: Option<String>,
 }
 
-/// Builds all kinds of a version, the union of `rows` and `base`. Without `output` it only counts. `on_rows` hears now and then how many more digests
-/// are done.
+/// Builds all kinds of a version, the union of `rows` and `base`. Without `output` it only counts. `on_rows` hears now
+/// and then how many more digests are done.
 ///
 /// # Errors
 /// Anything that can go wrong with run files and segments; the folder then holds nothing of use.

@@ -10,7 +10,7 @@ use hashward::fingerprint::Kind;
 use super::args::ImportArgs;
 use super::progress::Progress;
 use crate::build::{BuildError, Categories, EntrySorter, Intake, ReadAhead, SortLimits, Taken};
-use crate::formats::{self, Format, FormatError, Limits, ParseOptions};
+use crate::formats::{self, Format, FormatError, Limits, ParseOptions, Refusal};
 
 /// What was read.
 pub(super) struct Read {
@@ -91,16 +91,29 @@ fn read_file(
     let takes_kind = matches!(format, Format::Sum | Format::Hex);
     let (kind, kind_from) = named.or_else(|| if takes_kind { from_name() } else { None }).unzip();
     let options = ParseOptions { kind, columns: args.columns.clone() };
-    format.parse(&mut text, &options, intake).map_err(|error| match error {
+    let again = match format.parse(&mut text, &options, intake) {
+        Ok(_) => false,
+        // What concerns every record stands at the file's end: it is read again, and nothing was taken of it yet.
+        Err(error) if error.refusal() == Some(Refusal::ContextIsLate) => true,
+        Err(error) => return Err(from_format(error)),
+    };
+    let text = text.finish().map_err(FormatError::from)?;
+    if again {
+        formats::parse_file(path, Some(format), &options, &Limits::default(), intake).map_err(from_format)?;
+    }
+    let file = FileRead { file: path.to_owned(), format: format.name(), format_from, kind, kind_from, records: 0 };
+    Ok((file, text))
+}
+
+/// The sink's own error, if it was that which stopped the parser.
+fn from_format(error: FormatError) -> anyhow::Error {
+    match error {
         FormatError::Sink(error) => match error.into_inner().downcast::<BuildError>() {
             Ok(error) => anyhow::Error::new(*error),
             Err(error) => anyhow::Error::from_boxed(error),
         },
         other => anyhow::Error::new(other),
-    })?;
-    let text = text.finish().map_err(FormatError::from)?;
-    let file = FileRead { file: path.to_owned(), format: format.name(), format_from, kind, kind_from, records: 0 };
-    Ok((file, text))
+    }
 }
 
 /// Bytes to read, where they can be compared with what is read: compressed files unfold to more, pipes have no size.

@@ -18,8 +18,10 @@ pub const SOCKET_NAME: &str = "hashward.sock";
 
 /// How long a busy daemon is asked again: a start with a large generation, or another's long command, may pass.
 const BUSY_MAX: Duration = Duration::from_secs(60);
-/// Before it is asked again.
-const BUSY_PAUSE: Duration = Duration::from_millis(100);
+/// How long a locked store is tried again: tools hold the lock for one command.
+const LOCKED_MAX: Duration = Duration::from_secs(5);
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a command was not carried out.
 #[derive(Debug, thiserror::Error)]
@@ -136,22 +138,28 @@ impl Keeper {
 
     fn carry_out(&self, command: Command, create: bool) -> Result<Outcome, KeeperError> {
         let asked = Instant::now();
-        while let Some(mut client) = self.connect()? {
-            match client.command_json(&serde_json::to_vec(&command)?) {
-                Ok(answer) => return Ok(serde_json::from_slice(&answer)?),
-                // Nothing was done: it is still loading, or has as many commands as it takes.
-                Err(ClientError::Busy(_)) if asked.elapsed() < BUSY_MAX => std::thread::sleep(BUSY_PAUSE),
-                Err(error) => return Err(KeeperError::Daemon(error)),
+        loop {
+            if let Some(mut client) = self.connect()? {
+                match client.command_json(&serde_json::to_vec(&command)?) {
+                    Ok(answer) => return Ok(serde_json::from_slice(&answer)?),
+                    // Nothing was done: it is still loading, or has as many commands as it takes.
+                    Err(ClientError::Busy(_)) if asked.elapsed() < BUSY_MAX => {}
+                    Err(error) => return Err(KeeperError::Daemon(error)),
+                }
+            } else {
+                let options = StoreOptions { create, serve: false, ..StoreOptions::default() };
+                match Store::open(&self.data, options) {
+                    Ok(store) => return store.execute(command).map_err(KeeperError::Store),
+                    // Another tool holds it for one command, or a daemon that is just starting.
+                    Err(StoreError::Locked { .. }) if asked.elapsed() < LOCKED_MAX => {}
+                    Err(StoreError::Locked { folder, holder }) => {
+                        return Err(KeeperError::Locked { data: folder, holder, socket: self.socket.clone() });
+                    }
+                    Err(error) => return Err(KeeperError::Store(error)),
+                }
             }
+            std::thread::sleep(PAUSE);
         }
-        let options = StoreOptions { create, serve: false, ..StoreOptions::default() };
-        let store = Store::open(&self.data, options).map_err(|error| match error {
-            StoreError::Locked { folder, holder } => {
-                KeeperError::Locked { data: folder, holder, socket: self.socket.clone() }
-            }
-            other => KeeperError::Store(other),
-        })?;
-        store.execute(command).map_err(KeeperError::Store)
     }
 
     /// A connection to the daemon; `None` if none runs.

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use hashward::matching::Verdict;
+use hashward::store::{Store, StoreOptions};
 use program::{Ended, Folder, HASHWARD_INDEX, ask, hex_list, md5};
 use serde_json::json;
 
@@ -111,6 +112,16 @@ fn damage_is_told() {
     assert_eq!(ended.code, 1);
     assert!(ended.stdout.starts_with("damaged: "), "{}", ended.stdout);
     assert!(ended.stdout.contains(segment.file_name().unwrap().to_str().unwrap()), "{}", ended.stdout);
+}
+
+#[test]
+fn a_store_that_somebody_holds_without_answering_is_told_as_such() {
+    let folder = Folder::new();
+    folder.run(&["add", "cases", &md5(1).to_string(), "--role", "watch"]).done();
+    let held = Store::open(&folder.data(), StoreOptions { serve: false, ..StoreOptions::default() }).unwrap();
+    folder.run(&["lists"]).refused(1, &["is in use by process", "no daemon answers", "--socket"]);
+    drop(held);
+    folder.run(&["lists"]).done();
 }
 
 #[test]

@@ -53,7 +53,7 @@ pub(super) struct Report {
     rejected_total: u64,
     pub(super) seconds: f64,
     /// Records a second, from the start to the answer.
-    records_per_s: f64,
+    rows_per_s: f64,
     #[serde(skip)]
     started: Instant,
     #[serde(skip)]
@@ -104,7 +104,7 @@ impl Report {
             rejected: Vec::new(),
             rejected_total: 0,
             seconds: 0.0,
-            records_per_s: 0.0,
+            rows_per_s: 0.0,
             started: Instant::now(),
             compared: false,
         }
@@ -165,7 +165,7 @@ impl Report {
     pub(super) fn finish(&mut self, refused: Option<String>) {
         self.refused = refused;
         self.seconds = self.started.elapsed().as_secs_f64();
-        self.records_per_s = (self.records + self.rejected_total) as f64 / self.seconds.max(1e-9);
+        self.rows_per_s = (self.records + self.rejected_total) as f64 / self.seconds.max(1e-9);
     }
 
     /// The summary, with how it ended in the first line.
@@ -194,11 +194,8 @@ impl Report {
         if self.files.is_empty() {
             return text;
         }
-        let rate = if self.seconds < 1.0 {
-            String::new()
-        } else {
-            format!(", {} a second", grouped(self.records_per_s as u64))
-        };
+        let rate =
+            if self.seconds < 1.0 { String::new() } else { format!(", {} a second", grouped(self.rows_per_s as u64)) };
         line("records", format!("{} in {:.1} s{rate}", grouped(self.records), self.seconds));
         let accepted: Vec<_> = self.accepted.iter().map(|(kind, count)| (*kind, *count)).collect();
         if !accepted.is_empty() {

@@ -7,10 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashward::fingerprint::Fingerprint;
 use hashward::list::{ListState, Role, VersionNumber};
-use hashward::matching::{Reason, Verdict};
 use hashward::store::command::{Changes, Published, Withdrawn};
 use hashward::store::{Command, Outcome, Store, StoreError};
 use proptest::prelude::*;
+use store_support::model::{Content, List, Model, Version, check};
 use store_support::*;
 
 /// Made-up files; few, so that lists overlap.
@@ -61,99 +61,8 @@ fn number(file: u32) -> Fingerprint {
     fingerprint(KINDS[(file / FILES) as usize], file)
 }
 
-#[derive(Clone)]
-struct Version {
-    number: u32,
-    role: Role,
-    sources: Vec<String>,
-    said: Said,
-}
-
-#[derive(Clone)]
-enum Content {
-    File { versions: Vec<Version>, current: u32 },
-    Feed { role: Role, entries: BTreeMap<String, (BTreeSet<Fingerprint>, u8)> },
-}
-
-#[derive(Clone)]
-struct List {
-    state: ListState,
-    content: Content,
-}
-
-#[derive(Default)]
-struct Model(BTreeMap<String, List>);
-
-impl List {
-    fn says(&self) -> (Role, Said) {
-        match &self.content {
-            Content::File { versions, current } => {
-                let current = versions.iter().find(|version| version.number == *current).unwrap();
-                (current.role, current.said.clone())
-            }
-            Content::Feed { role, entries } => {
-                let mut said = Said::new();
-                for (fingerprints, code) in entries.values() {
-                    for fingerprint in fingerprints {
-                        said.entry(fingerprint.clone()).or_default().insert(*code);
-                    }
-                }
-                (*role, said)
-            }
-        }
-    }
-}
-
-impl Model {
-    /// What must be answered of a fingerprint; of one that nobody names, the verdict is not told.
-    fn tells(&self, fingerprint: &Fingerprint) -> (Option<Verdict>, BTreeSet<(String, Role, u8)>) {
-        let mut matches = BTreeSet::new();
-        for (name, list) in self.0.iter().filter(|(_, list)| list.state == ListState::Active) {
-            let (role, said) = list.says();
-            let codes = said.get(fingerprint).into_iter().flatten();
-            matches.extend(codes.map(|code| (name.clone(), role, *code)));
-        }
-        let has = |wanted| matches.iter().any(|(_, role, _)| *role == wanted);
-        let verdict = match (has(Role::Illegal), has(Role::Ignorable)) {
-            (true, true) => Some(Verdict::Conflict),
-            (true, false) => Some(Verdict::Known),
-            (false, true) => Some(Verdict::Ignorable),
-            (false, false) if !matches.is_empty() => Some(Verdict::Unknown),
-            (false, false) => None,
-        };
-        (verdict, matches)
-    }
-
-    fn holds_kind_of(&self, fingerprint: &Fingerprint) -> bool {
-        self.0.values().filter(|list| list.state == ListState::Active).any(|list| {
-            let (_, said) = list.says();
-            said.keys().any(|held| held.kind() == fingerprint.kind())
-        })
-    }
-}
-
 fn list_name(list: usize) -> &'static str {
     FILE_LISTS.iter().chain(&FEED_LISTS).nth(list).unwrap()
-}
-
-fn check(store: &Store, model: &Model) {
-    let snapshot = store.snapshot();
-    for kind in KINDS {
-        let asked: Vec<Fingerprint> = (0..2 * FILES).map(number).filter(|asked| asked.kind() == kind).collect();
-        for (fingerprint, (verdict, matches)) in asked.iter().zip(ask(&snapshot, kind, &asked)) {
-            let (expected, expected_matches) = model.tells(fingerprint);
-            assert_eq!(matches, expected_matches, "{fingerprint}");
-            match expected {
-                Some(expected) => assert_eq!(verdict, expected, "{fingerprint}"),
-                None if model.holds_kind_of(fingerprint) => assert_eq!(verdict, Verdict::Unknown, "{fingerprint}"),
-                // Where all was withdrawn and not yet compacted away, the kind may still count as held.
-                None => assert!(
-                    matches!(verdict, Verdict::Unknown | Verdict::Undecided(Reason::NoListForKind)),
-                    "{fingerprint}: {verdict}"
-                ),
-            }
-        }
-    }
 }
 
 /// Does a step with the store and in the model, and holds what the store says of it against the model.
@@ -166,7 +75,7 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             });
             let source = format!("{said:?}");
             let outcome = import(store, &name(list_name(*list)), &asked, *role, &source, *adds).unwrap();
-            model.import(list_name(*list), asked, *role, source, *adds, outcome);
+            imported(model, list_name(*list), asked, *role, source, *adds, outcome);
         }
         Step::Add { list, role, entries } => {
             let entries: Vec<_> = entries
@@ -198,15 +107,7 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             let said = of.says().1;
             let expected: Vec<_> = fingerprints.iter().filter(|asked| !said.contains_key(asked)).cloned().collect();
             assert_eq!((withdrawn, not_held), ((fingerprints.len() - expected.len()) as u64, expected));
-            match &mut of.content {
-                Content::File { versions, .. } => {
-                    versions.iter_mut().for_each(|version| version.said.retain(|held, _| !fingerprints.contains(held)))
-                }
-                Content::Feed { entries, .. } => {
-                    entries.values_mut().for_each(|(held, _)| held.retain(|held| !fingerprints.contains(held)));
-                    entries.retain(|_, (held, _)| !held.is_empty());
-                }
-            }
+            of.withdraw(&fingerprints);
         }
         Step::SetState { list, state } => {
             let result = store.execute(Command::SetState { list: name(list_name(*list)), state: *state });
@@ -255,55 +156,54 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
     }
 }
 
-impl Model {
-    fn import(&mut self, name: &str, asked: Said, role: Role, source: String, adds: bool, outcome: Outcome) {
-        let current = self.0.get(name).map(|list| {
-            let Content::File { versions, current } = &list.content else { panic!() };
-            versions.iter().find(|version| version.number == *current).unwrap().clone()
-        });
-        let same = current.as_ref().is_some_and(|current| {
-            let known = if adds { current.sources.contains(&source) } else { current.sources == [source.clone()] };
-            known && current.role == role
-        });
-        if same {
-            let number = current.unwrap().number;
-            assert_eq!(outcome, Outcome::Unchanged { version: VersionNumber(number) });
-            return;
-        }
-        let Outcome::Published(Published { version, replaced, changes, .. }) = outcome else { panic!("{outcome:?}") };
-        assert_eq!(replaced.map(|replaced| replaced.0), current.as_ref().map(|current| current.number));
-        let (mut said, mut sources) = (asked, vec![source]);
-        let old = current.map_or_else(Said::new, |current| {
-            if adds {
-                sources = [current.sources.clone(), sources.clone()].concat();
-                for (held, codes) in &current.said {
-                    said.entry(held.clone()).or_default().extend(codes);
-                }
-            }
-            current.said
-        });
-        for kind in KINDS {
-            let of_kind = |said: &Said| -> BTreeSet<Fingerprint> {
-                said.keys().filter(|held| held.kind() == kind).cloned().collect()
-            };
-            let (new, old) = (of_kind(&said), of_kind(&old));
-            let expected = Changes {
-                added: new.difference(&old).count() as u64,
-                removed: old.difference(&new).count() as u64,
-                kept: new.intersection(&old).count() as u64,
-            };
-            assert_eq!(changes.get(&kind).copied().unwrap_or_default(), expected, "{kind}");
-        }
-        let version = Version { number: version.0, role, sources, said };
-        let number = version.number;
-        let list = self.0.entry(name.to_owned()).or_insert_with(|| List {
-            state: ListState::Active,
-            content: Content::File { versions: Vec::new(), current: number },
-        });
-        let Content::File { versions, current } = &mut list.content else { panic!() };
-        versions.push(version);
-        *current = number;
+/// Imports in the model, and holds what the store said of it against that.
+fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: String, adds: bool, outcome: Outcome) {
+    let current = model.0.get(name).map(|list| {
+        let Content::File { versions, current } = &list.content else { panic!() };
+        versions.iter().find(|version| version.number == *current).unwrap().clone()
+    });
+    let same = current.as_ref().is_some_and(|current| {
+        let known = if adds { current.sources.contains(&source) } else { current.sources == [source.clone()] };
+        known && current.role == role
+    });
+    if same {
+        let number = current.unwrap().number;
+        assert_eq!(outcome, Outcome::Unchanged { version: VersionNumber(number) });
+        return;
     }
+    let Outcome::Published(Published { version, replaced, changes, .. }) = outcome else { panic!("{outcome:?}") };
+    assert_eq!(replaced.map(|replaced| replaced.0), current.as_ref().map(|current| current.number));
+    let (mut said, mut sources) = (asked, vec![source]);
+    let old = current.map_or_else(Said::new, |current| {
+        if adds {
+            sources = [current.sources.clone(), sources.clone()].concat();
+            for (held, codes) in &current.said {
+                said.entry(held.clone()).or_default().extend(codes);
+            }
+        }
+        current.said
+    });
+    for kind in KINDS {
+        let of_kind = |said: &Said| -> BTreeSet<Fingerprint> {
+            said.keys().filter(|held| held.kind() == kind).cloned().collect()
+        };
+        let (new, old) = (of_kind(&said), of_kind(&old));
+        let expected = Changes {
+            added: new.difference(&old).count() as u64,
+            removed: old.difference(&new).count() as u64,
+            kept: new.intersection(&old).count() as u64,
+        };
+        assert_eq!(changes.get(&kind).copied().unwrap_or_default(), expected, "{kind}");
+    }
+    let version = Version { number: version.0, role, sources, said };
+    let number = version.number;
+    let list = model.0.entry(name.to_owned()).or_insert_with(|| List {
+        state: ListState::Active,
+        content: Content::File { versions: Vec::new(), current: number },
+    });
+    let Content::File { versions, current } = &mut list.content else { panic!() };
+    versions.push(version);
+    *current = number;
 }
 
 proptest! {
@@ -312,6 +212,7 @@ proptest! {
     fn the_store_answers_as_a_plain_model(steps in steps()) {
         let folder = tempfile::tempdir().unwrap();
         let mut model = Model::default();
+        let files: Vec<_> = (0..2 * FILES).map(number).collect();
         let (mut store, mut serves) = (open(folder.path(), true), true);
         for (count, step) in steps.iter().enumerate() {
             if let Step::Reopen { serve } = step {
@@ -322,12 +223,12 @@ proptest! {
                 take(&store, &mut model, step, count);
             }
             if serves {
-                check(&store, &model);
+                check(&store, &model, &files).unwrap();
             }
         }
         drop(store);
         let store = open(folder.path(), true);
-        check(&store, &model);
+        check(&store, &model, &files).unwrap();
         take(&store, &mut model, &Step::Verify, steps.len());
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Added, Outcome, Withdrawn};
 use super::state::{State, live_change};
-use super::{Store, StoreError, now};
+use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
 use crate::catalogue::{EntryRow, ListRow};
 use crate::fingerprint::Fingerprint;
 use crate::index::live::LiveChange;
@@ -109,7 +109,9 @@ impl Store {
             entry.fingerprints.sort();
             entry.fingerprints.dedup();
             let before = entry.fingerprints.len();
-            entry.fingerprints.retain(|fingerprint| !self.degenerate.contains(fingerprint.kind(), fingerprint.value()));
+            entry
+                .fingerprints
+                .retain(|fingerprint| !DEGENERATE_DIGESTS.contains(fingerprint.kind(), fingerprint.value()));
             outcome.degenerate += (before - entry.fingerprints.len()) as u64;
             last.insert(entry.source_id.clone(), entry);
         }

@@ -34,7 +34,7 @@ pub use error::StoreError;
 pub use incoming::Incoming;
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
@@ -47,6 +47,9 @@ use state::State;
 const SEGMENTS: &str = "segments";
 /// The catalogue's file, in the data folder.
 const CATALOGUE: &str = "catalogue.sqlite";
+
+/// What no list may hold.
+static DEGENERATE_DIGESTS: LazyLock<DegenerateDigests> = LazyLock::new(DegenerateDigests::compute);
 
 /// How a store is opened.
 #[derive(Clone, Debug)]
@@ -75,7 +78,6 @@ pub struct Store {
     /// Held while the live layer is sealed or segments are merged: one at a time.
     maintenance: Mutex<()>,
     snapshots: Arc<ArcSwap<Snapshot>>,
-    degenerate: DegenerateDigests,
     _lock: lock::Lock,
 }
 

@@ -13,7 +13,6 @@ use super::manifest::{CommitError, MANIFEST, Manifest, PREVIOUS};
 use super::state::{Condition, Served, Slot, State, named, open_segment};
 use super::{CATALOGUE, SEGMENTS, Store, StoreError, StoreOptions, incoming, now};
 use crate::catalogue::Catalogue;
-use crate::fingerprint::DegenerateDigests;
 
 impl Store {
     /// Opens the store in `folder` and takes its lock.
@@ -53,7 +52,6 @@ impl Store {
             snapshots: Arc::new(ArcSwap::from_pointee(state.snapshot())),
             state: Mutex::new(state),
             maintenance: Mutex::new(()),
-            degenerate: DegenerateDigests::compute(),
             _lock: lock,
         })
     }

@@ -340,3 +340,6 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

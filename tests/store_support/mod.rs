@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod model;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};

@@ -1,0 +1,359 @@
+//! What a store refuses, what a full disk does to it, and what damage does.
+
+mod store_support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
+use hashward::index::snapshot::KindState;
+use hashward::list::{ListId, ListShape, ListState, Role, Source, VersionNumber};
+use hashward::matching::{Reason, Verdict};
+use hashward::store::command::{ListInfo, Withdrawn};
+use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
+use store_support::*;
+
+fn said(numbers: impl IntoIterator<Item = u32>, code: u8) -> Said {
+    numbers.into_iter().map(|number| (fingerprint(Kind::Md5, number), [code].into())).collect()
+}
+
+fn lists(store: &Store) -> BTreeMap<String, ListInfo> {
+    let Ok(Outcome::Lists { lists }) = store.execute(Command::Lists) else { panic!() };
+    lists.into_iter().map(|list| (list.name.to_string(), list)).collect()
+}
+
+fn add(store: &Store, list: &str, numbers: impl IntoIterator<Item = u32>) -> Result<Outcome, StoreError> {
+    let entries = numbers.into_iter().map(|n| entry(&n.to_string(), vec![fingerprint(Kind::Md5, n)], 1)).collect();
+    store.execute(Command::Add { list: name(list), role: Some(Role::Illegal), entries })
+}
+
+fn verdicts(store: &Store, numbers: impl IntoIterator<Item = u32>) -> Vec<Verdict> {
+    let asked: Vec<_> = numbers.into_iter().map(|number| fingerprint(Kind::Md5, number)).collect();
+    ask(&store.snapshot(), Kind::Md5, &asked).into_iter().map(|(verdict, _)| verdict).collect()
+}
+
+#[test]
+fn only_one_process_owns_a_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let absent = folder.path().join("absent");
+    let no_create = StoreOptions { create: false, ..options(true) };
+    assert!(matches!(Store::open(&absent, no_create.clone()), Err(StoreError::NoStore { .. })));
+    assert!(!absent.exists());
+    let store = open(folder.path(), true);
+    let Err(StoreError::Locked { holder, .. }) = Store::open(folder.path(), no_create.clone()) else { panic!() };
+    assert_eq!(holder, std::process::id().to_string());
+    drop(store);
+    Store::open(folder.path(), no_create).unwrap();
+}
+
+#[test]
+fn commands_that_make_no_sense_are_refused_and_change_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    import(&store, &name("debian"), &said(0..4, 1), Role::Ignorable, "a", false).unwrap();
+    add(&store, "own", 0..2).unwrap();
+    let before = lists(&store);
+    let entries = vec![entry("x", vec![fingerprint(Kind::Md5, 9)], 1)];
+    let add_to = |list: &str, role| Command::Add { list: name(list), role, entries: entries.clone() };
+    let empty = Command::Add { list: name("own"), role: None, entries: vec![entry("x", Vec::new(), 1)] };
+    for (command, expected) in [
+        (add_to("debian", None), "import a file with --add"),
+        (add_to("absent", None), "name its role"),
+        (add_to("hashward-test", None), "part of hashward"),
+        (empty, "has no fingerprint"),
+        (Command::BeginImport { list: name("own") }, "use another name"),
+        (Command::BeginImport { list: name("hashward-degenerate") }, "part of hashward"),
+        (Command::SetState { list: name("absent"), state: ListState::Disabled }, "no list"),
+        (Command::SetState { list: name("hashward-test"), state: ListState::Disabled }, "part of hashward"),
+        (Command::Remove { list: name("hashward-test") }, "part of hashward"),
+        (Command::Rollback { list: name("own"), to: None }, "no versions"),
+        (Command::Rollback { list: name("debian"), to: None }, "no version before 1"),
+        (Command::Rollback { list: name("debian"), to: Some(VersionNumber(1)) }, "no version 1 to return to"),
+        (Command::Inspect { list: name("absent") }, "no list"),
+    ] {
+        let message = store.execute(command.clone()).unwrap_err().to_string();
+        assert!(message.contains(expected), "{command:?}: {message}");
+    }
+    assert_eq!(lists(&store), before);
+}
+
+#[test]
+fn degenerate_content_gets_into_no_feed_list() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let empty = hash_bytes(Kind::Md5, b"");
+    let entries = vec![
+        entry("both", vec![empty.clone(), fingerprint(Kind::Md5, 1)], 0),
+        entry("empty alone", vec![empty.clone()], 0),
+    ];
+    let outcome = store.execute(Command::Add { list: name("own"), role: Some(Role::Illegal), entries }).unwrap();
+    let Outcome::Added(added) = outcome else { panic!() };
+    assert_eq!((added.created, added.added, added.degenerate), (true, 1, 2));
+    assert_eq!(lists(&store)["own"].fingerprints, [(Kind::Md5, 1)].into());
+    let told = ask(&store.snapshot(), Kind::Md5, &[empty]);
+    assert_eq!(told[0].0, Verdict::Ignorable);
+    assert_eq!(lists(&store)["hashward-degenerate"].shape, ListShape::BuiltIn);
+}
+
+#[test]
+fn an_import_overtaken_or_based_on_what_is_gone_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let debian = name("debian");
+    let begin = || match store.execute(Command::BeginImport { list: debian.clone() }) {
+        Ok(Outcome::ImportBegun(begun)) => begun,
+        outcome => panic!("{outcome:?}"),
+    };
+    // A list whose first version is still being built is no list yet.
+    let early = begin();
+    assert!(!lists(&store).contains_key("debian"));
+    let refused = store.execute(Command::SetState { list: debian.clone(), state: ListState::Disabled });
+    assert!(matches!(refused, Err(StoreError::NoSuchList(_))));
+    import(&store, &debian, &said(0..4, 1), Role::Illegal, "a", false).unwrap();
+    let publish = |list_id, version, base, source| {
+        let incoming = Incoming::create(folder.path(), "x").unwrap();
+        let segments = write_version(&incoming, &said(5..9, 2), source, 1);
+        let result = store.execute(Command::Publish(Publish {
+            list: debian.clone(),
+            list_id,
+            version,
+            base,
+            incoming: incoming.name().to_owned(),
+            segments,
+            roles: hashward::list::Roles::uniform(Role::Illegal),
+            source: "b".to_owned(),
+            adds: false,
+            counts: Default::default(),
+        }));
+        result.unwrap_err()
+    };
+    let early_source = Source { list: early.list_id, version: early.version };
+    let refused = publish(early.list_id, early.version, None, early_source);
+    assert!(matches!(refused, StoreError::Overtaken { .. }), "{refused}");
+    let begun = begin();
+    let source = Source { list: begun.list_id, version: begun.version };
+    let refused = publish(begun.list_id, begun.version, Some(VersionNumber::LIVE), source);
+    assert!(matches!(refused, StoreError::Stale { .. }), "{refused}");
+    let refused = publish(begun.list_id, VersionNumber(begun.version.0 + 1), None, source);
+    assert!(matches!(refused, StoreError::Stale { .. }), "{refused}");
+    // Labels of another version, or of another list, would answer for what nobody said.
+    let refused = publish(begun.list_id, begun.version, None, early_source);
+    assert!(matches!(refused, StoreError::BadVersion { .. }), "{refused}");
+    store.execute(Command::Remove { list: debian.clone() }).unwrap();
+    let refused = publish(begun.list_id, begun.version, None, source);
+    assert!(matches!(refused, StoreError::Stale { .. }), "{refused}");
+    // The number of a list is never given again, and the name may become a feed list's.
+    let again = begin();
+    assert!(again.list_id > begun.list_id);
+    add(&store, "debian", 0..1).unwrap();
+    assert!(lists(&store)["debian"].id > again.list_id);
+}
+
+#[test]
+fn old_versions_go_and_their_files_with_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let debian = name("debian");
+    for number in 0..8 {
+        import(&store, &debian, &said(number..number + 4, 1), Role::Illegal, &number.to_string(), false).unwrap();
+    }
+    let Ok(Outcome::Inspected(inspected)) = store.execute(Command::Inspect { list: debian.clone() }) else { panic!() };
+    let kept: Vec<_> = inspected.versions.iter().map(|version| version.version.0).collect();
+    assert_eq!(kept, [8, 7, 6]);
+    assert!(inspected.versions[0].current && inspected.history.len() > 8);
+    assert_eq!(fs::read_dir(folder.path().join("segments")).unwrap().count(), 3);
+    assert_eq!(fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
+    let outcome = store.execute(Command::Rollback { list: debian, to: Some(VersionNumber(6)) }).unwrap();
+    assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?}");
+    assert_eq!(verdicts(&store, [4, 5, 8, 9]), [Verdict::Unknown, Verdict::Known, Verdict::Known, Verdict::Unknown]);
+}
+
+/// A folder with something of everything, and what it answers.
+fn filled() -> (tempfile::TempDir, Vec<Verdict>) {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    import(&store, &name("debian"), &said(0..40, 1), Role::Ignorable, "a", false).unwrap();
+    import(&store, &name("debian"), &said(20..60, 2), Role::Ignorable, "b", false).unwrap();
+    add(&store, "own", 50..70).unwrap();
+    while store.maintain().unwrap() {}
+    add(&store, "own", 70..73).unwrap();
+    store.execute(Command::Withdraw { list: name("own"), fingerprints: vec![fingerprint(Kind::Md5, 51)] }).unwrap();
+    let answers = verdicts(&store, 0..100);
+    (folder, answers)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+fn segment_files(folder: &Path) -> Vec<PathBuf> {
+    let mut files: Vec<_> = fs::read_dir(folder.join("segments")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files
+}
+
+#[test]
+fn damage_is_refused_or_undecided_and_never_answered_wrongly() {
+    let (folder, sound) = filled();
+    let mut targets = segment_files(folder.path());
+    targets.extend(["manifest", "catalogue.sqlite"].map(|file| folder.path().join(file)));
+    let (mut refused, mut undecided) = (0, 0);
+    for target in targets {
+        let bytes = fs::read(&target).unwrap();
+        // Every place of a small file would be tested with its format; here, that the store notices.
+        for at in (0..bytes.len()).step_by(bytes.len() / 12 + 1) {
+            for cut in [false, true] {
+                let home = tempfile::tempdir().unwrap();
+                copy(folder.path(), home.path());
+                let damaged = home.path().join(target.strip_prefix(folder.path()).unwrap());
+                let mut bytes = bytes.clone();
+                if cut {
+                    bytes.truncate(at)
+                } else {
+                    bytes[at] ^= 0x10
+                }
+                fs::write(&damaged, bytes).unwrap();
+                let Ok(store) = Store::open(home.path(), options(true)) else {
+                    refused += 1;
+                    continue;
+                };
+                store.load().unwrap();
+                let snapshot = store.snapshot();
+                let failed = matches!(snapshot.kind_state(Kind::Md5), KindState::Failed(_));
+                let found = verdicts(&store, 0..100);
+                if failed {
+                    // Then each answer says that it is incomplete, and what only the damaged file holds is undecided.
+                    let changed = found.iter().zip(&sound).filter(|(found, sound)| found != sound);
+                    assert!(!changed.clone().any(|(found, _)| *found == Verdict::Unknown), "{target:?} at {at}");
+                    undecided += changed.filter(|(found, _)| matches!(found, Verdict::Undecided(_))).count();
+                } else {
+                    assert_eq!(found, sound, "{target:?} at {at}");
+                }
+                // Changes go on beside a damaged segment.
+                add(&store, "own", [99]).unwrap();
+                assert_eq!(verdicts(&store, [99]), [Verdict::Known]);
+            }
+        }
+    }
+    assert!(refused > 20 && undecided > 100, "{refused} refused, {undecided} undecided");
+}
+
+#[test]
+fn the_generation_before_can_be_put_back() {
+    let (folder, sound) = filled();
+    let store = open(folder.path(), true);
+    store.execute(Command::Compact).unwrap();
+    assert_eq!(verdicts(&store, 0..100), sound);
+    drop(store);
+    fs::write(folder.path().join("manifest"), b"rubbish").unwrap();
+    let message = match Store::open(folder.path(), options(true)) {
+        Err(error) => error.to_string(),
+        Ok(_) => panic!("a damaged manifest was taken"),
+    };
+    assert!(message.contains("copy manifest.previous over it"), "{message}");
+    fs::copy(folder.path().join("manifest.previous"), folder.path().join("manifest")).unwrap();
+    let store = open(folder.path(), true);
+    assert_eq!(verdicts(&store, 0..100), sound);
+    let Ok(Outcome::Verified { damage, .. }) = store.execute(Command::Verify) else { panic!() };
+    assert_eq!(damage, Vec::<String>::new());
+}
+
+#[test]
+fn an_older_catalogue_is_noticed() {
+    let (folder, _) = filled();
+    let old = fs::read(folder.path().join("catalogue.sqlite")).unwrap();
+    let store = open(folder.path(), true);
+    import(&store, &name("vics"), &said(0..4, 1), Role::Illegal, "c", false).unwrap();
+    drop(store);
+    fs::write(folder.path().join("catalogue.sqlite"), old).unwrap();
+    assert!(matches!(Store::open(folder.path(), options(true)), Err(StoreError::Disagreement { .. })));
+    fs::remove_file(folder.path().join("catalogue.sqlite")).unwrap();
+    assert!(matches!(Store::open(folder.path(), options(true)), Err(StoreError::Disagreement { .. })));
+    fs::remove_file(folder.path().join("manifest")).unwrap();
+    assert!(matches!(Store::open(folder.path(), options(true)), Err(StoreError::Disagreement { .. })));
+}
+
+#[test]
+fn until_they_are_verified_kinds_are_undecided() {
+    let (folder, sound) = filled();
+    let store = Store::open(folder.path(), options(true)).unwrap();
+    assert_eq!(verdicts(&store, [20]), [Verdict::Undecided(Reason::Loading)]);
+    // A change meanwhile counts once they are.
+    store.execute(Command::Withdraw { list: name("debian"), fingerprints: vec![fingerprint(Kind::Md5, 20)] }).unwrap();
+    store.load().unwrap();
+    assert_eq!(verdicts(&store, [20]), [Verdict::Unknown]);
+    assert_eq!(verdicts(&store, 21..100), sound[21..]);
+}
+
+#[test]
+fn a_withdrawal_says_what_the_list_did_not_hold() {
+    let (folder, _) = filled();
+    for serve in [true, false] {
+        let store = open(folder.path(), serve);
+        let absent = fingerprint(Kind::Md5, 90);
+        let held = fingerprint(Kind::Md5, if serve { 30 } else { 31 });
+        let withdraw = |fingerprints: Vec<Fingerprint>| {
+            store.execute(Command::Withdraw { list: name("debian"), fingerprints }).unwrap()
+        };
+        let outcome = withdraw(vec![absent.clone(), held.clone()]);
+        let not_held = vec![absent.clone()];
+        assert_eq!(outcome, Outcome::Withdrawn(Withdrawn { withdrawn: 1, not_held }));
+        let outcome = withdraw(vec![held.clone()]);
+        assert_eq!(outcome, Outcome::Withdrawn(Withdrawn { withdrawn: 0, not_held: vec![held] }));
+    }
+}
+
+/// The child's task: the folder.
+const TASK: &str = "HASHWARD_FULL_DISK_TASK";
+
+/// Not a test of its own: what runs with a limit on the size of files. Without a task it passes.
+#[test]
+fn child() {
+    let Ok(folder) = std::env::var(TASK) else { return };
+    let store = open(Path::new(&folder), true);
+    let before = verdicts(&store, 0..100);
+    // The catalogue and the files of segments are above the limit already.
+    for attempt in 0..3 {
+        assert!(add(&store, "own", 1000..3000).is_err(), "attempt {attempt}");
+        let message = store.execute(Command::Compact).unwrap_err().to_string();
+        assert!(message.contains("segments"), "{message}");
+        let begun = store.execute(Command::BeginImport { list: name("debian") });
+        assert!(begun.is_err());
+        assert_eq!(verdicts(&store, 0..100), before);
+    }
+    println!("stood the full disk");
+}
+
+#[test]
+fn a_full_disk_leaves_the_store_as_it_was() {
+    let (folder, sound) = filled();
+    // `ulimit -f` counts blocks of 512 bytes here; the signal is ignored, so that writes fail as on a full disk.
+    let script = "trap '' XFSZ; ulimit -f 1; exec \"$0\" child --exact --nocapture";
+    let output = Process::new("sh")
+        .args(["-c", script])
+        .arg(std::env::current_exe().unwrap())
+        .env(TASK, folder.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains("stood the full disk"), "{text}");
+    let store = open(folder.path(), true);
+    assert_eq!(verdicts(&store, 0..100), sound);
+    let Ok(Outcome::Verified { damage, .. }) = store.execute(Command::Verify) else { panic!() };
+    assert_eq!(damage, Vec::<String>::new());
+    add(&store, "own", 80..90).unwrap();
+    assert_eq!(verdicts(&store, [80]), [Verdict::Known]);
+    assert_eq!(lists(&store)["debian"].id, ListId(16));
+}

@@ -1,0 +1,128 @@
+//! A plain model in memory of what lists say, and the check of a store against it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hashward::fingerprint::Fingerprint;
+use hashward::list::{ListState, Role};
+use hashward::matching::{Reason, Verdict};
+use hashward::store::Store;
+
+use super::{KINDS, Said, ask};
+
+/// A version of a file list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Version {
+    pub number: u32,
+    pub role: Role,
+    pub sources: Vec<String>,
+    pub said: Said,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    File { versions: Vec<Version>, current: u32 },
+    Feed { role: Role, entries: BTreeMap<String, (BTreeSet<Fingerprint>, u8)> },
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct List {
+    pub state: ListState,
+    pub content: Content,
+}
+
+/// All lists.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Model(pub BTreeMap<String, List>);
+
+impl List {
+    /// It says nothing of these any more, and a rollback does not bring them back.
+    pub fn withdraw(&mut self, gone: &BTreeSet<Fingerprint>) {
+        match &mut self.content {
+            Content::File { versions, .. } => {
+                versions.iter_mut().for_each(|version| version.said.retain(|held, _| !gone.contains(held)))
+            }
+            Content::Feed { entries, .. } => {
+                entries.values_mut().for_each(|(held, _)| held.retain(|held| !gone.contains(held)));
+                entries.retain(|_, (held, _)| !held.is_empty());
+            }
+        }
+    }
+
+    /// Its role, and what it says now.
+    pub fn says(&self) -> (Role, Said) {
+        match &self.content {
+            Content::File { versions, current } => {
+                let current = versions.iter().find(|version| version.number == *current).unwrap();
+                (current.role, current.said.clone())
+            }
+            Content::Feed { role, entries } => {
+                let mut said = Said::new();
+                for (fingerprints, code) in entries.values() {
+                    for fingerprint in fingerprints {
+                        said.entry(fingerprint.clone()).or_default().insert(*code);
+                    }
+                }
+                (*role, said)
+            }
+        }
+    }
+}
+
+/// What one active list says now.
+type Active<'m> = (&'m str, Role, Said);
+
+impl Model {
+    fn active(&self) -> Vec<Active<'_>> {
+        let active = self.0.iter().filter(|(_, list)| list.state == ListState::Active);
+        let says = active.map(|(name, list)| {
+            let (role, said) = list.says();
+            (name.as_str(), role, said)
+        });
+        says.collect()
+    }
+}
+
+/// What must be answered of a fingerprint; of one that nobody names, the verdict is not told.
+fn tells(active: &[Active<'_>], fingerprint: &Fingerprint) -> (Option<Verdict>, BTreeSet<(String, Role, u8)>) {
+    let mut matches = BTreeSet::new();
+    for (name, role, said) in active {
+        let codes = said.get(fingerprint).into_iter().flatten();
+        matches.extend(codes.map(|code| ((*name).to_owned(), *role, *code)));
+    }
+    let has = |wanted| matches.iter().any(|(_, role, _)| *role == wanted);
+    let verdict = match (has(Role::Illegal), has(Role::Ignorable)) {
+        (true, true) => Some(Verdict::Conflict),
+        (true, false) => Some(Verdict::Known),
+        (false, true) => Some(Verdict::Ignorable),
+        (false, false) if !matches.is_empty() => Some(Verdict::Unknown),
+        (false, false) => None,
+    };
+    (verdict, matches)
+}
+
+/// Holds what the store answers of all `files` against the model. The error says what differs.
+pub fn check(store: &Store, model: &Model, files: &[Fingerprint]) -> Result<(), String> {
+    let snapshot = store.snapshot();
+    let active = model.active();
+    for kind in KINDS {
+        let asked: Vec<Fingerprint> = files.iter().filter(|asked| asked.kind() == kind).cloned().collect();
+        for (fingerprint, (verdict, matches)) in asked.iter().zip(ask(&snapshot, kind, &asked)) {
+            let (expected, expected_matches) = tells(&active, fingerprint);
+            if matches != expected_matches {
+                return Err(format!("{fingerprint}: expected {expected_matches:?}, found {matches:?}"));
+            }
+            let good = match expected {
+                Some(expected) => verdict == expected,
+                None if active.iter().any(|(.., said)| said.keys().any(|held| held.kind() == kind)) => {
+                    verdict == Verdict::Unknown
+                }
+                // Where all was withdrawn and not yet compacted away, the kind may still count as held.
+                None => matches!(verdict, Verdict::Unknown | Verdict::Undecided(Reason::NoListForKind)),
+            };
+            if !good {
+                return Err(format!("{fingerprint}: expected {expected:?}, found {verdict}"));
+            }
+        }
+    }
+    Ok(())
+}

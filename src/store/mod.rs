@@ -12,11 +12,13 @@
 //! | `state` | what the mutex guards; makes snapshots; brings manifest and catalogue in line |
 //! | `publish` | versions of file lists: reserve, publish, roll back |
 //! | `change` | feed entries, withdrawals, states, removal |
+//! | `checked` | segment files, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
 mod change;
+mod checked;
 pub mod command;
 mod error;
 mod incoming;

@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use rayon::prelude::*;
 
+use super::checked::open_segment;
 use super::lock::Lock;
 use super::manifest::{CommitError, MANIFEST, Manifest, PREVIOUS};
-use super::state::{Condition, Served, Slot, State, named, open_segment};
+use super::state::{Condition, Served, Slot, State, named};
 use super::{CATALOGUE, SEGMENTS, Store, StoreError, StoreOptions, incoming, now};
 use crate::catalogue::Catalogue;
 

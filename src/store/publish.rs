@@ -5,11 +5,12 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::checked::{Verified, open_verified, verify};
 use super::command::{CurrentVersion, ImportBegun, Outcome, Publish, Published};
 use super::incoming::INCOMING;
 use super::manifest::{Manifest, ManifestSegment, sync_folder};
 use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
-use super::state::{State, Verified, open_verified, verify};
+use super::state::State;
 use super::{SEGMENTS, Store, StoreError, now};
 use crate::catalogue::{ListRow, SegmentFile, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind};

@@ -8,10 +8,11 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 
+use super::checked::{Verified, verify};
 use super::command::Outcome;
 use super::manifest::{ManifestSegment, sync_folder};
 use super::merge::{Keep, MergeInput, SEGMENT_DIGESTS_MAX, merge, open_reader};
-use super::state::{Condition, State, Verified, verify};
+use super::state::{Condition, State};
 use super::{SEGMENTS, Store, StoreError, now};
 use crate::catalogue::SegmentFile;
 use crate::fingerprint::Kind;

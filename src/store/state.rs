@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::checked::open_verified;
 use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_folder};
 use super::{SEGMENTS, StoreError, now};
-use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, SegmentFile, VersionRow, VersionState};
+use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind};
-use crate::index::exact::{ExactSegment, SegmentReader, verify_file};
+use crate::index::exact::ExactSegment;
 use crate::index::live::{LiveChange, LiveLayer};
 use crate::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
 use crate::list::{Label, ListId, ListName, ListShape, Source, VersionNumber};
@@ -365,60 +366,6 @@ impl State {
     }
 }
 
-/// Places are bits in a bitmap of 32-bit numbers.
-const PLACES_MAX: u64 = 1 << 32;
-
-/// Opens a segment that was meant to be there, without verifying its sections.
-pub(super) fn open_segment(path: &Path, expected: &SegmentFile) -> Result<ExactSegment, StoreError> {
-    let segment = ExactSegment::open(path)?;
-    let refused = |found| Err(StoreError::BadVersion { path: path.to_owned(), found });
-    let digest = segment.digest().to_hex();
-    if digest.as_str() != expected.blake3 {
-        return refused(format!("expected the segment with BLAKE3 {}, found {digest}", expected.blake3));
-    }
-    if segment.place_bound() > PLACES_MAX {
-        return refused(format!("expected at most {PLACES_MAX} places, found {}", segment.place_bound()));
-    }
-    Ok(segment)
-}
-
-/// A segment that was verified in full.
-pub(super) struct Verified {
-    pub(super) kind: Kind,
-    /// Without a name yet.
-    pub(super) file: SegmentFile,
-    pub(super) sources: Vec<Source>,
-    /// Where questions are answered.
-    pub(super) mapped: Option<Arc<ExactSegment>>,
-}
-
-/// Verifies a file that is new to the store: mapped if it is to answer, else by reading it with small buffers.
-pub(super) fn verify(path: &Path, map: bool) -> Result<Verified, StoreError> {
-    let describe = |digests, bytes, applied_seq, digest: blake3::Hash| {
-        let blake3 = digest.to_hex().to_string();
-        SegmentFile { file: String::new(), digests, bytes, applied_seq, blake3 }
-    };
-    if map {
-        let segment = ExactSegment::open(path)?;
-        segment.verify()?;
-        let (digests, bytes, seq) = (segment.len(), segment.file_bytes(), segment.applied_seq());
-        let file = describe(digests, bytes, seq, segment.digest());
-        let sources = segment.sources().to_vec();
-        return Ok(Verified { kind: segment.kind(), file, sources, mapped: Some(Arc::new(segment)) });
-    }
-    let summary = verify_file(path)?;
-    let file = describe(summary.digests, summary.bytes, summary.applied_seq, summary.digest);
-    let sources = SegmentReader::open(path)?.sources().to_vec();
-    Ok(Verified { kind: summary.kind, file, sources, mapped: None })
-}
-
-/// Opens a segment that was meant to be there, and verifies all of it.
-pub(super) fn open_verified(path: &Path, expected: &SegmentFile) -> Result<ExactSegment, StoreError> {
-    let segment = open_segment(path, expected)?;
-    segment.verify()?;
-    Ok(segment)
-}
-
 /// All that the entries say of one fingerprint.
 pub(super) fn live_change(entries: &[EntryRow], list: ListId, fingerprint: Fingerprint) -> LiveChange {
     let source = Source { list, version: VersionNumber::LIVE };
@@ -436,7 +383,7 @@ fn mark(segment: &ExactSegment, withdrawn: &mut BTreeMap<ListId, Arc<RoaringBitm
     for hit in found {
         if segment.labels().set(hit.set).any(|label| label.source.list == list) {
             let bits = Arc::make_mut(withdrawn.entry(list).or_default());
-            bits.insert(u32::try_from(hit.place.0).expect("`open_segment` refuses a segment with more places"));
+            bits.insert(u32::try_from(hit.place.0).expect("`checked` refuses a segment with more places"));
         }
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use super::checked::verify;
 use super::command::{Change, ImportCounts, Inspected, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo};
 use super::manifest::{MANIFEST, Manifest};
-use super::state::{Condition, State, verify};
+use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
 use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow};
 use crate::fingerprint::Kind;

@@ -98,13 +98,14 @@ pub(crate) struct SectionReader<R> {
 }
 
 impl<R: Read> SectionReader<R> {
-    /// `input` stands at the section's start. With `hashing`, [`SectionReader::finish`] checks the section's BLAKE3.
-    pub(crate) fn new(input: R, file: &Path, section: &Section, hashing: bool) -> SectionReader<R> {
+    /// `input` stands at `offset` of the section, at most its length. With `hashing`, and from the start only,
+    /// [`SectionReader::finish`] checks the section's BLAKE3.
+    pub(crate) fn new(input: R, file: &Path, section: &Section, offset: u64, hashing: bool) -> SectionReader<R> {
         SectionReader {
             input,
             file: file.to_owned(),
             section: *section,
-            unread: section.length,
+            unread: section.length - offset,
             buffer: Vec::new(),
             at: 0,
             hasher: hashing.then(Box::default),
@@ -146,16 +147,16 @@ impl<R: Read> SectionReader<R> {
         flaw.within(&self.file, self.section.tag.name())
     }
 
-    /// Reads what is left; with `hashing`, refuses a section that is not what the header says.
+    /// With `hashing`, reads what is left and refuses a section that is not what the header says.
     pub(crate) fn finish(mut self) -> Result<(), SegmentError> {
+        if self.hasher.is_none() {
+            return Ok(());
+        }
         while self.unread > 0 {
             self.at = self.buffer.len();
             self.refill(0)?;
         }
-        match self.hasher.take() {
-            Some(hasher) => check_hash(&self.file, &self.section, hasher.finalize()),
-            None => Ok(()),
-        }
+        self.hasher.map_or(Ok(()), |hasher| check_hash(&self.file, &self.section, hasher.finalize()))
     }
 }
 

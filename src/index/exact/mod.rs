@@ -19,28 +19,38 @@ mod open;
 mod reader;
 mod simd;
 mod transducer;
+mod walk;
 mod writer;
 
 pub use crate::segment::layout::{LocatorKind, UnknownLocator};
-pub use reader::{Row, SegmentReader, verify_file};
+pub use reader::{SegmentReader, verify_file};
 pub use simd::prefetch;
+pub use walk::Row;
 pub use writer::{FST_DIGESTS_MAX, SegmentWriter, WriteOptions};
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
 use crate::fingerprint::Kind;
 use crate::list::Source;
-use crate::segment::layout::{Header, SectionTag};
-use crate::segment::{LabelSetId, LabelTable, Mapping, SegmentError, check_hash};
+use crate::segment::layout::{Section, SectionTag};
+use crate::segment::{Flaw, LabelSetId, LabelTable, Mapping, SegmentError, check_hash};
 use bucket::Bucket;
 use filter::Filter;
 use fst::Fst;
-use open::Parameters;
+use open::{Opened, Parameters};
 use transducer::Transducer;
+use walk::{IndexBytes, Walk};
 
 /// Digests that a batch lookup works on at once. Enough that a core's outstanding cache misses are all in use, few
 /// enough that what was prefetched is still in the nearest cache when it is read.
 const GROUP: usize = 64;
+
+/// Places that [`ExactSegment::verify`] gives to a core at once.
+const CHECKED_AT_ONCE: u64 = 1 << 17;
+
+const _: () = assert!(CHECKED_AT_ONCE.is_multiple_of(walk::STRIDE));
 
 /// A digest's place in a segment: its ordinal with `fst`, its slot with `bucket`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -94,13 +104,9 @@ trait Locator {
 
 /// A segment, mapped and immutable.
 pub struct ExactSegment {
-    path: PathBuf,
+    opened: Opened,
     map: Mapping,
-    header: Header,
-    digest: blake3::Hash,
-    labels: LabelTable,
     sources: Vec<Source>,
-    parameters: Parameters,
 }
 
 impl ExactSegment {
@@ -113,17 +119,13 @@ impl ExactSegment {
     pub fn open(path: impl AsRef<Path>) -> Result<ExactSegment, SegmentError> {
         let opened = open::open(path.as_ref())?;
         let map = Mapping::of(&opened.file).map_err(SegmentError::io(&opened.path, "map"))?;
-        let open::Opened { path, header, digest, labels, parameters, .. } = opened;
-        let sources = labels.sources();
-        let segment = ExactSegment { path, map, header, digest, labels, sources, parameters };
+        let segment = ExactSegment { sources: opened.labels.sources(), opened, map };
         if segment.map.len() as u64 != segment.file_bytes() {
-            return Err(
-                crate::segment::Flaw::new(segment.file_bytes(), segment.map.len()).within(&segment.path, "header")
-            );
+            return Err(Flaw::new(segment.file_bytes(), segment.map.len()).within(segment.path(), "header"));
         }
         if segment.locator() == LocatorKind::Fst {
             Transducer::new(segment.bytes(SectionTag::Fst))
-                .map_err(|flaw| flaw.within(&segment.path, SectionTag::Fst.name()))?;
+                .map_err(|flaw| flaw.within(segment.path(), SectionTag::Fst.name()))?;
         }
         Ok(segment)
     }
@@ -136,36 +138,43 @@ impl ExactSegment {
     pub fn verify(&self) -> Result<(), SegmentError> {
         self.map.populate();
         let hashes = || {
-            self.header.sections.iter().try_for_each(|section| {
+            self.opened.header.sections.iter().try_for_each(|section| {
                 let hash = blake3::Hasher::new().update_rayon(&self.map[section.range()]).finalize();
-                check_hash(&self.path, section, hash)
+                check_hash(self.path(), section, hash)
             })
         };
-        let rules = || {
-            let slice = |section: &crate::segment::layout::Section| Ok(&self.map[section.range()]);
-            reader::check(&self.path, &self.header, &self.labels, &self.parameters, slice, &self.index_bytes())
-        };
-        let (hashes, rules) = rayon::join(hashes, rules);
+        let (hashes, rules) = rayon::join(hashes, || self.check_rules());
         hashes.and(rules)?;
-        open::check_gaps(&self.path, &self.header, |at, gap| {
+        open::check_gaps(self.path(), &self.opened.header, |at, gap| {
             gap.copy_from_slice(&self.map[at as usize..at as usize + gap.len()]);
             Ok(())
         })
     }
 
+    /// Checks what a lookup relies on, in parts of [`CHECKED_AT_ONCE`] places.
+    fn check_rules(&self) -> Result<(), SegmentError> {
+        let parts = self.place_bound().div_ceil(CHECKED_AT_ONCE);
+        let digests = (0..parts).into_par_iter().map(|part| {
+            let places = part * CHECKED_AT_ONCE..self.place_bound().min((part + 1) * CHECKED_AT_ONCE);
+            let input = |section: &Section, offset| Ok(&self.map[section.range()][offset as usize..]);
+            walk::check(&self.opened, Walk::new(&self.opened, places, false, input)?, self.index_bytes())
+        });
+        walk::check_count(&self.opened, digests.try_reduce(|| 0, |one, other| Ok(one + other))?)
+    }
+
     /// BLAKE3 of the header, which holds that of every section: it stands for the whole file.
     pub fn digest(&self) -> blake3::Hash {
-        self.digest
+        self.opened.digest
     }
 
     /// The kind of all digests in it.
     pub fn kind(&self) -> Kind {
-        self.header.kind
+        self.opened.header.kind
     }
 
     /// How many digests are in it.
     pub fn len(&self) -> u64 {
-        self.header.digests
+        self.opened.header.digests
     }
 
     /// Whether no digest is in it.
@@ -175,17 +184,17 @@ impl ExactSegment {
 
     /// The locator in use.
     pub fn locator(&self) -> LocatorKind {
-        self.header.locator
+        self.opened.header.locator
     }
 
     /// What the label-set ids mean.
     pub fn labels(&self) -> &LabelTable {
-        &self.labels
+        &self.opened.labels
     }
 
     /// Withdrawals up to this batch were taken into account when the segment was written.
     pub fn applied_seq(&self) -> u64 {
-        self.header.applied_seq
+        self.opened.header.applied_seq
     }
 
     /// The sources whose labels stand in it: all of them, ascending.
@@ -195,17 +204,17 @@ impl ExactSegment {
 
     /// The file's length.
     pub fn file_bytes(&self) -> u64 {
-        open::file_bytes(&self.header)
+        open::file_bytes(&self.opened.header)
     }
 
     /// All places are below it.
     pub fn place_bound(&self) -> u64 {
-        self.parameters.place_bound(&self.header)
+        self.opened.place_bound()
     }
 
     /// The file.
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.opened.path
     }
 
     /// Looks up packed values of the segment's kind. Appends a [`Found`] for each that is there, rows ascending;
@@ -233,21 +242,19 @@ impl ExactSegment {
     }
 
     fn bytes(&self, tag: SectionTag) -> &[u8] {
-        &self.map[self.header.section(tag).range()]
+        &self.map[self.opened.header.section(tag).range()]
     }
 
-    fn index_bytes(&self) -> reader::IndexBytes<'_> {
+    fn index_bytes(&self) -> IndexBytes<'_> {
         match self.locator() {
-            LocatorKind::Bucket => reader::IndexBytes::default(),
-            LocatorKind::Fst => {
-                reader::IndexBytes { fst: self.bytes(SectionTag::Fst), filter: self.bytes(SectionTag::Filter) }
-            }
+            LocatorKind::Bucket => IndexBytes::default(),
+            LocatorKind::Fst => IndexBytes { fst: self.bytes(SectionTag::Fst), filter: self.bytes(SectionTag::Filter) },
         }
     }
 
     fn view(&self) -> View<'_> {
-        let (width, set_bits) = (self.kind().width(), self.header.set_bits);
-        match &self.parameters {
+        let (width, set_bits) = (self.kind().width(), self.opened.header.set_bits);
+        match &self.opened.parameters {
             Parameters::Bucket(parameters) => View::Bucket(Bucket {
                 heads: self.bytes(SectionTag::Heads),
                 tails: self.bytes(SectionTag::Tails),

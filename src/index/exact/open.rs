@@ -5,8 +5,8 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::bucket;
 use super::filter::FilterParameters;
+use super::{SegmentSummary, bucket};
 use crate::segment::layout::HEAD_BYTES;
 use crate::segment::layout::{
     HEADER_BYTES, Header, LABELS_AT, LINE_BYTES, LINE_SLOTS, LocatorKind, PARAMETERS_BYTES, SectionTag, u32_at, u64_at,
@@ -95,6 +95,26 @@ pub(super) fn check_gaps(
         end = section.end();
     }
     Ok(())
+}
+
+impl Opened {
+    /// Places are below it.
+    pub(super) fn place_bound(&self) -> u64 {
+        self.parameters.place_bound(&self.header)
+    }
+
+    /// What the header says.
+    pub(super) fn summary(&self) -> SegmentSummary {
+        SegmentSummary {
+            kind: self.header.kind,
+            digests: self.header.digests,
+            label_sets: self.labels.set_count(),
+            locator: self.header.locator,
+            applied_seq: self.header.applied_seq,
+            bytes: file_bytes(&self.header),
+            digest: self.digest,
+        }
+    }
 }
 
 impl Parameters {

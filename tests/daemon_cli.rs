@@ -31,7 +31,8 @@ fn lines(output: &Output) -> Vec<Value> {
 #[test]
 fn lookups_are_aligned_to_the_questions() {
     let daemon = Daemon::start("");
-    let questions = [known(3).to_hex(), "xyz".to_owned(), String::new(), known(1_000).to_hex(), format!("{}", known(4))];
+    let questions =
+        [known(3).to_hex(), "xyz".to_owned(), String::new(), known(1_000).to_hex(), format!("{}", known(4))];
     let output = hashward(&daemon, &["lookup", "--kind", "md5", "--format", "json"], &(questions.join("\n") + "\n"));
     assert_eq!(output.status.code(), Some(2), "a bad hash is told by the exit code");
     let answers = lines(&output);
@@ -93,10 +94,8 @@ fn matching_files_says_by_its_exit_code_what_was_found() {
     let clean = hashward(&daemon, &["match", "--format", "json", "clean"], "");
     assert_eq!(clean.status.code(), Some(0), "{}", String::from_utf8_lossy(&clean.stderr));
     let answers = lines(&clean);
-    let shown: Vec<(&str, &str)> = answers
-        .iter()
-        .map(|answer| (answer["file"].as_str().unwrap(), answer["verdict"].as_str().unwrap()))
-        .collect();
+    let shown: Vec<(&str, &str)> =
+        answers.iter().map(|answer| (answer["file"].as_str().unwrap(), answer["verdict"].as_str().unwrap())).collect();
     assert_eq!(shown, [("clean/a.txt", "unknown"), ("clean/empty", "ignorable"), ("clean/test.txt", "unknown")]);
     assert_eq!((&answers[2]["watched"], &answers[0]["watched"]), (&json!(true), &Value::Null));
     assert!(String::from_utf8_lossy(&clean.stderr).contains("1 links not followed"));

@@ -39,7 +39,10 @@ pub enum ClientError {
     },
     /// The connection failed.
     #[error("the connection to the daemon failed: {0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
+    /// The daemon took too long.
+    #[error("the daemon did not answer within {} s", ANSWER_TIMEOUT.as_secs())]
+    Timeout,
     /// The daemon ended the connection.
     #[error("the daemon closed the connection before it answered")]
     Closed,
@@ -63,6 +66,17 @@ pub enum ClientError {
     /// The daemon says why not.
     #[error("the daemon refused: {0}")]
     Failed(Failure),
+}
+
+impl From<io::Error> for ClientError {
+    fn from(error: io::Error) -> ClientError {
+        match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => ClientError::Timeout,
+            // Before the end of a frame: the daemon is gone.
+            io::ErrorKind::UnexpectedEof => ClientError::Closed,
+            _ => ClientError::Io(error),
+        }
+    }
 }
 
 /// One answer of the daemon, as it comes.

@@ -30,6 +30,12 @@ use crate::store::command::Command;
 /// How long a client that is told to go may take to read why, before the rest of what it sends is thrown away.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// Commands that only read name a list at most, so none is longer.
+const READING_COMMAND_BYTES_MAX: usize = 4 << 10;
+
+/// Parsing a longer command would hold up the lookups of others on this thread.
+const LONG_COMMAND_BYTES: usize = 64 << 10;
+
 /// An output buffer above this many bytes is given back once written.
 const OUTPUT_KEPT_BYTES: usize = 1 << 20;
 
@@ -153,7 +159,12 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
             (self.active_at + limits.idle(), Failure::new(ErrorCode::Timeout, text))
         };
         tokio::select! {
+            // Commands first: a client that never stops asking still hears of them.
             biased;
+            Some(done) = self.session.commands.join_next() => {
+                self.session.finish_command(limits, done);
+                self.active_at = Instant::now();
+            }
             read = self.stream.read(self.inbox.space()), if !*input_ended => match read? {
                 0 if partial => return Err(farewell(ErrorCode::Malformed, "the stream ended within a frame")),
                 0 => *input_ended = true,
@@ -164,10 +175,6 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
                     self.inbox.filled(count);
                 }
             },
-            Some(done) = self.session.commands.join_next() => {
-                self.session.finish_command(limits, done);
-                self.active_at = Instant::now();
-            }
             _ = self.phase.changed() => {}
             () = sleep_until(deadline), if partial || !waiting_for_commands => return Err(End::Farewell(ending)),
         }
@@ -304,8 +311,11 @@ impl Session {
 
     /// Starts a command on a thread of its own, if there is room.
     fn command(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
-        let command: Command = serde_json::from_slice(payload)
-            .map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))?;
+        if payload.len() > READING_COMMAND_BYTES_MAX {
+            // Whoever may only read has no use for a command of this size, and is not worth parsing it.
+            self.need(Right::Admin)?;
+        }
+        let command = parse_command(payload)?;
         self.need(if command.needs_admin() { Right::Admin } else { Right::Lookup })?;
         if !self.shared.service.is_open() {
             encode_busy(&mut self.output, id, "the store is still loading");
@@ -381,6 +391,12 @@ fn malformed(error: &DecodeError) -> Failure {
 fn wrong_version(found: u16) -> Failure {
     let text = format!("expected protocol version {PROTOCOL_VERSION}, found {found}");
     Failure::new(ErrorCode::Unsupported, text)
+}
+
+fn parse_command(json: &[u8]) -> Result<Command, Failure> {
+    let parse = || serde_json::from_slice(json);
+    let parsed = if json.len() > LONG_COMMAND_BYTES { tokio::task::block_in_place(parse) } else { parse() };
+    parsed.map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))
 }
 
 /// The command's name for the log. The rest of a command may hold fingerprints, which no log holds.

@@ -148,7 +148,7 @@ impl Joined {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matching::Verdict;
+    use crate::matching::{Reason, Verdict};
     use proptest::prelude::*;
 
     fn answer(number: u8) -> Answer {
@@ -172,6 +172,21 @@ mod tests {
         let rows = rows.len() as u32;
         let (checked, incomplete, miss) = (vec![Kind::Md5], Vec::new(), Verdict::Unknown);
         Answers { generation: 1, rows, checked, incomplete, miss, distinct, hits }
+    }
+
+    #[tokio::test]
+    async fn what_still_loads_is_never_unknown() {
+        let service = Service::loading();
+        let rows =
+            [crate::fingerprint::hash_bytes(Kind::Md5, b""), crate::fingerprint::hash_bytes(Kind::Md5, b"hashward")];
+        let rows: Vec<u8> = rows.iter().flat_map(|row| row.value().to_vec()).collect();
+        let answers = service.answer(&[Kind::Md5], &rows).await.unwrap();
+        assert_eq!(answers.miss, Verdict::Undecided(Reason::Loading));
+        assert_eq!(
+            answers.iter().map(|answer| answer.map(|answer| answer.verdict)).collect::<Vec<_>>(),
+            [Some(Verdict::Ignorable), None]
+        );
+        assert!(service.execute(Command::Lists).is_err());
     }
 
     proptest! {

@@ -18,9 +18,14 @@ fn hashward(daemon: &Daemon, arguments: &[&str], input: &str) -> Output {
     let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
     command.arg(verb).arg("--socket").arg(daemon.socket()).args(rest).current_dir(daemon.folder.path());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-    // A program that ends before it has read everything is fine with us.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
-    child.wait_with_output().unwrap()
+    let mut stdin = child.stdin.take().unwrap();
+    std::thread::scope(|scope| {
+        // Beside reading, or both would wait; a program that ends before it has read everything is fine with us.
+        scope.spawn(move || {
+            let _ = stdin.write_all(input.as_bytes());
+        });
+        child.wait_with_output().unwrap()
+    })
 }
 
 fn lines(output: &Output) -> Vec<Value> {
@@ -53,7 +58,7 @@ fn lookups_are_aligned_to_the_questions() {
     assert_eq!(String::from_utf8(good.stdout).unwrap(), expected);
 
     // No list holds sha1: that is no "unknown".
-    let sha1 = hash_bytes(Kind::Sha1, b"x").to_string();
+    let sha1 = hash_bytes(Kind::Sha1, b"nobody knows this").to_string();
     let output = hashward(&daemon, &["lookup", "--format", "json", &sha1], "");
     assert_eq!(output.status.code(), Some(2));
     let answer = &lines(&output)[0];

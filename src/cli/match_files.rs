@@ -18,7 +18,7 @@ const BATCH_FILES: usize = 1_024;
 
 pub(super) const EXIT_CODES: &str = "\
 Exit code: 1 something is known or in conflict, whatever else could not be decided: no other answer can change that;
-2 nothing is known so far, but something could not be read or decided; 0 everything was decided and nothing is known.";
+2 nothing is known so far, but something could not be read, decided or asked in full; 0 everything was decided and nothing is known.";
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -66,10 +66,15 @@ struct Count {
     undecided: u64,
     unreadable: u64,
     watched: u64,
+    /// Harmless as far as asked, while a kind that applies could not be asked.
+    ignorable_in_part: u64,
 }
 
 impl Count {
-    fn add(&mut self, verdict: Verdict) {
+    fn add(&mut self, verdict: Verdict, in_full: bool) {
+        if verdict == Verdict::Ignorable && !in_full {
+            self.ignorable_in_part += 1;
+        }
         *match verdict {
             Verdict::Known => &mut self.known,
             Verdict::Conflict => &mut self.conflict,
@@ -83,7 +88,7 @@ impl Count {
     fn exit(&self) -> Exit {
         if self.known + self.conflict > 0 {
             Exit::Known
-        } else if self.undecided + self.unreadable > 0 {
+        } else if self.undecided + self.unreadable + self.ignorable_in_part > 0 {
             Exit::Incomplete
         } else {
             Exit::Fine
@@ -97,6 +102,7 @@ impl Count {
             (self.known, "known"),
             (self.conflict, "conflict"),
             (self.ignorable, "ignorable"),
+            (self.ignorable_in_part, "of them asked in part"),
             (self.unknown, "unknown"),
             (self.undecided, "undecided"),
             (self.unreadable, "unreadable"),
@@ -151,7 +157,7 @@ impl Asker<'_> {
                 continue;
             }
             let answer = rows.next().context("the daemon answered too few rows")?;
-            self.count.add(answer.map_or(answers.miss, |answer| answer.verdict));
+            self.count.add(answer.map_or(answers.miss, |answer| answer.verdict), answers.incomplete.is_empty());
             self.count.watched += u64::from(answer.is_some_and(|answer| answer.watched));
             write_answer(&mut self.output, self.format, subject, &answers, answer)?;
         }
@@ -169,7 +175,7 @@ mod tests {
     fn what_is_known_outweighs_what_is_undecided() {
         let exit = |verdicts: &[Verdict]| {
             let mut count = Count::default();
-            verdicts.iter().for_each(|verdict| count.add(*verdict));
+            verdicts.iter().for_each(|verdict| count.add(*verdict, true));
             count.exit()
         };
         let undecided = Verdict::Undecided(Reason::Failed);
@@ -178,5 +184,12 @@ mod tests {
         assert_eq!(exit(&[undecided, Verdict::Conflict]), Exit::Known);
         assert_eq!(exit(&[Verdict::Known, undecided]), Exit::Known);
         assert_eq!(exit(&[]), Exit::Fine);
+    }
+
+    #[test]
+    fn harmless_in_part_is_not_decided() {
+        let mut count = Count::default();
+        count.add(Verdict::Ignorable, false);
+        assert_eq!(count.exit(), Exit::Incomplete);
     }
 }

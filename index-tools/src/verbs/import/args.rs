@@ -38,10 +38,10 @@ pub(in crate::verbs) struct ImportArgs {
     /// Add to the list instead of replacing what it says
     #[arg(long)]
     pub(super) add: bool,
-    /// How much memory sorting may take
+    /// How much memory sorting may take; what does not fit is sorted on disk
     #[arg(long, value_name = "BYTES", default_value = "1G", value_parser = memory)]
     pub(super) memory: u64,
-    /// How the segments find digests: fst or bucket [default: by size]
+    /// How the segments find digests: fst (takes 32 bytes of memory a digest beyond --memory) or bucket [default: by size]
     #[arg(long)]
     pub(super) locator: Option<LocatorKind>,
     /// Read, sort and report, and change nothing

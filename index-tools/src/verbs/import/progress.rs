@@ -19,6 +19,7 @@ pub(super) struct Progress {
 
 struct Plain {
     what: &'static str,
+    unit: &'static str,
     done: u64,
     total: Option<u64>,
     last: Instant,
@@ -27,29 +28,35 @@ struct Plain {
 impl Progress {
     pub(super) fn start() -> Progress {
         let bar = std::io::stderr().is_terminal().then(ProgressBar::no_length);
-        let plain = Plain { what: "", done: 0, total: None, last: Instant::now() };
+        let plain = Plain { what: "", unit: "", done: 0, total: None, last: Instant::now() };
         Progress { bar, plain: Mutex::new(plain) }
     }
 
     /// Begins a stage that goes through `total` bytes, as far as that is known.
     pub(super) fn bytes(&self, what: &'static str, total: Option<u64>) {
-        self.stage(what, total, "{bytes} of {total_bytes}, {bytes_per_sec}, {eta} left", "{bytes}, {bytes_per_sec}");
+        self.stage(
+            what,
+            "bytes",
+            total,
+            "{bytes} of {total_bytes}, {bytes_per_sec}, {eta} left",
+            "{bytes}, {bytes_per_sec}",
+        );
     }
 
     /// Begins a stage that goes through `total` rows.
     pub(super) fn rows(&self, what: &'static str, total: u64) {
-        self.stage(what, Some(total), "{human_pos} of {human_len}, {per_sec}, {eta} left", "{human_pos}");
+        self.stage(what, "rows", Some(total), "{human_pos} of {human_len}, {per_sec}, {eta} left", "{human_pos}");
     }
 
     /// Begins a stage without a measure.
     pub(super) fn waiting(&self, what: &'static str) {
-        self.stage(what, None, "", "");
+        self.stage(what, "", None, "", "");
         if let Some(bar) = &self.bar {
             bar.enable_steady_tick(Duration::from_millis(200));
         }
     }
 
-    fn stage(&self, what: &'static str, total: Option<u64>, known: &str, unknown: &str) {
+    fn stage(&self, what: &'static str, unit: &'static str, total: Option<u64>, known: &str, unknown: &str) {
         if let Some(bar) = &self.bar {
             let template = match total {
                 Some(_) => format!("{{msg:10}} {{wide_bar}} {known}"),
@@ -64,7 +71,7 @@ impl Progress {
             }
         }
         if let Ok(mut plain) = self.plain.lock() {
-            *plain = Plain { what, done: 0, total, last: Instant::now() };
+            *plain = Plain { what, unit, done: 0, total, last: Instant::now() };
         }
     }
 
@@ -78,17 +85,13 @@ impl Progress {
         plain.done += more;
         if plain.last.elapsed() >= LINE_EVERY {
             plain.last = Instant::now();
+            let Plain { what, unit, done, .. } = *plain;
             match plain.total {
                 Some(total) => {
-                    let percent = plain.done.saturating_mul(100) / total.max(1);
-                    eprintln!(
-                        "{}: {} of {} ({percent} %)",
-                        plain.what,
-                        print::grouped(plain.done),
-                        print::grouped(total)
-                    );
+                    let percent = done.saturating_mul(100) / total.max(1);
+                    eprintln!("{what}: {} of {} {unit} ({percent} %)", print::grouped(done), print::grouped(total));
                 }
-                None => eprintln!("{}: {}", plain.what, print::grouped(plain.done)),
+                None => eprintln!("{what}: {} {unit}", print::grouped(done)),
             }
         }
     }

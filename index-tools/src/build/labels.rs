@@ -12,15 +12,28 @@ use super::rows::LabelId;
 pub(super) const LABELS_MAX: usize = 1 << 16;
 
 /// Gives numbers to (category, flags), and counts the records of each.
-#[derive(Default)]
 pub struct LabelBook {
-    uncategorised: HashMap<Flags, LabelId>,
+    /// By the flags' bits: in most lists every record is such, so this is on the path of each.
+    uncategorised: [Option<LabelId>; 1 << u8::BITS],
     categorised: HashMap<Box<[u8]>, LabelId>,
     labels: Vec<(Option<Category>, Flags)>,
     records: Vec<u64>,
     /// The key looked up last, and what was found: neighbours in a list mostly say the same.
     key: Vec<u8>,
     last: Option<LabelId>,
+}
+
+impl Default for LabelBook {
+    fn default() -> LabelBook {
+        LabelBook {
+            uncategorised: [None; 1 << u8::BITS],
+            categorised: HashMap::new(),
+            labels: Vec::new(),
+            records: Vec::new(),
+            key: Vec::new(),
+            last: None,
+        }
+    }
 }
 
 impl LabelBook {
@@ -35,11 +48,11 @@ impl LabelBook {
         flags: Flags,
     ) -> Result<LabelId, BuildError> {
         let Some(code) = category else {
-            if let Some(id) = self.uncategorised.get(&flags) {
-                return Ok(*id);
+            if let Some(id) = self.uncategorised[usize::from(flags.0)] {
+                return Ok(id);
             }
             let id = self.add(None, flags)?;
-            self.uncategorised.insert(flags, id);
+            self.uncategorised[usize::from(flags.0)] = Some(id);
             return Ok(id);
         };
         let scheme_mark = [u8::from(scheme.is_some()), flags.0];

@@ -138,9 +138,10 @@ fn child() {
             }
         });
         for number in first.parse::<u64>().unwrap().. {
-            writeln!(notes, "started {number}").unwrap();
+            // Lines must be whole: one `write` each, which `writeln!` does not promise.
+            notes.write_all(format!("started {number}\n").as_bytes()).unwrap();
             let version = do_step(&store, step(number));
-            writeln!(notes, "done {number} {version}").unwrap();
+            notes.write_all(format!("done {number} {version}\n").as_bytes()).unwrap();
         }
     });
 }
@@ -181,7 +182,6 @@ fn read_notes(path: &Path) -> Vec<Note> {
             _ => panic!("{line}"),
         }
     };
-    // Lines are written whole: one `write` each.
     text.lines().map(note).collect()
 }
 

@@ -68,11 +68,11 @@ fn verdicts_on_a_debian_system_agree_with_md5sum() {
     let daemon = Daemon(Command::new(&hashward).arg("serve").arg("--data").arg(&data).spawn().unwrap());
 
     let socket = data.join("hashward.sock");
-    let mut status = Command::new(&hashward);
-    let status = status.args(["status", "--socket"]).arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
     let ready = (0..600).any(|_| {
         thread::sleep(Duration::from_millis(50));
-        status.status().unwrap().success()
+        let mut status = Command::new(&hashward);
+        let status = output(status.args(["status", "--format", "json", "--socket"]).arg(&socket));
+        serde_json::from_str::<serde_json::Value>(&status).is_ok_and(|status| status["state"] == "ready")
     });
     assert!(ready, "the daemon did not become ready");
 

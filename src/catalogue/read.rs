@@ -1,6 +1,6 @@
 //! Questions to the catalogue.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension, Params, params};
@@ -91,7 +91,8 @@ impl<'c> Reader<'c> {
         list: ListId,
         fingerprint: &Fingerprint,
     ) -> Result<Vec<EntryRow>, CatalogueError> {
-        let sql = "SELECT e.* FROM entry_fingerprints f JOIN feed_entries e USING (list, source_id)
+        // CROSS JOIN: from the few rows of the fingerprint to their entries, not through all entries of the list.
+        let sql = "SELECT e.* FROM entry_fingerprints f CROSS JOIN feed_entries e USING (list, source_id)
                    WHERE f.kind = ? AND f.value = ? AND f.list = ? ORDER BY source_id";
         self.all(sql, params![fingerprint.kind().code(), fingerprint.value(), list.0], EntryRow::read)
     }
@@ -103,14 +104,16 @@ impl<'c> Reader<'c> {
         Ok(self.one(sql, params, |_| Ok(()))?.is_some())
     }
 
-    /// The (list, fingerprint) pairs of feed lists that any batch after `seq` changed.
-    pub(crate) fn pairs_after(&self, seq: u64) -> Result<Vec<(ListId, Fingerprint)>, CatalogueError> {
-        let sql = "SELECT f.list, f.kind, f.value FROM feed_entries e JOIN entry_fingerprints f USING (list, source_id)
-                       WHERE e.seq > ?1
-                   UNION
-                   SELECT w.list, w.kind, w.value FROM withdrawals w JOIN lists l ON l.id = w.list
-                       WHERE w.seq > ?1 AND l.shape = 'feed'";
-        self.all(sql, [seq as i64], |row| Ok((ListId(row.get(0)?), read_fingerprint(row, 1, 2)?)))
+    /// The (list, fingerprint) pairs of feed lists that any batch after `seq` changed, each once.
+    pub(crate) fn pairs_after(&self, seq: u64) -> Result<BTreeSet<(ListId, Fingerprint)>, CatalogueError> {
+        let entries = self.all("SELECT * FROM feed_entries WHERE seq > ?", [seq as i64], EntryRow::read)?;
+        let stated = entries
+            .into_iter()
+            .flat_map(|row| row.entry.fingerprints.into_iter().map(move |fingerprint| (row.list, fingerprint)));
+        let sql = "SELECT w.list, w.kind, w.value FROM withdrawals w JOIN lists l ON l.id = w.list
+                   WHERE w.seq > ? AND l.shape = 'feed'";
+        let withdrawn = self.all(sql, [seq as i64], |row| Ok((ListId(row.get(0)?), read_fingerprint(row, 1, 2)?)))?;
+        Ok(stated.chain(withdrawn).collect())
     }
 
     /// The withdrawals of a kind, ascending by list and value.

@@ -64,7 +64,7 @@ fn what_was_committed_is_read_again() {
     assert_eq!(read.list(&"own".parse().unwrap()).unwrap(), Some(list(id, "own")));
     assert_eq!(read.entries_with(id, &md5("two")).unwrap(), [entry(id, 2, "b", &["two"])]);
     assert_eq!(read.pairs_after(2).unwrap().len(), 2);
-    assert_eq!(read.pairs_after(3).unwrap(), []);
+    assert_eq!(read.pairs_after(3).unwrap(), [].into());
     assert_eq!(read.history(id, 9).unwrap().iter().map(|batch| batch.seq).collect::<Vec<_>>(), [3, 2]);
 
     // A batch that is dropped has not happened; a list's number is not given again.

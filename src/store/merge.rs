@@ -146,6 +146,14 @@ pub(super) fn compare(new: OpenVersion, old: OpenVersion) -> Result<BTreeMap<Kin
 
 fn compare_kind(mut new: Option<Side>, mut old: Option<Side>) -> Result<Changes, StoreError> {
     let mut changes = Changes::default();
+    // Where one side is all there is, its length says enough, and a first import need not be read again.
+    match (&new, &old) {
+        (Some(only), None) if only.withdrawn.is_empty() => return Ok(Changes { added: only.reader.len(), ..changes }),
+        (None, Some(only)) if only.withdrawn.is_empty() => {
+            return Ok(Changes { removed: only.reader.len(), ..changes });
+        }
+        _ => {}
+    }
     let advance = |side: &mut Option<Side>| -> Result<(), StoreError> {
         if let Some(at) = side
             && !at.advance()?

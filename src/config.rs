@@ -17,14 +17,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::Address;
+use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{BadLimit, BadListen, Limits, Listen};
-
-/// The data folder, unless said otherwise.
-pub const DEFAULT_DATA: &str = "hashward-data";
-
-/// The socket's name in the data folder, unless said otherwise.
-pub const SOCKET_NAME: &str = "hashward.sock";
 
 /// What a daemon is told.
 #[derive(Clone, Debug, PartialEq, Serialize)]

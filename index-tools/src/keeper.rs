@@ -8,13 +8,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use hashward::protocol::{Address, Client, ClientError};
-use hashward::store::{Command, Outcome, Store, StoreError, StoreOptions};
-
-/// The data folder where none is named.
-pub const DEFAULT_DATA: &str = "hashward-data";
-/// The daemon's socket in the data folder.
-pub const SOCKET_NAME: &str = "hashward.sock";
+pub use hashward::protocol::DEFAULT_DATA;
+use hashward::protocol::{Address, Client, ClientError, SOCKET_NAME};
+use hashward::store::{CATALOGUE, Command, Outcome, Store, StoreError, StoreOptions};
 
 /// How long a busy daemon is asked again: a start with a large generation, or another's long command, may pass.
 const BUSY_MAX: Duration = Duration::from_secs(60);
@@ -99,7 +95,7 @@ impl Keeper {
                     Some(parent) => parent,
                     None => socket,
                 };
-                if !folder.join(CATALOGUE_NAME).exists() {
+                if !folder.join(CATALOGUE).exists() {
                     return Err(KeeperError::SocketElsewhere { socket: socket.to_owned() });
                 }
                 folder.to_owned()
@@ -177,6 +173,3 @@ impl Keeper {
         }
     }
 }
-
-/// The store's catalogue, by which a data folder is recognised.
-const CATALOGUE_NAME: &str = "catalogue.sqlite";

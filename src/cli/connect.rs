@@ -1,13 +1,14 @@
 //! Reaching the daemon, with words that help when it cannot be reached.
 
 use std::io;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
 use crate::fingerprint::Kind;
 use crate::matching::Answers;
-use crate::protocol::{Address, Client, ClientError};
+use crate::protocol::{Address, Client, ClientError, DEFAULT_DATA, SOCKET_NAME};
 
 /// How long a busy daemon is asked again.
 const BUSY_PATIENCE: Duration = Duration::from_secs(10);
@@ -19,7 +20,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 #[derive(clap::Args)]
 pub(super) struct Socket {
     /// The daemon's address: unix:PATH or tcp:IP:PORT
-    #[arg(long, value_name = "S", default_value = "unix:hashward-data/hashward.sock")]
+    #[arg(long, value_name = "S", default_value_t = Address::Unix(Path::new(DEFAULT_DATA).join(SOCKET_NAME)))]
     socket: Address,
 }
 

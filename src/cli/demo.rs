@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::Exit;
 use crate::fingerprint::{Kind, hash_bytes};
 use crate::list::TEST_CONTENT;
+use crate::protocol::{DEFAULT_DATA, SOCKET_NAME};
 
 /// Digests of the list that the last chapter asks about.
 const MANY: u64 = 1_000_000;
@@ -34,7 +35,7 @@ pub(super) fn run(Arguments {}: &Arguments) -> Result<Exit> {
         hashward: std::env::current_exe().context("where is this program?")?,
         index: index_tool()?,
         files: folder.path().join("seized-disk"),
-        data: folder.path().join("hashward-data"),
+        data: folder.path().join(DEFAULT_DATA),
         folder: folder.path().to_owned(),
         style: Style(std::io::stdout().is_terminal()),
     };
@@ -147,7 +148,7 @@ impl Stage {
     }
 
     fn socket(&self) -> PathBuf {
-        self.data.join(crate::config::SOCKET_NAME)
+        self.data.join(SOCKET_NAME)
     }
 
     fn ask(&self) -> Result<()> {

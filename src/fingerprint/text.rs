@@ -78,7 +78,7 @@ impl Encoding {
                     .map_err(|partial| ValueError::BadHex { position: partial.error.position })?;
             }
             Encoding::Base32 => {
-                let digits = text.trim_ascii_end_matches(b'=');
+                let digits = &text[..text.iter().rposition(|byte| *byte != b'=').map_or(0, |last| last + 1)];
                 check_length(kind, digits.len(), (kind.width() * 8).div_ceil(5), "base32 characters")?;
                 let mut padded = digits.to_ascii_uppercase();
                 padded.resize(digits.len().next_multiple_of(8), b'=');
@@ -104,18 +104,6 @@ impl Encoding {
 
 fn check_length(kind: Kind, found: usize, expected: usize, unit: &'static str) -> Result<(), ValueError> {
     if found == expected { Ok(()) } else { Err(ValueError::WrongLength { kind, expected, found, unit }) }
-}
-
-/// `trim_end_matches` for bytes.
-trait TrimEnd {
-    fn trim_ascii_end_matches(&self, byte: u8) -> &[u8];
-}
-
-impl TrimEnd for [u8] {
-    fn trim_ascii_end_matches(&self, byte: u8) -> &[u8] {
-        let kept = self.iter().rposition(|b| *b != byte).map_or(0, |last| last + 1);
-        &self[..kept]
-    }
 }
 
 #[cfg(test)]

@@ -34,6 +34,13 @@ pub struct ListView {
     pub current: VersionNumber,
 }
 
+impl ListView {
+    /// Whether labels of this version of the list decide.
+    fn counts(&self, version: VersionNumber) -> bool {
+        self.state == ListState::Active && self.current == version
+    }
+}
+
 /// Whether all that is held of a kind can be asked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KindState {
@@ -97,12 +104,7 @@ impl Snapshot {
     pub fn new(parts: SnapshotParts) -> Snapshot {
         let lists: Vec<ListView> = BUILT_IN.iter().map(built_in_view).chain(parts.lists).collect();
         let by_id: HashMap<ListId, usize> = lists.iter().enumerate().map(|(index, list)| (list.id, index)).collect();
-        let active = |source: Source| {
-            by_id
-                .get(&source.list)
-                .map(|index| &lists[*index])
-                .is_some_and(|list| list.state == ListState::Active && list.current == source.version)
-        };
+        let active = |source: Source| by_id.get(&source.list).is_some_and(|index| lists[*index].counts(source.version));
         let mut kinds: BTreeMap<Kind, KindIndex> = Kind::ALL
             .into_iter()
             .map(|kind| {
@@ -152,8 +154,7 @@ impl Snapshot {
     /// The list and role of a label, if its list is active and it comes from the list's current version.
     pub(crate) fn resolve(&self, label: &Label) -> Option<(&ListView, Role)> {
         let list = &self.lists[*self.by_id.get(&label.source.list)?];
-        let counts = list.state == ListState::Active && list.current == label.source.version;
-        counts.then(|| (list, list.roles.of(label.category.as_ref())))
+        list.counts(label.source.version).then(|| (list, list.roles.of(label.category.as_ref())))
     }
 }
 

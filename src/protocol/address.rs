@@ -7,6 +7,12 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+/// The data folder of a daemon that is told nothing else.
+pub const DEFAULT_DATA: &str = "hashward-data";
+
+/// The name of a daemon's socket in its data folder, unless it is told where to listen.
+pub const SOCKET_NAME: &str = "hashward.sock";
+
 /// An address of the daemon. A bare path is read as `unix:PATH`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

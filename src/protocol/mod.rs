@@ -26,7 +26,7 @@ mod frame;
 mod hello;
 mod question;
 
-pub use address::{Address, BadAddress};
+pub use address::{Address, BadAddress, DEFAULT_DATA, SOCKET_NAME};
 pub use answers::{decode_answers, encode_answers};
 pub use client::{Client, ClientError, Receiver, Reply, Sender};
 pub use cursor::{DecodeError, EncodeError};

@@ -47,8 +47,8 @@ use state::State;
 
 /// The folder of segments, in the data folder.
 const SEGMENTS: &str = "segments";
-/// The catalogue's file, in the data folder.
-const CATALOGUE: &str = "catalogue.sqlite";
+/// The catalogue's file, in the data folder, by which one is recognised.
+pub const CATALOGUE: &str = "catalogue.sqlite";
 
 /// What no list may hold.
 static DEGENERATE_DIGESTS: LazyLock<DegenerateDigests> = LazyLock::new(DegenerateDigests::compute);

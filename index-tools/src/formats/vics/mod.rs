@@ -182,17 +182,21 @@ fn elements<'i>(
     }
     loop {
         element(window)?;
-        let ended = pull_small(window, |cursor| {
-            let ended = cursor.take(b']')?;
-            if !ended {
-                cursor.expect(b',', "a comma or ] after an element")?;
-            }
-            Ok(ended)
-        })?;
-        if ended {
+        if ends(window, b']', "a comma or ] after an element")? {
             return Ok(());
         }
     }
+}
+
+/// Takes what stands after an element or a member: whether it is `close`, or a comma and there are more.
+fn ends(window: &mut Window<'_>, close: u8, expected: &'static str) -> Result<bool, FormatError> {
+    pull_small(window, |cursor| {
+        let ended = cursor.take(close)?;
+        if !ended {
+            cursor.expect(b',', expected)?;
+        }
+        Ok(ended)
+    })
 }
 
 /// Reads a context: `http://…/DataModels/2.0.xml/US/$metadata#Media`, in 1.x mostly `…/1.3.xml#Media`.
@@ -241,14 +245,7 @@ fn read_case(
         } else {
             pull_small(window, |cursor| cursor.skip())?;
         }
-        let ended = pull_small(window, |cursor| {
-            let ended = cursor.take(b'}')?;
-            if !ended {
-                cursor.expect(b',', "a comma or } after a member")?;
-            }
-            Ok(ended)
-        })?;
-        if ended {
+        if ends(window, b'}', "a comma or } after a member")? {
             return Ok(());
         }
     }

@@ -20,6 +20,8 @@ pub mod fingerprint;
 pub mod index;
 pub mod list;
 pub mod matching;
+#[cfg(feature = "media")]
+pub mod media;
 pub mod protocol;
 pub mod segment;
 #[cfg(feature = "server")]

@@ -15,9 +15,10 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("matching", &["fingerprint", "list", "segment", "index"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
+    ("media", &["fingerprint"]),
     ("config", &["access", "protocol", "server"]),
-    ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access"]),
-    ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server"]),
+    ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
+    ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server", "media"]),
 ];
 
 /// Of each module of hashward-index: the modules of the library, then the modules of its own that it may name.

@@ -32,7 +32,7 @@ impl Hasher {
             Kind::Sha256 => Ok(State::Sha256(sha2::Sha256::new())),
             Kind::Sha512 => Ok(State::Sha512(Box::new(sha2::Sha512::new()))),
             Kind::Blake3 => Ok(State::Blake3(Box::new(blake3::Hasher::new()))),
-            Kind::Pdq | Kind::PhotoDna => Err(NotComputed(*kind)),
+            _ => Err(NotComputed(*kind)),
         };
         kinds.iter().map(state).collect::<Result<_, _>>().map(Hasher)
     }

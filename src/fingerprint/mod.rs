@@ -32,19 +32,38 @@ pub enum Kind {
     Sha512 = 4,
     /// BLAKE3 with its default output, 32 bytes.
     Blake3 = 5,
-    /// PDQ (Meta, 2019), a perceptual hash of 256 bits. Lists carry it; it is stored but not yet searched.
+    /// PDQ (Meta, 2019), a perceptual hash of 256 bits.
     Pdq = 6,
     /// PhotoDNA, 144 bytes, supplied by others and never computed here. Stored and matched by equality.
     PhotoDna = 7,
+    /// Signs of the 8×8 lowest DCT coefficients against their median, 64 bits, as crate `image_hasher` computes it.
+    Phash64 = 8,
+    /// Horizontal gradients of a 9×8 picture, 64 bits, as crate `image_hasher` computes it.
+    Dhash64 = 9,
+    /// Blockhash (Yang, Gu and Niu, 2006) with 8×8 blocks, 64 bits, as crate `image_hasher` computes it.
+    Blockhash64 = 10,
 }
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 7] =
-        [Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512, Kind::Blake3, Kind::Pdq, Kind::PhotoDna];
+    pub const ALL: [Kind; 10] = [
+        Kind::Md5,
+        Kind::Sha1,
+        Kind::Sha256,
+        Kind::Sha512,
+        Kind::Blake3,
+        Kind::Pdq,
+        Kind::PhotoDna,
+        Kind::Phash64,
+        Kind::Dhash64,
+        Kind::Blockhash64,
+    ];
 
     /// The kinds that [`Hasher`] computes from a file's bytes.
     pub const COMPUTED: [Kind; 5] = [Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512, Kind::Blake3];
+
+    /// The kinds that are computed from a picture and compared by distance.
+    pub const PERCEPTUAL: [Kind; 4] = [Kind::Pdq, Kind::Phash64, Kind::Dhash64, Kind::Blockhash64];
 
     /// The widest value of any kind, in bytes.
     pub const MAX_WIDTH: usize = 144;
@@ -57,6 +76,7 @@ impl Kind {
             Kind::Sha256 | Kind::Blake3 | Kind::Pdq => 32,
             Kind::Sha512 => 64,
             Kind::PhotoDna => 144,
+            Kind::Phash64 | Kind::Dhash64 | Kind::Blockhash64 => 8,
         }
     }
 
@@ -80,13 +100,50 @@ impl Kind {
             Kind::Blake3 => "blake3",
             Kind::Pdq => "pdq",
             Kind::PhotoDna => "photodna",
+            Kind::Phash64 => "phash64",
+            Kind::Dhash64 => "dhash64",
+            Kind::Blockhash64 => "blockhash64",
         }
     }
 
     /// Whether equality answers a question of this kind. A perceptual hash needs a search by distance; asking for
     /// equality alone would miss near copies and call them unknown.
     pub const fn is_exact(self) -> bool {
-        !matches!(self, Kind::Pdq)
+        self.radius_default().is_none()
+    }
+
+    /// The distance up to which two values of a perceptual kind match unless a list or a question says otherwise;
+    /// `None` for exact kinds.
+    ///
+    /// 31 of 256 bits is what PDQ's authors recommend. For the 64-bit kinds the chance that two unrelated codes, if
+    /// all bits were fair coins, lie within r of each other is 2⁻⁶⁴ · Σ C(64, i): 4·10⁻¹⁴ at r = 4, 3·10⁻¹⁰ at r = 8. So a
+    /// list of ten million yields an accidental match once in 2.7 million questions at 4, and once in 350 at 8.
+    pub const fn radius_default(self) -> Option<Radius> {
+        match self {
+            Kind::Pdq => Some(Radius(31)),
+            Kind::Phash64 | Kind::Dhash64 | Kind::Blockhash64 => Some(Radius(4)),
+            _ => None,
+        }
+    }
+
+    /// The largest radius that a list or a question may ask for; `None` for exact kinds.
+    pub const fn radius_max(self) -> Option<Radius> {
+        match self {
+            Kind::Pdq => Some(Radius(63)),
+            Kind::Phash64 | Kind::Dhash64 | Kind::Blockhash64 => Some(Radius(16)),
+            _ => None,
+        }
+    }
+}
+
+/// A Hamming distance up to which two perceptual hashes match, in bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Radius(pub u16);
+
+impl fmt::Display for Radius {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
     }
 }
 
@@ -98,7 +155,7 @@ impl fmt::Display for Kind {
 
 /// A name that is no kind of ours.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown kind `{0}`; expected one of md5, sha1, sha256, sha512, blake3, pdq, photodna")]
+#[error("unknown kind `{0}`; expected one of {names}", names = Kind::ALL.map(Kind::name).join(", "))]
 pub struct UnknownKind(pub String);
 
 impl FromStr for Kind {

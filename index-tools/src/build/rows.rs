@@ -79,6 +79,9 @@ impl RowBuffer {
             Kind::Sha256 | Kind::Blake3 | Kind::Pdq => sort_and_dedup::<{ row_bytes(Kind::Sha256) }>(&mut self.bytes),
             Kind::Sha512 => sort_and_dedup::<{ row_bytes(Kind::Sha512) }>(&mut self.bytes),
             Kind::PhotoDna => sort_and_dedup::<{ row_bytes(Kind::PhotoDna) }>(&mut self.bytes),
+            Kind::Phash64 | Kind::Dhash64 | Kind::Blockhash64 => {
+                sort_and_dedup::<{ row_bytes(Kind::Phash64) }>(&mut self.bytes);
+            }
         }
     }
 }
@@ -89,7 +92,7 @@ const FIRST_GROWTH_BYTES: usize = 64 * 1024;
 /// The first eight bytes as a number: nearly every comparison of two digests ends there.
 #[inline]
 pub(super) fn prefix(row: &[u8]) -> u64 {
-    let (prefix, _) = row.split_first_chunk::<8>().expect("every kind is wider than eight bytes");
+    let (prefix, _) = row.split_first_chunk::<8>().expect("a row is wider than eight bytes");
     u64::from_be_bytes(*prefix)
 }
 

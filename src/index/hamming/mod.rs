@@ -1,0 +1,1 @@
+//! Matching by distance: which codes lie within a radius of this one?

@@ -1,0 +1,4 @@
+//! Picture bytes → perceptual hashes, decoded where a hostile picture can do no harm.
+
+pub mod picture;
+pub mod worker;

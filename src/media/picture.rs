@@ -1,0 +1,1 @@
+//! Decoding picture bytes into pixels, and hashing those.

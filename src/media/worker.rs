@@ -1,0 +1,1 @@
+//! Worker processes that decode untrusted pictures in a sandbox.

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 
 use criterion::Criterion;
 use hashward::fingerprint::Kind;
-use hashward::index::exact::{ExactSegment, LocatorKind, SegmentSummary, SegmentWriter, WriteOptions, prefetch};
+use hashward::index::exact::prefetch;
+use hashward::index::sealed::{LocatorKind, Segment, SegmentSummary, SegmentWriter, WriteOptions};
 use hashward::list::{Category, Flags, Label, ListId, Source, VersionNumber};
 use hashward::segment::{LabelSetId, LabelTable, Mapping};
 use rayon::slice::ParallelSliceMut;
@@ -124,7 +125,7 @@ fn floor_dependent(map: &Mapping, lines: &[u32]) -> u64 {
     })
 }
 
-fn in_batches(segment: &ExactSegment, questions: &[u8], batch: usize) -> u64 {
+fn in_batches(segment: &Segment, questions: &[u8], batch: usize) -> u64 {
     let mut found = Vec::with_capacity(batch);
     questions.chunks_exact(batch * segment.kind().width()).fold(0, |sum, digests| {
         found.clear();
@@ -134,7 +135,7 @@ fn in_batches(segment: &ExactSegment, questions: &[u8], batch: usize) -> u64 {
 }
 
 /// One lookup after the other, each waiting for the one before.
-fn one_by_one(segment: &ExactSegment, questions: &[u8]) -> u64 {
+fn one_by_one(segment: &Segment, questions: &[u8]) -> u64 {
     let (zero, width) = (black_box(0u64), segment.kind().width());
     (0..questions.len() / width).fold(0, |sum, row| {
         let at = (row as u64 + (sum & zero)) as usize * width;
@@ -177,7 +178,7 @@ fn set<const WIDTH: usize>(bench: &mut Bench, kind: Kind, count: usize) {
             std::fs::remove_file(path).expect("our own file");
         }
 
-        let segment = ExactSegment::open(&path).expect("what was just written");
+        let segment = Segment::open(&path).expect("what was just written");
         let start = Instant::now();
         segment.verify().expect("what was just written");
         report(&name, "open and verify, ms", start.elapsed().as_secs_f64() * 1e3, None);

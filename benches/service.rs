@@ -14,7 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hashward::fingerprint::Kind;
-use hashward::index::exact::ExactSegment;
+use hashward::index::sealed::Segment;
 use hashward::matching::Verdict;
 use hashward::protocol::{Address, Client, Reply, RequestId};
 
@@ -227,12 +227,12 @@ impl Bench {
         found.len()
     }
 
-    fn segment(&self) -> ExactSegment {
+    fn segment(&self) -> Segment {
         let largest = fs::read_dir(self.data().join("segments"))
             .expect("the store's segments")
             .map(|entry| entry.expect("a segment").path())
             .max_by_key(|path| fs::metadata(path).expect("a segment").len());
-        ExactSegment::open(largest.expect("at least one segment")).expect("a good segment")
+        Segment::open(largest.expect("at least one segment")).expect("a good segment")
     }
 
     fn in_process(&self, batches: &[Vec<u8>]) -> f64 {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashward::fingerprint::{DegenerateDigests, Fingerprint, Kind, hash_bytes};
-use hashward::index::exact::{ExactSegment, LocatorKind, SegmentWriter, WriteOptions};
 use hashward::index::live::{LiveChange, LiveLayer};
+use hashward::index::sealed::{LocatorKind, Segment, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
 use hashward::list::{
     Category, CategoryRole, Flags, Label, ListId, ListShape, ListState, Role, Roles, Source, TEST_CONTENT,
@@ -127,7 +127,7 @@ impl World {
                 writer.push(&value, table.intern_set(&labels)).unwrap();
             }
             writer.finish(&table).unwrap();
-            let segment = ExactSegment::open(&path).unwrap();
+            let segment = Segment::open(&path).unwrap();
             segment.verify().unwrap();
             let mut bits: BTreeMap<ListId, RoaringBitmap> = BTreeMap::new();
             for (number, list) in withdrawn {

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use hashward::fingerprint::Kind;
-use hashward::index::exact::{
-    ExactSegment, Found, LocatorKind, SegmentReader, SegmentSummary, SegmentWriter, WriteOptions, verify_file,
+use hashward::index::sealed::{
+    Found, LocatorKind, Segment, SegmentReader, SegmentSummary, SegmentWriter, WriteOptions, verify_file,
 };
 use hashward::list::{Category, Flags, Label, ListId, Source, VersionNumber};
 use hashward::segment::{LabelSetId, LabelTable, SegmentError};
@@ -41,7 +41,7 @@ fn write(path: &Path, kind: Kind, locator: Option<LocatorKind>, model: &Model, l
 }
 
 /// Whether everything that `segment` says of `questions` is what `model` says.
-fn answers_right(segment: &ExactSegment, model: &Model, questions: &[Vec<u8>]) -> bool {
+fn answers_right(segment: &Segment, model: &Model, questions: &[Vec<u8>]) -> bool {
     let mut found = vec![];
     segment.find_batch(&questions.concat(), &mut found);
     let expected = questions.iter().enumerate().filter_map(|(row, digest)| Some((row as u32, *model.get(digest)?)));
@@ -63,7 +63,7 @@ fn check(kind: Kind, locator: Option<LocatorKind>, model: &Model, sets: usize, s
     assert_eq!(summary.bytes, std::fs::metadata(&path).unwrap().len());
     assert_eq!(verify_file(&path).unwrap(), summary);
 
-    let segment = ExactSegment::open(&path).unwrap();
+    let segment = Segment::open(&path).unwrap();
     segment.verify().unwrap();
     assert_eq!((segment.digest(), segment.len(), segment.kind()), (summary.digest, model.len() as u64, kind));
     assert_eq!((segment.labels(), segment.applied_seq()), (&labels, 7));
@@ -199,16 +199,16 @@ fn the_writer_refuses_disorder_wrong_widths_and_unknown_sets() {
 fn files_that_are_no_segments_are_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.seg");
-    assert!(matches!(ExactSegment::open(&path), Err(SegmentError::Io { .. })));
+    assert!(matches!(Segment::open(&path), Err(SegmentError::Io { .. })));
     for bytes in [&b""[..], b"hwseg", &[b'x'; 5000]] {
         std::fs::write(&path, bytes).unwrap();
-        assert!(matches!(ExactSegment::open(&path), Err(SegmentError::NotASegment { .. })));
+        assert!(matches!(Segment::open(&path), Err(SegmentError::NotASegment { .. })));
     }
     write(&path, Kind::Md5, None, &Model::new(), &table(0));
     let mut bytes = std::fs::read(&path).unwrap();
     bytes[8] = 2;
     std::fs::write(&path, bytes).unwrap();
-    assert!(matches!(ExactSegment::open(&path), Err(SegmentError::Version { found: 2, .. })));
+    assert!(matches!(Segment::open(&path), Err(SegmentError::Version { found: 2, .. })));
 }
 
 /// What the golden files hold: nine SHA-1 digests, three label sets.
@@ -227,7 +227,7 @@ fn golden_path(locator: LocatorKind) -> PathBuf {
 fn golden_files_are_read_and_written() {
     for locator in LocatorKind::ALL {
         let model = golden_model();
-        let golden = ExactSegment::open(golden_path(locator)).unwrap();
+        let golden = Segment::open(golden_path(locator)).unwrap();
         golden.verify().unwrap();
         assert_eq!((golden.locator(), golden.len(), golden.labels()), (locator, 9, &table(3)));
         assert!(answers_right(&golden, &model, &model.keys().cloned().collect::<Vec<_>>()));
@@ -260,7 +260,7 @@ impl Damaged {
     fn check(&self, bytes: &[u8], what: &str) {
         let path = self.folder.path().join("damaged.seg");
         std::fs::write(&path, bytes).unwrap();
-        let mapped = ExactSegment::open(&path).and_then(|segment| {
+        let mapped = Segment::open(&path).and_then(|segment| {
             answers_right(&segment, &self.model, &self.questions);
             segment.verify()?;
             assert!(answers_right(&segment, &self.model, &self.questions), "{what}: a wrong answer");
@@ -344,7 +344,7 @@ proptest! {
         forge(&mut bytes);
         let path = damaged.folder.path().join("forged.seg");
         std::fs::write(&path, &bytes).unwrap();
-        let verified = ExactSegment::open(&path).map(|segment| {
+        let verified = Segment::open(&path).map(|segment| {
             if segment.kind().width() == 20 {
                 answers_right(&segment, &damaged.model, &damaged.questions);
             }

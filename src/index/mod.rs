@@ -3,4 +3,5 @@
 pub mod exact;
 pub mod hamming;
 pub mod live;
+pub mod sealed;
 pub mod snapshot;

@@ -8,8 +8,8 @@ use std::sync::{Arc, LazyLock};
 
 use roaring::RoaringBitmap;
 
-use super::exact::{ExactSegment, Place};
 use super::live::{LiveChange, LiveLayer};
+use super::sealed::{Place, Segment};
 use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind};
 use crate::list::{
     BUILT_IN, BuiltInList, DEGENERATE, Flags, Label, ListId, ListName, ListShape, ListState, Role, Roles, Source, TEST,
@@ -56,7 +56,7 @@ pub enum KindState {
 #[derive(Clone)]
 pub struct SegmentView {
     /// The verified segment.
-    pub segment: Arc<ExactSegment>,
+    pub segment: Arc<Segment>,
     /// Of each list: the places of which it no longer says what stands there.
     pub withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>>,
 }

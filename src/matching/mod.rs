@@ -11,7 +11,7 @@ pub use verdict::{Answer, Answers, Match, Reason, Verdict};
 use std::collections::HashMap;
 
 use crate::fingerprint::Kind;
-use crate::index::exact::{Found, Place};
+use crate::index::sealed::{Found, Place};
 use crate::index::snapshot::{KindIndex, KindState, Snapshot};
 use crate::list::{Label, Role};
 use crate::segment::LabelSetId;

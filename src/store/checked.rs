@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::StoreError;
 use crate::catalogue::SegmentFile;
 use crate::fingerprint::Kind;
-use crate::index::exact::{ExactSegment, SegmentReader, verify_file};
+use crate::index::sealed::{Segment, SegmentReader, verify_file};
 use crate::list::Source;
 
 /// Places are bits in a bitmap of 32-bit numbers.
 const PLACES_MAX: u64 = 1 << 32;
 
 /// Opens a segment that was meant to be there, without verifying its sections.
-pub(super) fn open_segment(path: &Path, expected: &SegmentFile) -> Result<ExactSegment, StoreError> {
-    let segment = ExactSegment::open(path)?;
+pub(super) fn open_segment(path: &Path, expected: &SegmentFile) -> Result<Segment, StoreError> {
+    let segment = Segment::open(path)?;
     let refused = |found| Err(StoreError::BadVersion { path: path.to_owned(), found });
     let digest = segment.digest().to_hex();
     if digest.as_str() != expected.blake3 {
@@ -33,7 +33,7 @@ pub(super) struct Verified {
     pub(super) file: SegmentFile,
     pub(super) sources: Vec<Source>,
     /// Where questions are answered.
-    pub(super) mapped: Option<Arc<ExactSegment>>,
+    pub(super) mapped: Option<Arc<Segment>>,
 }
 
 /// Verifies a file that is new to the store: mapped if it is to answer, else by reading it with small buffers.
@@ -43,7 +43,7 @@ pub(super) fn verify(path: &Path, map: bool) -> Result<Verified, StoreError> {
         SegmentFile { file: String::new(), digests, bytes, applied_seq, blake3 }
     };
     if map {
-        let segment = ExactSegment::open(path)?;
+        let segment = Segment::open(path)?;
         segment.verify()?;
         let (digests, bytes, seq) = (segment.len(), segment.file_bytes(), segment.applied_seq());
         let file = describe(digests, bytes, seq, segment.digest());
@@ -57,7 +57,7 @@ pub(super) fn verify(path: &Path, map: bool) -> Result<Verified, StoreError> {
 }
 
 /// Opens a segment that was meant to be there, and verifies all of it.
-pub(super) fn open_verified(path: &Path, expected: &SegmentFile) -> Result<ExactSegment, StoreError> {
+pub(super) fn open_verified(path: &Path, expected: &SegmentFile) -> Result<Segment, StoreError> {
     let segment = open_segment(path, expected)?;
     segment.verify()?;
     Ok(segment)

@@ -7,7 +7,7 @@ use std::path::Path;
 use super::StoreError;
 use super::command::Changes;
 use crate::fingerprint::Kind;
-use crate::index::exact::{SegmentReader, SegmentWriter, WriteOptions};
+use crate::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
 use crate::list::{ListId, Source};
 use crate::segment::{LabelSetId, LabelTable};
 

@@ -14,7 +14,7 @@ use super::state::State;
 use super::{SEGMENTS, Store, StoreError, now};
 use crate::catalogue::{ListRow, SegmentFile, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind};
-use crate::index::exact::ExactSegment;
+use crate::index::sealed::Segment;
 use crate::list::{ListName, ListShape, ListState, Roles, Source, VersionNumber};
 
 impl Store {
@@ -387,7 +387,7 @@ impl State {
     pub(super) fn activate(
         &mut self,
         mut manifest: Manifest,
-        added: Vec<(ManifestSegment, Option<Arc<ExactSegment>>)>,
+        added: Vec<(ManifestSegment, Option<Arc<Segment>>)>,
     ) -> Result<(), StoreError> {
         let mut slots = Vec::new();
         for (entry, mapped) in added {

@@ -16,8 +16,8 @@ use super::state::{Condition, State};
 use super::{SEGMENTS, Store, StoreError, now};
 use crate::catalogue::SegmentFile;
 use crate::fingerprint::Kind;
-use crate::index::exact::{ExactSegment, SegmentWriter, WriteOptions};
 use crate::index::live::LiveLayer;
+use crate::index::sealed::{Segment, SegmentWriter, WriteOptions};
 use crate::list::{ListId, Source, VersionNumber};
 use crate::segment::LabelTable;
 
@@ -175,7 +175,7 @@ impl Store {
 }
 
 /// A segment that is to join the generation.
-type NewSegment = (ManifestSegment, Option<Arc<ExactSegment>>);
+type NewSegment = (ManifestSegment, Option<Arc<Segment>>);
 
 /// The live layer that is being sealed.
 struct Frozen {
@@ -191,7 +191,7 @@ struct Plan {
     kind: Kind,
     inputs: Vec<ManifestSegment>,
     /// Of each input: where it is mapped.
-    mapped: Vec<Option<Arc<ExactSegment>>>,
+    mapped: Vec<Option<Arc<Segment>>>,
     keep: Keep,
     /// The last batch whose withdrawals are in `keep`.
     seq: u64,
@@ -248,7 +248,7 @@ impl State {
     }
 
     /// Where a segment is mapped, if this store maps any; `None` if it does not answer.
-    fn mapped(&self, segment: &ManifestSegment) -> Option<Option<Arc<ExactSegment>>> {
+    fn mapped(&self, segment: &ManifestSegment) -> Option<Option<Arc<Segment>>> {
         let Some(served) = &self.served else { return Some(None) };
         match &served.slots.get(&segment.file.file)?.condition {
             Condition::Ready { segment, .. } => Some(Some(segment.clone())),

@@ -15,8 +15,8 @@ use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_f
 use super::{SEGMENTS, StoreError, now};
 use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind};
-use crate::index::exact::ExactSegment;
 use crate::index::live::{LiveChange, LiveLayer};
+use crate::index::sealed::Segment;
 use crate::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
 use crate::list::{Label, ListId, ListName, ListShape, Source, VersionNumber};
 
@@ -61,9 +61,9 @@ pub(super) struct Slot {
 #[derive(Clone)]
 pub(super) enum Condition {
     /// Not verified yet.
-    Loading(Arc<ExactSegment>),
+    Loading(Arc<Segment>),
     /// Verified. Bits are places at which the list says nothing any more.
-    Ready { segment: Arc<ExactSegment>, withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>> },
+    Ready { segment: Arc<Segment>, withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>> },
     /// Damaged or gone.
     Failed(String),
 }
@@ -290,7 +290,7 @@ impl State {
     }
 
     /// A segment that was verified, with what was withdrawn from it.
-    pub(super) fn ready(&self, segment: Arc<ExactSegment>) -> Result<Slot, StoreError> {
+    pub(super) fn ready(&self, segment: Arc<Segment>) -> Result<Slot, StoreError> {
         let lists: BTreeSet<ListId> = segment.sources().iter().map(|source| source.list).collect();
         let mut withdrawn = BTreeMap::new();
         for list in lists {
@@ -357,7 +357,7 @@ impl State {
     }
 
     /// The segment that holds a version's fingerprints of a kind, with its entry in the manifest.
-    pub(super) fn open_segment(&self, entry: &ManifestSegment) -> Result<Arc<ExactSegment>, StoreError> {
+    pub(super) fn open_segment(&self, entry: &ManifestSegment) -> Result<Arc<Segment>, StoreError> {
         let slot = self.served.as_ref().and_then(|served| served.slots.get(&entry.file.file));
         match slot.map(|slot| &slot.condition) {
             Some(Condition::Ready { segment, .. }) => Ok(segment.clone()),
@@ -377,7 +377,7 @@ pub(super) fn live_change(entries: &[EntryRow], list: ListId, fingerprint: Finge
 }
 
 /// Sets the bits of `values`, packed, at which `list` stands in the label set.
-fn mark(segment: &ExactSegment, withdrawn: &mut BTreeMap<ListId, Arc<RoaringBitmap>>, list: ListId, values: &[u8]) {
+fn mark(segment: &Segment, withdrawn: &mut BTreeMap<ListId, Arc<RoaringBitmap>>, list: ListId, values: &[u8]) {
     let mut found = Vec::new();
     segment.find_batch(values, &mut found);
     for hit in found {

@@ -7,7 +7,7 @@ pub mod model;
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
-use hashward::index::exact::{SegmentReader, SegmentWriter, WriteOptions};
+use hashward::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::Snapshot;
 use hashward::list::{Category, Entry, Flags, Label, ListName, Role, Roles, Source, VersionNumber};
 use hashward::matching::{Match, Question, Verdict, answer};

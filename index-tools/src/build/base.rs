@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use hashward::fingerprint::{Fingerprint, Kind};
-use hashward::index::exact::SegmentReader;
+use hashward::index::sealed::SegmentReader;
 use hashward::segment::LabelSetId;
 
 use super::BuildError;

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use hashward::fingerprint::Kind;
-use hashward::index::exact::{LocatorKind, SegmentWriter, WriteOptions};
+use hashward::index::sealed::{LocatorKind, SegmentWriter, WriteOptions};
 use hashward::list::Source;
 use hashward::segment::{LabelSetId, LabelTable};
 

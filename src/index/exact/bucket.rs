@@ -4,21 +4,47 @@
 //! home line, or in a line after it if all between are full and end below it; so a line that is not full, or whose
 //! last head is above the value's, ends the search. The header bounds how far it can go.
 
-use super::open::BucketParameters;
 use super::simd::{equal_heads, prefetch};
-use super::{Found, GROUP, Locator, Place};
+use super::{GROUP, Locator};
 use crate::fingerprint::Kind;
+use crate::index::sealed::{Found, Place};
 use crate::segment::layout::{HEAD_BYTES, LINE_BYTES, LINE_SLOTS};
 use crate::segment::{LabelSetId, unpack};
 
+/// See [`crate::segment::layout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::index) struct BucketParameters {
+    pub(in crate::index) home_lines: u64,
+    pub(in crate::index) room: u32,
+    pub(in crate::index) spill: u32,
+}
+
+impl BucketParameters {
+    /// All lines of the file.
+    pub(in crate::index) fn lines(&self) -> u64 {
+        self.home_lines + u64::from(self.room)
+    }
+
+    /// All slots of the file.
+    pub(in crate::index) fn slots(&self) -> u64 {
+        self.lines() * LINE_SLOTS as u64
+    }
+
+    /// The home line of a value; monotonic, and below `home_lines` if there is any.
+    #[inline]
+    pub(in crate::index) fn home(&self, value: &[u8]) -> u64 {
+        ((u128::from(key(value)) * u128::from(self.home_lines)) >> 64) as u64
+    }
+}
+
 /// A segment's bytes, seen as lines.
-pub(super) struct Bucket<'a> {
-    pub(super) heads: &'a [u8],
-    pub(super) tails: &'a [u8],
-    pub(super) sets: &'a [u8],
-    pub(super) parameters: BucketParameters,
-    pub(super) width: usize,
-    pub(super) set_bits: u8,
+pub(in crate::index) struct Bucket<'a> {
+    pub(in crate::index) heads: &'a [u8],
+    pub(in crate::index) tails: &'a [u8],
+    pub(in crate::index) sets: &'a [u8],
+    pub(in crate::index) parameters: BucketParameters,
+    pub(in crate::index) width: usize,
+    pub(in crate::index) set_bits: u8,
 }
 
 /// What one line says of a value.
@@ -207,19 +233,19 @@ fn split(value: &[u8]) -> (&[u8; HEAD_BYTES], &[u8]) {
 
 /// The bytes that lead a value to its line, as a number in the values' order.
 #[inline(always)]
-pub(super) fn key(value: &[u8]) -> u64 {
+pub(in crate::index) fn key(value: &[u8]) -> u64 {
     u64::from_be_bytes(value[..8].try_into().expect("values have at least 16 bytes"))
 }
 
 /// Whether a value starts like an empty slot.
 #[inline(always)]
-pub(super) fn is_unstorable(value: &[u8]) -> bool {
+pub(in crate::index) fn is_unstorable(value: &[u8]) -> bool {
     key(value) == 0
 }
 
 /// The bits that are set, ascending.
 #[inline(always)]
-pub(super) fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
+pub(in crate::index) fn ones(mut bits: u64) -> impl Iterator<Item = usize> {
     std::iter::from_fn(move || {
         (bits != 0).then(|| {
             let bit = bits.trailing_zeros() as usize;

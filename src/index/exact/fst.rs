@@ -5,21 +5,33 @@
 //! a search that gallops, so a set in which very many share one is still searched in logarithmic time.
 
 use super::bucket::{self, ones};
-use super::filter::{Filter, Probe};
+use super::filter::{Filter, FilterParameters, Probe};
 use super::simd::prefetch;
 use super::transducer::{END, Transducer, Walk};
-use super::{Found, GROUP, Locator, Place};
+use super::{GROUP, Locator};
+use crate::index::sealed::{Found, Place};
 use crate::segment::{LabelSetId, unpack};
 
+/// See [`crate::segment::layout`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::index) struct FstParameters {
+    /// `None` if the file has no filter.
+    pub(in crate::index) filter: Option<FilterParameters>,
+    pub(in crate::index) prefix: usize,
+}
+
+/// The longest prefix that a transducer holds, in bytes.
+pub(in crate::index) const PREFIX_MAX: usize = 8;
+
 /// A segment's bytes, seen as ordinals.
-pub(super) struct Fst<'a> {
-    pub(super) digests: &'a [u8],
-    pub(super) sets: &'a [u8],
-    pub(super) transducer: Transducer<'a>,
-    pub(super) filter: Filter<'a>,
-    pub(super) prefix: usize,
-    pub(super) width: usize,
-    pub(super) set_bits: u8,
+pub(in crate::index) struct Fst<'a> {
+    pub(in crate::index) digests: &'a [u8],
+    pub(in crate::index) sets: &'a [u8],
+    pub(in crate::index) transducer: Transducer<'a>,
+    pub(in crate::index) filter: Filter<'a>,
+    pub(in crate::index) prefix: usize,
+    pub(in crate::index) width: usize,
+    pub(in crate::index) set_bits: u8,
 }
 
 impl Fst<'_> {

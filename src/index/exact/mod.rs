@@ -1,93 +1,32 @@
-//! Exact matching in one segment: is this digest in it, and with which label set?
+//! Finding digests by equality in the bytes of a segment: is this digest in it, and where?
 //!
 //! Two locators stand behind one trait and always give the same answers:
 //!
-//! * `fst` ([`LocatorKind::Fst`]): a transducer from prefixes to ordinals, with a filter in front that answers
-//!   most misses alone. Holds any set of digests.
-//! * `bucket` ([`LocatorKind::Bucket`]): no directory; a digest's leading bits name the 64-byte line it stands in.
-//!   One or two cache lines a lookup, and the fewest bytes; but digests must be spread evenly, as those of real
-//!   files are.
+//! * `fst`: a transducer from prefixes to ordinals, with a filter in front that answers most misses alone. Holds any
+//!   set of digests.
+//! * `bucket`: no directory; a digest's leading bits name the 64-byte line it stands in. One or two cache lines a
+//!   lookup, and the fewest bytes; but digests must be spread evenly, as those of real files are.
 //!
 //! Lookups come in batches, because a lookup is a few cache misses and little else: in a batch the misses of many
-//! digests are under way at once. [`SegmentWriter`] writes a segment from ascending digests, [`SegmentReader`]
-//! gives them back without mapping the file, and [`verify_file`] checks a file without mapping it.
+//! digests are under way at once.
 
-mod bucket;
-mod filter;
-mod fst;
-mod open;
-mod reader;
+pub(in crate::index) mod bucket;
+pub(in crate::index) mod filter;
+pub(in crate::index) mod fst;
 mod simd;
-mod transducer;
-mod walk;
-mod writer;
+pub(in crate::index) mod transducer;
 
-pub use crate::segment::layout::{LocatorKind, UnknownLocator};
-pub use reader::{SegmentReader, verify_file};
 pub use simd::prefetch;
-pub use walk::Row;
-pub use writer::{FST_DIGESTS_MAX, SegmentWriter, WriteOptions};
 
-use std::path::Path;
-
-use rayon::iter::{IntoParallelIterator, ParallelIterator};
-
-use crate::fingerprint::Kind;
-use crate::list::Source;
-use crate::segment::layout::{Section, SectionTag};
-use crate::segment::{Flaw, LabelSetId, LabelTable, Mapping, SegmentError, check_hash};
-use bucket::Bucket;
-use filter::Filter;
-use fst::Fst;
-use open::{Opened, Parameters};
-use transducer::Transducer;
-use walk::{IndexBytes, Walk};
+use super::sealed::{Found, Place};
+use crate::segment::LabelSetId;
 
 /// Digests that a batch lookup works on at once. Enough that a core's outstanding cache misses are all in use, few
 /// enough that what was prefetched is still in the nearest cache when it is read.
-const GROUP: usize = 64;
-
-/// Places that [`ExactSegment::verify`] gives to a core at once.
-const CHECKED_AT_ONCE: u64 = 1 << 17;
-
-const _: () = assert!(CHECKED_AT_ONCE.is_multiple_of(walk::STRIDE));
-
-/// A digest's place in a segment: its ordinal with `fst`, its slot with `bucket`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Place(pub u64);
-
-/// A row of a batch that is in the segment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// The row, from 0.
-    pub row: u32,
-    /// Its digest's place.
-    pub place: Place,
-    /// What is said of it.
-    pub set: LabelSetId,
-}
-
-/// What a writer wrote, or a verification found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SegmentSummary {
-    /// The kind of the digests.
-    pub kind: Kind,
-    /// How many there are.
-    pub digests: u64,
-    /// How many label sets they have.
-    pub label_sets: usize,
-    /// The locator in use. It is `fst`, whatever was asked for, where `bucket` cannot hold the digests.
-    pub locator: LocatorKind,
-    /// Withdrawals up to this batch were taken into account.
-    pub applied_seq: u64,
-    /// The file's length.
-    pub bytes: u64,
-    /// BLAKE3 of the header, which holds that of every section.
-    pub digest: blake3::Hash,
-}
+pub(in crate::index) const GROUP: usize = 64;
 
 /// Finds digests in a segment's bytes. Digests come packed, each as wide as the segment's kind.
-trait Locator {
+pub(in crate::index) trait Locator {
     /// Where the digests of a group are to be looked for.
     type Plan: Copy;
 
@@ -102,187 +41,8 @@ trait Locator {
     fn find_group(&self, digests: &[u8], plan: &Self::Plan, first_row: u32, found: &mut Vec<Found>);
 }
 
-/// A segment, mapped and immutable.
-pub struct ExactSegment {
-    opened: Opened,
-    map: Mapping,
-    sources: Vec<Source>,
-}
-
-impl ExactSegment {
-    /// Maps a segment and checks its structure: the header, the sections' places and sizes, the label table.
-    /// [`ExactSegment::verify`] checks the rest, and must have passed before an answer counts: until then a damaged
-    /// file may give wrong answers, though it never makes a lookup panic or run on.
-    ///
-    /// # Errors
-    /// [`SegmentError`], which names the file and the section.
-    pub fn open(path: impl AsRef<Path>) -> Result<ExactSegment, SegmentError> {
-        let opened = open::open(path.as_ref())?;
-        let map = Mapping::of(&opened.file).map_err(SegmentError::io(&opened.path, "map"))?;
-        let segment = ExactSegment { sources: opened.labels.sources(), opened, map };
-        if segment.map.len() as u64 != segment.file_bytes() {
-            return Err(Flaw::new(segment.file_bytes(), segment.map.len()).within(segment.path(), "header"));
-        }
-        if segment.locator() == LocatorKind::Fst {
-            Transducer::new(segment.bytes(SectionTag::Fst))
-                .map_err(|flaw| flaw.within(segment.path(), SectionTag::Fst.name()))?;
-        }
-        Ok(segment)
-    }
-
-    /// Checks everything: every section's BLAKE3, and whatever a lookup relies on. Brings the whole file into
-    /// memory.
-    ///
-    /// # Errors
-    /// [`SegmentError`], which names the file and the section.
-    pub fn verify(&self) -> Result<(), SegmentError> {
-        self.map.populate();
-        let hashes = || {
-            self.opened.header.sections.iter().try_for_each(|section| {
-                let hash = blake3::Hasher::new().update_rayon(&self.map[section.range()]).finalize();
-                check_hash(self.path(), section, hash)
-            })
-        };
-        let (hashes, rules) = rayon::join(hashes, || self.check_rules());
-        hashes.and(rules)?;
-        open::check_gaps(self.path(), &self.opened.header, |at, gap| {
-            gap.copy_from_slice(&self.map[at as usize..at as usize + gap.len()]);
-            Ok(())
-        })
-    }
-
-    /// Checks what a lookup relies on, in parts of [`CHECKED_AT_ONCE`] places.
-    fn check_rules(&self) -> Result<(), SegmentError> {
-        let parts = self.place_bound().div_ceil(CHECKED_AT_ONCE);
-        let digests = (0..parts).into_par_iter().map(|part| {
-            let places = part * CHECKED_AT_ONCE..self.place_bound().min((part + 1) * CHECKED_AT_ONCE);
-            let input = |section: &Section, offset| Ok(&self.map[section.range()][offset as usize..]);
-            walk::check(&self.opened, Walk::new(&self.opened, places, false, input)?, self.index_bytes())
-        });
-        walk::check_count(&self.opened, digests.try_reduce(|| 0, |one, other| Ok(one + other))?)
-    }
-
-    /// BLAKE3 of the header, which holds that of every section: it stands for the whole file.
-    pub fn digest(&self) -> blake3::Hash {
-        self.opened.digest
-    }
-
-    /// The kind of all digests in it.
-    pub fn kind(&self) -> Kind {
-        self.opened.header.kind
-    }
-
-    /// How many digests are in it.
-    pub fn len(&self) -> u64 {
-        self.opened.header.digests
-    }
-
-    /// Whether no digest is in it.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The locator in use.
-    pub fn locator(&self) -> LocatorKind {
-        self.opened.header.locator
-    }
-
-    /// What the label-set ids mean.
-    pub fn labels(&self) -> &LabelTable {
-        &self.opened.labels
-    }
-
-    /// Withdrawals up to this batch were taken into account when the segment was written.
-    pub fn applied_seq(&self) -> u64 {
-        self.opened.header.applied_seq
-    }
-
-    /// The sources whose labels stand in it: all of them, ascending.
-    pub fn sources(&self) -> &[Source] {
-        &self.sources
-    }
-
-    /// The file's length.
-    pub fn file_bytes(&self) -> u64 {
-        open::file_bytes(&self.opened.header)
-    }
-
-    /// All places are below it.
-    pub fn place_bound(&self) -> u64 {
-        self.opened.place_bound()
-    }
-
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.opened.path
-    }
-
-    /// Looks up packed values of the segment's kind. Appends a [`Found`] for each that is there, rows ascending;
-    /// nothing for the others.
-    ///
-    /// # Panics
-    /// If `digests` is not a whole number of values: that is the caller's mistake.
-    pub fn find_batch(&self, digests: &[u8], found: &mut Vec<Found>) {
-        match self.view() {
-            View::Bucket(bucket) => in_groups(&bucket, self.kind().width(), digests, found),
-            View::Fst(fst) => in_groups(&fst, self.kind().width(), digests, found),
-        }
-    }
-
-    /// Looks up one value.
-    ///
-    /// # Panics
-    /// If `digest` has not the kind's width: that is the caller's mistake.
-    pub fn find(&self, digest: &[u8]) -> Option<(Place, LabelSetId)> {
-        assert_eq!(digest.len(), self.kind().width(), "bytes of a value of kind {}", self.kind());
-        match self.view() {
-            View::Bucket(bucket) => bucket.find(digest),
-            View::Fst(fst) => fst.find(digest),
-        }
-    }
-
-    fn bytes(&self, tag: SectionTag) -> &[u8] {
-        &self.map[self.opened.header.section(tag).range()]
-    }
-
-    fn index_bytes(&self) -> IndexBytes<'_> {
-        match self.locator() {
-            LocatorKind::Bucket => IndexBytes::default(),
-            LocatorKind::Fst => IndexBytes { fst: self.bytes(SectionTag::Fst), filter: self.bytes(SectionTag::Filter) },
-        }
-    }
-
-    fn view(&self) -> View<'_> {
-        let (width, set_bits) = (self.kind().width(), self.opened.header.set_bits);
-        match &self.opened.parameters {
-            Parameters::Bucket(parameters) => View::Bucket(Bucket {
-                heads: self.bytes(SectionTag::Heads),
-                tails: self.bytes(SectionTag::Tails),
-                sets: self.bytes(SectionTag::Sets),
-                parameters: *parameters,
-                width,
-                set_bits,
-            }),
-            Parameters::Fst(parameters) => View::Fst(Fst {
-                digests: self.bytes(SectionTag::Digests),
-                sets: self.bytes(SectionTag::Sets),
-                transducer: Transducer::new(self.bytes(SectionTag::Fst)).expect("checked when it was opened"),
-                filter: Filter::new(parameters.filter, self.bytes(SectionTag::Filter)),
-                prefix: parameters.prefix,
-                width,
-                set_bits,
-            }),
-        }
-    }
-}
-
-enum View<'a> {
-    Bucket(Bucket<'a>),
-    Fst(Fst<'a>),
-}
-
 /// Works through a batch in groups. While one is looked up, the first bytes of the next are on their way.
-fn in_groups(locator: &impl Locator, width: usize, digests: &[u8], found: &mut Vec<Found>) {
+pub(in crate::index) fn in_groups(locator: &impl Locator, width: usize, digests: &[u8], found: &mut Vec<Found>) {
     assert_eq!(digests.len() % width, 0, "packed values of {width} bytes");
     let mut groups = digests.chunks(GROUP * width);
     let Some(mut group) = groups.next() else { return };

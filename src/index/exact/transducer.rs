@@ -19,7 +19,7 @@ const HEAD_BYTES: usize = 16;
 /// Number of keys, address of the root, and a CRC behind.
 const TRAILER_BYTES: usize = 20;
 /// The address of the node that is final, without output and without transitions: the end of every key here.
-pub(super) const END: usize = 0;
+pub(in crate::index) const END: usize = 0;
 /// A node of more transitions than this has an index of 256 bytes.
 const INDEXED_ABOVE: usize = 32;
 
@@ -28,21 +28,21 @@ const COMMON_BYTES: &[u8; 63] = b"te/oasripcnw.hlm-du012g=:bf3y5&_4v9678k%?xCDAS
 
 /// A transducer's bytes.
 #[derive(Clone, Copy)]
-pub(super) struct Transducer<'a> {
+pub(in crate::index) struct Transducer<'a> {
     bytes: &'a [u8],
     root: usize,
 }
 
 /// Where a walk stands: a node, and the sum of the outputs on the way.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Walk {
-    pub(super) node: usize,
-    pub(super) output: u64,
+pub(in crate::index) struct Walk {
+    pub(in crate::index) node: usize,
+    pub(in crate::index) output: u64,
 }
 
 impl<'a> Transducer<'a> {
     /// Checks the version and the root's address; everything else is checked as it is read.
-    pub(super) fn new(bytes: &'a [u8]) -> Result<Transducer<'a>, Flaw> {
+    pub(in crate::index) fn new(bytes: &'a [u8]) -> Result<Transducer<'a>, Flaw> {
         if bytes.len() < HEAD_BYTES + TRAILER_BYTES {
             return Err(Flaw::new(format_args!("at least {} bytes", HEAD_BYTES + TRAILER_BYTES), bytes.len()));
         }
@@ -60,27 +60,27 @@ impl<'a> Transducer<'a> {
 
     /// The start of every walk.
     #[inline]
-    pub(super) fn start(&self) -> Walk {
+    pub(in crate::index) fn start(&self) -> Walk {
         Walk { node: self.root, output: 0 }
     }
 
     /// Brings what [`Transducer::step`] reads first at this node into the cache.
     #[inline(always)]
-    pub(super) fn prefetch(&self, node: usize, byte: u8) {
+    pub(in crate::index) fn prefetch(&self, node: usize, byte: u8) {
         prefetch(self.bytes, node);
         // Of a node with an index, the index entry; of another, bytes that lie close by anyway.
         prefetch(self.bytes, node.wrapping_sub(2 + 256).wrapping_add(byte.into()));
     }
 
     /// The output of a whole key of `key.len()` bytes, if it is there.
-    pub(super) fn get(&self, key: &[u8]) -> Option<u64> {
+    pub(in crate::index) fn get(&self, key: &[u8]) -> Option<u64> {
         let walk = key.iter().try_fold(self.start(), |walk, byte| self.step(walk, *byte))?;
         (walk.node == END).then_some(walk.output)
     }
 
     /// Follows the transition for `byte`, if there is one. Nonsense in the bytes is no transition.
     #[inline]
-    pub(super) fn step(&self, walk: Walk, byte: u8) -> Option<Walk> {
+    pub(in crate::index) fn step(&self, walk: Walk, byte: u8) -> Option<Walk> {
         let node = walk.node;
         if node == END {
             return None;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use hashward::fingerprint::Kind;
-use hashward::index::exact::LocatorKind;
+use hashward::index::sealed::LocatorKind;
 use hashward::list::{CategoryRole, ListName, Role};
 
 use super::super::Place;

@@ -7,10 +7,13 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::PathBuf;
 
-use super::filter::{Filter, Probe};
-use super::open::{BucketParameters, FstParameters, Opened, Parameters};
-use super::transducer::Transducer;
-use super::{GROUP, Place, bucket};
+use super::Place;
+use super::open::{Opened, Parameters};
+use crate::index::exact::GROUP;
+use crate::index::exact::bucket::{self, BucketParameters};
+use crate::index::exact::filter::{Filter, Probe};
+use crate::index::exact::fst::FstParameters;
+use crate::index::exact::transducer::Transducer;
 use crate::segment::layout::{HEAD_BYTES, LINE_BYTES, LINE_SLOTS, Section, SectionTag};
 use crate::segment::{BitReader, Flaw, LabelSetId, SectionReader, SegmentError, hex};
 

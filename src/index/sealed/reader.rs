@@ -28,7 +28,7 @@ pub struct SegmentReader {
 }
 
 impl SegmentReader {
-    /// Opens a segment and checks its structure, as [`super::ExactSegment::open`] does.
+    /// Opens a segment and checks its structure, as [`super::Segment::open`] does.
     ///
     /// # Errors
     /// [`SegmentError`], which names the file and the section.
@@ -83,7 +83,7 @@ impl SegmentReader {
     }
 }
 
-/// Checks a whole file as [`super::ExactSegment::verify`] does, without mapping it.
+/// Checks a whole file as [`super::Segment::verify`] does, without mapping it.
 ///
 /// Memory: a few megabytes with `bucket`; with `fst` also its transducer and filter, about 5 bytes a digest.
 ///

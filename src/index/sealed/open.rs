@@ -5,8 +5,10 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::filter::FilterParameters;
-use super::{SegmentSummary, bucket};
+use super::SegmentSummary;
+use crate::index::exact::bucket::BucketParameters;
+use crate::index::exact::filter::FilterParameters;
+use crate::index::exact::fst::{FstParameters, PREFIX_MAX};
 use crate::segment::layout::HEAD_BYTES;
 use crate::segment::layout::{
     HEADER_BYTES, Header, LABELS_AT, LINE_BYTES, LINE_SLOTS, LocatorKind, PARAMETERS_BYTES, SectionTag, u32_at, u64_at,
@@ -29,25 +31,6 @@ pub(super) enum Parameters {
     Bucket(BucketParameters),
     Fst(FstParameters),
 }
-
-/// See [`crate::segment::layout`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BucketParameters {
-    pub(super) home_lines: u64,
-    pub(super) room: u32,
-    pub(super) spill: u32,
-}
-
-/// See [`crate::segment::layout`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FstParameters {
-    /// `None` if the file has no filter.
-    pub(super) filter: Option<FilterParameters>,
-    pub(super) prefix: usize,
-}
-
-/// The longest prefix that a transducer holds, in bytes.
-pub(super) const PREFIX_MAX: usize = 8;
 
 /// Opens a file and checks its structure.
 pub(super) fn open(path: &Path) -> Result<Opened, SegmentError> {
@@ -196,24 +179,6 @@ impl Parameters {
             return Err(Flaw::new("zero in unused parameters", "other bytes"));
         }
         Ok(parameters)
-    }
-}
-
-impl BucketParameters {
-    /// All lines of the file.
-    pub(super) fn lines(&self) -> u64 {
-        self.home_lines + u64::from(self.room)
-    }
-
-    /// All slots of the file.
-    pub(super) fn slots(&self) -> u64 {
-        self.lines() * LINE_SLOTS as u64
-    }
-
-    /// The home line of a value; monotonic, and below `home_lines` if there is any.
-    #[inline]
-    pub(super) fn home(&self, value: &[u8]) -> u64 {
-        ((u128::from(bucket::key(value)) * u128::from(self.home_lines)) >> 64) as u64
     }
 }
 

@@ -10,9 +10,12 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use super::open::{BucketParameters, FstParameters, PREFIX_MAX, Parameters, file_bytes};
-use super::{SegmentSummary, bucket, filter};
+use super::SegmentSummary;
+use super::open::{Parameters, file_bytes};
 use crate::fingerprint::Kind;
+use crate::index::exact::bucket::{self, BucketParameters};
+use crate::index::exact::filter;
+use crate::index::exact::fst::{FstParameters, PREFIX_MAX};
 use crate::segment::layout::{
     DIGESTS_MAX, HEAD_BYTES, Header, LABELS_AT, LINE_BYTES, LINE_SLOTS, LocatorKind, PAGE_BYTES, Section, SectionTag,
 };

@@ -6,10 +6,12 @@
 
 mod degenerate;
 mod hasher;
+mod radius;
 mod text;
 
 pub use degenerate::{DegenerateDigests, degenerate_contents};
 pub use hasher::{Hasher, hash_bytes, hash_reader};
+pub use radius::{BadRadius, KindRadius, Radii, Radius};
 pub use text::{Encoding, ValueError};
 
 use std::fmt;
@@ -133,17 +135,6 @@ impl Kind {
             Kind::Phash64 | Kind::Dhash64 | Kind::Blockhash64 => Some(Radius(16)),
             _ => None,
         }
-    }
-}
-
-/// A Hamming distance up to which two perceptual hashes match, in bits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Radius(pub u16);
-
-impl fmt::Display for Radius {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
     }
 }
 

@@ -93,9 +93,11 @@ impl SegmentError {
 
 /// A finding in some bytes, before it is known which file they came from.
 #[derive(Debug)]
-pub(crate) struct Flaw {
-    pub(crate) expected: String,
-    pub(crate) found: String,
+pub struct Flaw {
+    /// What should stand there.
+    pub expected: String,
+    /// What stands there.
+    pub found: String,
 }
 
 impl Flaw {

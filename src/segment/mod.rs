@@ -12,8 +12,8 @@ mod map;
 mod packed;
 mod stream;
 
-pub use error::SegmentError;
-pub(crate) use error::{Flaw, hex};
+pub(crate) use error::hex;
+pub use error::{Flaw, SegmentError};
 pub use labels::{LabelSetId, LabelTable};
 pub use map::Mapping;
 pub(crate) use packed::{BitReader, BitWriter, bits_for, packed_bytes, unpack};

@@ -1,1 +1,0 @@
-//! Decoding picture bytes into pixels, and hashing those.

@@ -1,0 +1,37 @@
+//! JPEG, through `zune-jpeg`. Directly, because PDQ needs only the luma that a JPEG stores, and without the other
+//! components' transforms, upsampling and the way to RGB and back, that costs half as much.
+
+use zune_core::bytestream::ZCursor;
+use zune_core::colorspace::ColorSpace;
+use zune_core::options::DecoderOptions;
+use zune_jpeg::JpegDecoder;
+
+use super::super::pixels::{Channels, Pixels};
+use super::super::sniff::Format;
+use super::{DecodeLimits, PictureError};
+
+const FORMAT: Format = Format::Jpeg;
+
+pub(super) fn decode(bytes: &[u8], wanted: Channels, limits: &DecodeLimits) -> Result<Pixels, PictureError> {
+    let malformed = |detail: String| PictureError::Malformed { format: FORMAT, detail };
+    let options = DecoderOptions::new_fast().set_max_width(usize::MAX).set_max_height(usize::MAX).set_strict_mode(true);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(|error| malformed(error.to_string()))?;
+    let (Some((width, height)), Some(stored), Some(info)) =
+        (decoder.dimensions(), decoder.input_colorspace(), decoder.info())
+    else {
+        return Err(malformed("no frame header".into()));
+    };
+    limits.check_size(FORMAT, width as u64, height as u64)?;
+    let (channels, space) = match (stored, wanted) {
+        (ColorSpace::Luma, _) | (ColorSpace::YCbCr, Channels::Luma) => (Channels::Luma, ColorSpace::Luma),
+        _ => (Channels::Rgb, ColorSpace::RGB),
+    };
+    // Beside the pixels, a progressive picture's coefficients are all kept until its last scan: two bytes each.
+    let pixels = width as u64 * height as u64;
+    limits.check_memory(FORMAT, pixels * (channels.count() as u64 + 2 * u64::from(info.components)))?;
+    decoder.set_options(options.jpeg_set_out_colorspace(space));
+    let mut samples = vec![0; width * height * channels.count()];
+    decoder.decode_into(&mut samples).map_err(|error| malformed(error.to_string()))?;
+    Pixels::new(width as u32, height as u32, channels, samples).ok_or_else(|| malformed("samples are missing".into()))
+}

@@ -1,0 +1,30 @@
+//! The 64-bit kinds, by crate `image_hasher` on the decoded picture at full size.
+
+use image::{DynamicImage, GrayImage, RgbImage};
+use image_hasher::{HashAlg, HasherConfig};
+
+use super::pixels::{Channels, Pixels};
+use crate::fingerprint::Kind;
+
+/// The hashes of `pixels` of those `kinds` that have 64 bits, in their order.
+pub fn hash64(pixels: Pixels, kinds: &[Kind]) -> Vec<(Kind, [u8; 8])> {
+    let (width, height, channels) = (pixels.width(), pixels.height(), pixels.channels());
+    let samples = pixels.into_samples();
+    let picture = match channels {
+        Channels::Luma => GrayImage::from_raw(width, height, samples).map(DynamicImage::from),
+        Channels::Rgb => RgbImage::from_raw(width, height, samples).map(DynamicImage::from),
+    };
+    let picture = picture.expect("as many samples as the picture has");
+    let hash = |kind: Kind| {
+        let config = HasherConfig::with_bytes_type::<[u8; 8]>().hash_size(8, 8);
+        let config = match kind {
+            Kind::Phash64 => config.hash_alg(HashAlg::Median).preproc_dct(),
+            Kind::Dhash64 => config.hash_alg(HashAlg::Gradient),
+            Kind::Blockhash64 => config.hash_alg(HashAlg::Blockhash),
+            _ => return None,
+        };
+        let hash = config.to_hasher().hash_image(&picture);
+        Some((kind, hash.as_bytes().try_into().expect("8 × 8 bits")))
+    };
+    kinds.iter().filter_map(|kind| hash(*kind)).collect()
+}

@@ -1,0 +1,68 @@
+//! Decoded pictures as the hashers see them.
+
+/// A picture of 8-bit samples, rows from the top, no padding.
+#[derive(Clone, Debug)]
+pub struct Pixels {
+    width: u32,
+    height: u32,
+    channels: Channels,
+    samples: Vec<u8>,
+}
+
+/// What stands in a pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channels {
+    /// One byte of luma.
+    Luma,
+    /// Three bytes: red, green, blue.
+    Rgb,
+}
+
+impl Channels {
+    /// Bytes of a pixel.
+    pub const fn count(self) -> usize {
+        match self {
+            Channels::Luma => 1,
+            Channels::Rgb => 3,
+        }
+    }
+}
+
+impl Pixels {
+    /// A picture from its samples; `None` unless there are `width` × `height` × [`Channels::count`] of them.
+    pub fn new(width: u32, height: u32, channels: Channels, samples: Vec<u8>) -> Option<Pixels> {
+        let expected = (width as usize).checked_mul(height as usize)?.checked_mul(channels.count())?;
+        (samples.len() == expected).then_some(Pixels { width, height, channels, samples })
+    }
+
+    /// Pixels in a row.
+    pub fn width(&self) -> u32 {
+        self.width
+    }
+
+    /// Rows.
+    pub fn height(&self) -> u32 {
+        self.height
+    }
+
+    /// What stands in a pixel.
+    pub fn channels(&self) -> Channels {
+        self.channels
+    }
+
+    /// The samples, row by row.
+    pub fn samples(&self) -> &[u8] {
+        &self.samples
+    }
+
+    /// The samples, given away.
+    pub fn into_samples(self) -> Vec<u8> {
+        self.samples
+    }
+
+    /// The samples of row `y`, which is below the height.
+    pub(super) fn row(&self, y: usize) -> &[u8] {
+        let length = self.width as usize * self.channels.count();
+        &self.samples[y * length..(y + 1) * length]
+    }
+}

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, Radii};
 use hashward::index::sealed::Segment;
 use hashward::matching::Verdict;
 use hashward::protocol::{Address, Client, Reply, RequestId};
@@ -142,7 +142,9 @@ impl Bench {
                         return;
                     }
                     let batch = &batches[number % batches.len()];
-                    sender.lookup(RequestId(number as u32 + 1), &[Kind::Md5], batch).expect("the daemon reads");
+                    sender
+                        .lookup(RequestId(number as u32 + 1), &[Kind::Md5], &Radii::none(), batch)
+                        .expect("the daemon reads");
                 }
             });
             let mut answered = 0;
@@ -267,7 +269,7 @@ impl Bench {
         let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             if let Ok(mut client) = Client::connect(&daemon.address) {
-                let answers = client.lookup(&[Kind::Md5], &digest(u64::MAX)).expect("an answer");
+                let answers = client.lookup(&[Kind::Md5], &Radii::none(), &digest(u64::MAX)).expect("an answer");
                 if answers.miss == Verdict::Unknown {
                     return daemon;
                 }
@@ -301,7 +303,7 @@ fn latencies(client: &mut Client, questions: &mut dyn Iterator<Item = ([u8; 16],
     questions
         .map(|(digest, hit)| {
             let start = Instant::now();
-            let answers = client.lookup(&[Kind::Md5], &digest).expect("an answer");
+            let answers = client.lookup(&[Kind::Md5], &Radii::none(), &digest).expect("an answer");
             let taken = start.elapsed();
             assert_eq!(answers.hits.len(), usize::from(hit), "the answer to one question");
             taken

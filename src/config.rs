@@ -10,13 +10,18 @@
 //!
 //! [limits]                            # see `hashward::server::Limits` for all of them
 //! connections = 256
+//!
+//! [pictures]                          # see `hashward::media::worker::WorkerConfig`
+//! deadline_s = 10
 //! ```
 
 use std::io;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{BadLimit, BadListen, Limits, Listen};
 
@@ -29,6 +34,10 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The bounds.
     pub limits: Limits,
+    /// The processes in which pictures are decoded; read at start.
+    pub pictures: WorkerConfig,
+    /// Threads for questions by distance and the hashing of content; read at start. Default: one a processor.
+    pub near_threads: usize,
 }
 
 /// What stands in the file: everything may be left out.
@@ -38,6 +47,8 @@ struct File {
     data: Option<PathBuf>,
     listen: Vec<Listen>,
     limits: Limits,
+    pictures: WorkerConfig,
+    near_threads: Option<NonZeroUsize>,
 }
 
 /// Why a configuration is refused.
@@ -69,6 +80,9 @@ pub enum ConfigError {
     /// A bound that leaves no room.
     #[error(transparent)]
     Limit(#[from] BadLimit),
+    /// A bound of the workers with which no picture could be decoded.
+    #[error(transparent)]
+    Pictures(#[from] BadWorkerConfig),
 }
 
 impl Config {
@@ -85,7 +99,14 @@ impl Config {
         if parsed.listen.is_empty() {
             parsed.listen = vec![Listen::at(Address::Unix(data.join(SOCKET_NAME)))];
         }
-        let config = Config { data, listen: parsed.listen, limits: parsed.limits };
+        let near_threads = parsed.near_threads.or_else(|| std::thread::available_parallelism().ok());
+        let config = Config {
+            data,
+            listen: parsed.listen,
+            limits: parsed.limits,
+            pictures: parsed.pictures,
+            near_threads: near_threads.map_or(1, NonZeroUsize::get),
+        };
         config.check()?;
         Ok(config)
     }
@@ -97,7 +118,8 @@ impl Config {
                 return Err(ConfigError::Repeated(entry.address.clone()));
             }
         }
-        Ok(self.limits.check()?)
+        self.limits.check()?;
+        Ok(self.pictures.check()?)
     }
 }
 
@@ -173,6 +195,9 @@ mod tests {
             ("[[listen]]\naddress = 'a'\nprotocol = 'smtp'", "unknown variant `smtp`"),
             ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
             ("[limits]\nconections = 1", "unknown field `conections`"),
+            ("[limits]\nradii = { pdq = 64 }", "expected at most 63"),
+            ("[pictures]\nworkers = 0", "pictures.workers: expected 1"),
+            ("near_threads = 0", "nonzero"),
             ("data = 1", "invalid type"),
             ("data = ", "refused"),
         ] {

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 
 use daemon_support::{Daemon, PATIENCE, check_answers, frame, known};
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, Radii};
 use hashward::protocol::{
     Client, ClientError, ErrorCode, Failure, HEADER_BYTES, LookupFrame, Op, RequestId, decode_answers, encode_lookup,
 };
@@ -15,7 +15,7 @@ use hashward::store::Command;
 /// A LOOKUP of `rows` unknown values.
 fn lookup(id: u32, rows: usize) -> Vec<u8> {
     let mut out = Vec::new();
-    encode_lookup(&mut out, RequestId(id), &[Kind::Md5], &vec![0xA5; rows * 16]);
+    encode_lookup(&mut out, RequestId(id), &[Kind::Md5], &Radii::none(), &vec![0xA5; rows * 16]);
     out
 }
 
@@ -230,7 +230,7 @@ fn a_long_question_is_answered_in_one_piece() {
     // Known values at places of several parts of the question.
     let number = |row: u32| if row.is_multiple_of(1_000) { row / 1_000 % 60 } else { 1_000 + row };
     let rows: Vec<u8> = (0..65_536).flat_map(|row| known(number(row)).value().to_vec()).collect();
-    let answers = client.lookup(&[Kind::Md5], &rows).unwrap();
+    let answers = client.lookup(&[Kind::Md5], &Radii::none(), &rows).unwrap();
     let hits: Vec<u32> = answers.hits.iter().map(|(row, _)| *row).collect();
     let expected: Vec<u32> = (0..65_536).filter(|row| number(*row) < daemon_support::KNOWN_COUNT).collect();
     assert_eq!(hits, expected);

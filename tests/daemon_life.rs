@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon_support::{Daemon, PATIENCE, check_answers, known, write_config};
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, Radii};
 use hashward::protocol::{Address, Client, ErrorCode, Op, RequestId, decode_answers, encode_lookup};
 use rustix::process::Signal;
 
@@ -20,7 +20,7 @@ fn what_was_asked_before_the_end_is_answered() {
     let rows: Vec<u8> = (0..2_000).flat_map(|number| known(number).value().to_vec()).collect();
     let mut requests = Vec::new();
     for id in 2..=101 {
-        encode_lookup(&mut requests, RequestId(id), &[Kind::Md5], &rows);
+        encode_lookup(&mut requests, RequestId(id), &[Kind::Md5], &Radii::none(), &rows);
     }
     let mut hearing = daemon_support::Raw(raw.0.try_clone().unwrap());
     thread::scope(|scope| {

@@ -1,10 +1,10 @@
-//! All rules of verdicts, held against a plain model: random lists in random states over segments of both locators,
+//! All rules of verdicts, held against a plain model: random lists in random states and with random radii over segments of all locators,
 //! the live layer and withdrawals, asked in random questions of one or more kinds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashward::fingerprint::{DegenerateDigests, Fingerprint, Kind, hash_bytes};
+use hashward::fingerprint::{DegenerateDigests, Fingerprint, Kind, Radii, Radius, hash_bytes};
 use hashward::index::live::{LiveChange, LiveLayer};
 use hashward::index::sealed::{LocatorKind, Segment, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
@@ -12,19 +12,23 @@ use hashward::list::{
     Category, CategoryRole, Flags, Label, ListId, ListShape, ListState, Role, Roles, Source, TEST_CONTENT,
     VersionNumber,
 };
-use hashward::matching::{Answer, Match, Question, Reason, Verdict, answer};
+use hashward::matching::{Answer, Match, Neighbour, Question, Reason, Verdict, answer};
 use hashward::segment::LabelTable;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
 use roaring::RoaringBitmap;
 
-/// Two exact kinds, and one that can be held and not searched.
-const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Pdq];
+/// Two exact kinds and a perceptual one.
+const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Phash64];
 /// Values of each kind that lists and questions draw from.
 const VALUES: u8 = 12;
 const LISTS: [ListId; 3] = [ListId(16), ListId(17), ListId(18)];
 
+/// Perceptual values of two numbers differ in as many bits as the numbers do.
 fn value(kind: Kind, number: u8) -> Vec<u8> {
+    if !kind.is_exact() {
+        return (0xA5A5_5A5A_0F0F_3C3C ^ ((1u64 << number) - 1)).to_be_bytes().to_vec();
+    }
     let seed = hash_bytes(Kind::Sha512, &[kind.code(), number]);
     seed.value()[..kind.width()].to_vec()
 }
@@ -38,7 +42,7 @@ type Said = BTreeMap<(usize, u8, ListId, u32), BTreeSet<u8>>;
 
 #[derive(Clone, Debug)]
 struct World {
-    lists: Vec<(ListState, u32, Roles)>,
+    lists: Vec<(ListState, u32, Roles, Radii)>,
     segments: Vec<Written>,
     live: Said,
     states: BTreeMap<usize, KindState>,
@@ -67,8 +71,9 @@ fn said(kinds: std::ops::Range<usize>, versions: std::ops::Range<u32>) -> impl S
 }
 
 fn segment() -> impl Strategy<Value = Written> {
-    (0..KINDS.len(), any::<bool>()).prop_flat_map(|(kind, bucket)| {
-        let locator = if bucket { LocatorKind::Bucket } else { LocatorKind::Fst };
+    (0..KINDS.len(), any::<prop::sample::Index>()).prop_flat_map(|(kind, locator)| {
+        let serving: Vec<_> = LocatorKind::ALL.into_iter().filter(|locator| locator.serves(KINDS[kind])).collect();
+        let locator = *locator.get(&serving);
         let withdrawn = btree_set((0..VALUES, prop::sample::select(LISTS.to_vec())), 0..4);
         (said(kind..kind + 1, 1..3), withdrawn).prop_map(move |(said, withdrawn)| Written {
             kind,
@@ -76,6 +81,15 @@ fn segment() -> impl Strategy<Value = Written> {
             said,
             withdrawn,
         })
+    })
+}
+
+/// A radius of the perceptual kind, or none.
+fn radii() -> impl Strategy<Value = Radii> {
+    prop::option::of(0u16..8).prop_map(|radius| {
+        let mut radii = Radii::none();
+        radius.into_iter().for_each(|radius| radii.set(Kind::Phash64, Radius(radius)).unwrap());
+        radii
     })
 }
 
@@ -87,7 +101,7 @@ fn world() -> impl Strategy<Value = World> {
     });
     let kind_state = prop_oneof![Just(KindState::Loading), Just(KindState::Failed("a file".to_owned()))];
     let states = prop_oneof![3 => Just(BTreeMap::new()), 1 => btree_map(0..KINDS.len(), kind_state, 1..3)];
-    let lists = vec((state, 1u32..3, roles), LISTS.len());
+    let lists = vec((state, 1u32..3, roles, radii()), LISTS.len());
     (lists, vec(segment(), 0..4), said(0..KINDS.len(), 1..2), states)
         .prop_map(|(lists, segments, live, states)| World { lists, segments, live, states })
 }
@@ -104,12 +118,13 @@ impl World {
     }
 
     fn snapshot(&self, folder: &std::path::Path) -> Snapshot {
-        let lists = LISTS.iter().zip(&self.lists).map(|(id, (state, current, roles))| ListView {
+        let lists = LISTS.iter().zip(&self.lists).map(|(id, (state, current, roles, radii))| ListView {
             id: *id,
             name: name(*id).parse().unwrap(),
             shape: ListShape::File,
             state: *state,
             roles: roles.clone(),
+            radii: radii.clone(),
             current: VersionNumber(*current),
         });
         let segments = self.segments.iter().enumerate().map(|(number, Written { kind, locator, said, withdrawn })| {
@@ -158,30 +173,76 @@ impl World {
         })
     }
 
-    fn active(&self, list: ListId, version: u32) -> Option<&Roles> {
-        let (state, current, roles) = &self.lists[(list.0 - LISTS[0].0) as usize];
-        (*state == ListState::Active && *current == version).then_some(roles)
+    fn active(&self, list: ListId, version: u32) -> Option<(&Roles, &Radii)> {
+        let (state, current, roles, radii) = &self.lists[(list.0 - LISTS[0].0) as usize];
+        (*state == ListState::Active && *current == version).then_some((roles, radii))
     }
 
-    /// All matches of one value, straight from what was said.
-    fn matches(&self, kind: usize, number: u8) -> BTreeSet<Match> {
+    /// All matches of one value, straight from what was said: each with its list's number and the number that it is of.
+    fn said(&self, kind: usize, number: u8, asked: &Radii) -> Vec<(Match, u8)> {
         let in_segments = self.segments.iter().flat_map(|Written { said, withdrawn, .. }| {
             said.iter().filter(|((_, number, list, _), _)| !withdrawn.contains(&(*number, *list)))
         });
+        let is_exact = KINDS[kind].is_exact();
         in_segments
             .chain(&self.live)
-            .filter(|((of_kind, of_number, ..), _)| (*of_kind, *of_number) == (kind, number))
-            .filter_map(|((_, _, list, version), codes)| Some((list, self.active(*list, *version)?, codes)))
-            .flat_map(|(list, roles, codes)| {
-                codes.iter().map(move |code| Match {
-                    kind: KINDS[kind],
-                    list: name(*list).parse().unwrap(),
-                    role: roles.of(category(*code).as_ref()),
-                    category: category(*code),
-                    flags: Flags(*code),
+            .filter(|((of_kind, ..), _)| *of_kind == kind)
+            .filter_map(|((_, of_number, list, version), codes)| {
+                let (roles, radii) = self.active(*list, *version)?;
+                let own = radii.get(KINDS[kind]);
+                let reach = match (own, asked.get(KINDS[kind])) {
+                    _ if is_exact => 0,
+                    (Some(own), Some(asked)) => own.0.min(asked.0),
+                    (Some(radius), None) | (None, Some(radius)) => radius.0,
+                    (None, None) => 4,
+                };
+                let distance = u16::from(number.abs_diff(*of_number));
+                (distance <= reach).then_some((list, roles, codes, *of_number, distance))
+            })
+            .flat_map(|(list, roles, codes, of_number, distance)| {
+                codes.iter().map(move |code| {
+                    let said = Match {
+                        kind: KINDS[kind],
+                        list: name(*list).parse().unwrap(),
+                        role: roles.of(category(*code).as_ref()),
+                        category: category(*code),
+                        flags: Flags(*code),
+                        distance: (!is_exact).then_some(distance),
+                    };
+                    (said, of_number)
                 })
             })
             .collect()
+    }
+
+    /// The answer to a row of these kinds and numbers; the count of further places is not modelled, for there are never
+    /// so many.
+    fn answer(&self, kinds: &[usize], row: &[u8], asked: &Radii, miss: Verdict) -> Option<Answer> {
+        let said: Vec<_> = kinds.iter().zip(row).flat_map(|(kind, number)| self.said(*kind, *number, asked)).collect();
+        let mut matches: BTreeMap<Match, Option<u16>> = BTreeMap::new();
+        for (found, _) in &said {
+            let key = Match { distance: None, ..found.clone() };
+            let least = matches.entry(key).or_insert(found.distance);
+            *least = (*least).min(found.distance);
+        }
+        let nearest: BTreeSet<Neighbour> = said
+            .iter()
+            .filter_map(|(found, number)| {
+                let fingerprint = Fingerprint::new(found.kind, &value(found.kind, *number)).unwrap();
+                Some(Neighbour { distance: found.distance?, fingerprint })
+            })
+            .collect();
+        let any = |role| matches.keys().any(|one| one.role == role);
+        let verdict = match (any(Role::Illegal), any(Role::Ignorable)) {
+            (true, true) => Verdict::Conflict,
+            (true, false) => Verdict::Known,
+            (false, true) => Verdict::Ignorable,
+            (false, false) => miss,
+        };
+        let watched = any(Role::Watch);
+        let matches: Vec<_> = matches.into_iter().map(|(found, distance)| Match { distance, ..found }).collect();
+        let nearest = nearest.into_iter().collect();
+        (!matches.is_empty()).then_some(Answer { verdict, watched, matches, nearest, further: 0 })
     }
 
     fn held(&self, kind: usize) -> bool {
@@ -195,13 +256,12 @@ impl World {
         match self.states.get(&kind) {
             Some(KindState::Loading) => Some(Reason::Loading),
             Some(KindState::Failed(_)) => Some(Reason::Failed),
-            _ if self.held(kind) && !KINDS[kind].is_exact() => Some(Reason::NotSearchable),
             _ => None,
         }
     }
 }
 
-fn check(world: &World, kinds: &[usize], rows: &[Vec<u8>]) {
+fn check(world: &World, kinds: &[usize], rows: &[Vec<u8>], radii: &Radii) {
     let folder = tempfile::tempdir().unwrap();
     let snapshot = world.snapshot(folder.path());
     let packed: Vec<u8> = rows
@@ -209,7 +269,7 @@ fn check(world: &World, kinds: &[usize], rows: &[Vec<u8>]) {
         .flat_map(|row| kinds.iter().zip(row).flat_map(|(kind, number)| value(KINDS[*kind], *number)))
         .collect();
     let asked: Vec<Kind> = kinds.iter().map(|kind| KINDS[*kind]).collect();
-    let answers = answer(&snapshot, &Question { kinds: &asked, rows: &packed }).unwrap();
+    let answers = answer(&snapshot, &Question { kinds: &asked, rows: &packed, radii }).unwrap();
 
     let incomplete: Vec<_> = kinds.iter().filter_map(|kind| Some((KINDS[*kind], world.reason(*kind)?))).collect();
     let checked: Vec<_> = kinds
@@ -225,17 +285,9 @@ fn check(world: &World, kinds: &[usize], rows: &[Vec<u8>]) {
     assert_eq!((answers.generation, answers.rows as usize), (7, rows.len()));
     assert_eq!((&answers.incomplete, &answers.checked, answers.miss), (&incomplete, &checked, miss));
     for (row, found) in rows.iter().zip(answers.iter()) {
-        let matches: BTreeSet<Match> =
-            kinds.iter().zip(row).flat_map(|(kind, number)| world.matches(*kind, *number)).collect();
-        let any = |role| matches.iter().any(|one| one.role == role);
-        let verdict = match (any(Role::Illegal), any(Role::Ignorable)) {
-            (true, true) => Verdict::Conflict,
-            (true, false) => Verdict::Known,
-            (false, true) => Verdict::Ignorable,
-            (false, false) => miss,
-        };
-        let expected = Answer { verdict, watched: any(Role::Watch), matches: matches.into_iter().collect() };
-        assert_eq!(found, (!expected.matches.is_empty()).then_some(&expected));
+        let expected = world.answer(kinds, row, radii, miss);
+        let expected = expected.map(|expected| Answer { further: found.map_or(0, |found| found.further), ..expected });
+        assert_eq!(found, expected.as_ref());
     }
     let distinct: BTreeSet<_> = answers.distinct.iter().map(|answer| format!("{answer:?}")).collect();
     assert_eq!(distinct.len(), answers.distinct.len(), "each answer stands once");
@@ -250,8 +302,9 @@ proptest! {
         kinds in Just(vec![0usize, 1, 2]).prop_shuffle(),
         asked in 1usize..4,
         rows in vec(vec(0..VALUES, KINDS.len()), 0..24),
+        radii in radii(),
     ) {
-        check(&world, &kinds[..asked], &rows);
+        check(&world, &kinds[..asked], &rows, &radii);
     }
 }
 
@@ -265,7 +318,7 @@ fn an_empty_hashward_never_says_unknown() {
     let snapshot = empty();
     for kind in Kind::ALL {
         let row = vec![0x5A; kind.width()];
-        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: &row }).unwrap();
+        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: &row, radii: &Radii::none() }).unwrap();
         assert_eq!(answers.miss, Verdict::Undecided(Reason::NoListForKind));
         assert!(answers.hits.is_empty() && answers.checked.is_empty());
     }
@@ -277,12 +330,13 @@ fn built_in_lists_answer_without_any_other() {
     let snapshot = empty();
     let degenerate = DegenerateDigests::compute();
     for (kind, value) in degenerate.iter() {
-        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: value }).unwrap();
+        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: value, radii: &Radii::none() }).unwrap();
         assert_eq!(answers.iter().next().unwrap().map(|answer| answer.verdict), Some(Verdict::Ignorable));
     }
     for kind in Kind::COMPUTED {
         let test = hash_bytes(kind, TEST_CONTENT.as_bytes());
-        let answers = answer(&snapshot, &Question { kinds: &[kind], rows: test.value() }).unwrap();
+        let answers =
+            answer(&snapshot, &Question { kinds: &[kind], rows: test.value(), radii: &Radii::none() }).unwrap();
         let found = answers.iter().next().unwrap().expect("the test list knows its content");
         assert!(found.watched);
         assert_eq!(found.verdict, Verdict::Undecided(Reason::NoListForKind));
@@ -295,6 +349,6 @@ fn a_question_without_meaning_is_refused() {
     for (kinds, bytes) in
         [(&[][..], 0), (&[Kind::Md5, Kind::Md5], 32), (&[Kind::Md5], 17), (&[Kind::Md5, Kind::Sha1], 35)]
     {
-        assert!(answer(&snapshot, &Question { kinds, rows: &vec![0; bytes] }).is_err());
+        assert!(answer(&snapshot, &Question { kinds, rows: &vec![0; bytes], radii: &Radii::none() }).is_err());
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hashward::access::Rights;
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, Radii};
 use hashward::list::{Category, Flags, Role};
 use hashward::matching::{Answer, Answers, Match, Reason, Verdict};
 use hashward::protocol::{
@@ -116,7 +116,7 @@ proptest! {
         let width: usize = kinds.iter().map(|kind| kind.width()).sum();
         let values: Vec<u8> = (0..rows * width).map(|index| (index as u8).wrapping_add(byte)).collect();
         let mut frame = Vec::new();
-        encode_lookup(&mut frame, RequestId(id), &kinds, &values);
+        encode_lookup(&mut frame, RequestId(id), &kinds, &Radii::none(), &values);
         let lookup = LookupFrame::decode(payload_of(&frame, Op::Lookup, RequestId(id))).unwrap();
         prop_assert_eq!(lookup, LookupFrame { kinds, rows: rows as u32, values: &values });
     }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use hashward::access::Rights;
-use hashward::fingerprint::{Kind, hash_bytes};
+use hashward::fingerprint::{Kind, Radii, hash_bytes};
 use hashward::list::{Category, Flag, Flags, Role};
 use hashward::matching::{Answer, Answers, Match, Reason, Verdict};
 use hashward::protocol::{
@@ -121,7 +121,9 @@ fn the_page_and_the_code_agree() {
     let empty = hash_bytes(Kind::Md5, b"");
     let other: Vec<u8> = (0..16).map(|digit| digit * 0x11).collect();
     let values = [empty.value(), &other].concat();
-    let payload = check(vectors, "lookup", Op::Lookup, 2, |out, id| encode_lookup(out, id, &[Kind::Md5], &values));
+    let payload = check(vectors, "lookup", Op::Lookup, 2, |out, id| {
+        encode_lookup(out, id, &[Kind::Md5], &Radii::none(), &values)
+    });
     assert_eq!(LookupFrame::decode(&payload), Ok(LookupFrame { kinds: vec![Kind::Md5], rows: 2, values: &values }));
 
     for name in ["answers", "answers-category", "answers-undecided"] {

@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, Radii};
 use hashward::matching::{Reason, Verdict};
 use hashward::protocol::{Address, Client};
 use program::{Folder, HASHWARD_INDEX, hex_list, md5};
@@ -72,7 +72,7 @@ fn daemon_program() -> PathBuf {
 
 fn verdicts(client: &mut Client, numbers: std::ops::Range<u32>) -> Vec<Verdict> {
     let rows: Vec<u8> = numbers.flat_map(|number| md5(number).value().to_vec()).collect();
-    let answers = client.lookup(&[Kind::Md5], &rows).unwrap();
+    let answers = client.lookup(&[Kind::Md5], &Radii::none(), &rows).unwrap();
     answers.iter().map(|answer| answer.map_or(answers.miss, |answer| answer.verdict)).collect()
 }
 

@@ -16,6 +16,10 @@ pub enum Right {
     Lookup,
     /// Change lists.
     Admin,
+    /// Ask about a file's content, which costs the daemon far more than a hash.
+    Content,
+    /// See distances and the codes that matched. Whoever sees them could tune a picture until it passes.
+    Detail,
 }
 
 /// A set of [`Right`]s; the bits stand in WELCOME.
@@ -26,7 +30,7 @@ impl Rights {
     /// Nothing.
     pub const NONE: Rights = Rights(0);
     /// Everything.
-    pub const ALL: Rights = Rights(0b11);
+    pub const ALL: Rights = Rights(0b1111);
     /// Asking only.
     pub const LOOKUP: Rights = Rights(0b01);
 
@@ -35,7 +39,7 @@ impl Rights {
         self.0 & Rights::bit(right) != 0
     }
 
-    /// The set as bits: bit 0 look up, bit 1 administer.
+    /// The set as bits: bit 0 look up, bit 1 administer, bit 2 ask about content, bit 3 see details.
     pub const fn bits(self) -> u8 {
         self.0
     }
@@ -49,6 +53,8 @@ impl Rights {
         match right {
             Right::Lookup => 0b01,
             Right::Admin => 0b10,
+            Right::Content => 0b100,
+            Right::Detail => 0b1000,
         }
     }
 }
@@ -109,7 +115,7 @@ mod tests {
 
     #[test]
     fn unknown_bits_grant_nothing() {
-        assert_eq!(Rights::from_bits(0b1111_1100), Rights::NONE);
+        assert_eq!(Rights::from_bits(0b1111_0000), Rights::NONE);
         assert!(Rights::from_bits(0b10).has(Right::Admin));
         assert!(!Rights::from_bits(0b10).has(Right::Lookup));
     }

@@ -16,7 +16,7 @@ use serde::Serialize;
 use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output};
-use crate::fingerprint::{DegenerateDigests, Encoding, Fingerprint, Kind};
+use crate::fingerprint::{DegenerateDigests, Encoding, Fingerprint, Kind, Radii};
 use crate::protocol::{Client, Reply, RequestId, Sender};
 
 /// Known values that are kept of a sample.
@@ -198,7 +198,7 @@ fn one_by_one(mut client: Client, mut load: Load) -> Result<Measured> {
         let kinds = [load.kind];
         let rows = load.next();
         let asked_at = Instant::now();
-        let answers = client.lookup(&kinds, rows)?;
+        let answers = client.lookup(&kinds, &Radii::none(), rows)?;
         measured.add(&answers, asked_at);
     }
     Ok(Measured { elapsed: started_at.elapsed(), hits_asked: load.hits_asked, ..measured })
@@ -239,7 +239,7 @@ fn ask_on(mut sender: Sender, mut load: Load, asked: &mpsc::SyncSender<Instant>,
         if asked.send(Instant::now()).is_err() {
             break;
         }
-        sender.lookup(RequestId(id), &kinds, rows)?;
+        sender.lookup(RequestId(id), &kinds, &Radii::none(), rows)?;
         id = id.checked_add(1).unwrap_or(1);
     }
     Ok(load.hits_asked)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
-use crate::fingerprint::Kind;
+use crate::fingerprint::{Kind, KindRadius, Radii};
 use crate::matching::Answers;
 use crate::protocol::{Address, Client, ClientError, DEFAULT_DATA, SOCKET_NAME};
 
@@ -46,11 +46,25 @@ impl Socket {
     }
 }
 
+/// How far to search.
+#[derive(clap::Args)]
+pub(super) struct Search {
+    /// Search perceptual kinds within this many bits, instead of as each list says; the daemon's config bounds it
+    #[arg(long, value_name = "KIND=BITS", value_delimiter = ',')]
+    radius: Vec<KindRadius>,
+}
+
+impl Search {
+    pub(super) fn radii(&self) -> Radii {
+        self.radius.iter().copied().collect()
+    }
+}
+
 /// Asks, and asks again while the daemon is busy.
-pub(super) fn ask(client: &mut Client, kinds: &[Kind], rows: &[u8]) -> Result<Answers> {
+pub(super) fn ask(client: &mut Client, kinds: &[Kind], radii: &Radii, rows: &[u8]) -> Result<Answers> {
     let started_at = Instant::now();
     loop {
-        match client.lookup(kinds, rows) {
+        match client.lookup(kinds, radii, rows) {
             Err(ClientError::Busy(_)) if started_at.elapsed() < BUSY_PATIENCE => std::thread::sleep(BUSY_PAUSE),
             answered => return answered.context("the lookup has no answer"),
         }

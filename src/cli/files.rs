@@ -2,9 +2,11 @@
 //!
 //! One thread walks, several hash, the caller receives. A file's place in the output is fixed when it is found: the
 //! caller gets the receiving end of a channel for it, in order, and whoever hashes it holds the other. So a large file
-//! holds back what comes after it, but at most [`WINDOW`] files are under way.
+//! holds back what comes after it, but at most [`WINDOW`] files are under way. A picture is read here, digested, and given
+//! to a worker process, which tells its perceptual hashes when it is done; the thread goes on with the next file.
 
 use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::thread;
 
@@ -12,15 +14,57 @@ use anyhow::Result;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use walkdir::WalkDir;
 
-use crate::fingerprint::{Fingerprint, Kind, hash_reader};
+use crate::fingerprint::{Fingerprint, Hasher, Kind, NotComputed, hash_reader};
+use crate::media::picture::HashRequest;
+use crate::media::source::{Content, Intake};
+use crate::media::worker::{Failed, Job, Outcome, Program, WorkerConfig, WorkerPool};
 
 /// Files between being found and being received.
 const WINDOW: usize = 4_096;
 
-/// A file and its fingerprints, in the order of the kinds asked for, or why it has none.
+/// Bytes of a possible picture that are read at a time.
+const CHUNK_BYTES: usize = 256 << 10;
+
+/// What is computed of each file.
+pub(super) struct Kinds {
+    pub(super) exact: Vec<Kind>,
+    /// Of pictures.
+    pub(super) request: HashRequest,
+    /// Where pictures are decoded; `None` if no perceptual kind is asked for.
+    pool: Option<WorkerPool>,
+    input_bytes_max: u64,
+}
+
+impl Kinds {
+    /// Starts the workers that `kinds` need, each as `hashward worker`.
+    ///
+    /// # Errors
+    /// A kind that is not computed from files; no thread for the workers.
+    pub(super) fn new(kinds: &[Kind], dihedral: bool) -> Result<Kinds> {
+        let (perceptual, exact): (Vec<Kind>, Vec<Kind>) = kinds.iter().partition(|kind| !kind.is_exact());
+        Hasher::new(&exact)?;
+        let config = WorkerConfig::default();
+        let input_bytes_max = config.input_bytes;
+        let pool = match perceptual.is_empty() {
+            true => None,
+            false => Some(WorkerPool::start(config, Program::Itself)?),
+        };
+        Ok(Kinds { exact, request: HashRequest { kinds: perceptual, dihedral }, pool, input_bytes_max })
+    }
+}
+
+/// What a file came to.
 pub(super) struct Hashed {
     pub(super) path: PathBuf,
-    pub(super) fingerprints: Result<Vec<Fingerprint>, String>,
+    pub(super) hashes: Result<Hashes, String>,
+}
+
+/// A file's fingerprints.
+pub(super) struct Hashes {
+    /// In the order of [`Kinds::exact`].
+    pub(super) digests: Vec<Fingerprint>,
+    /// Of a picture, if any perceptual kind is asked for.
+    pub(super) picture: Option<Outcome>,
 }
 
 /// What the walk passed over.
@@ -50,7 +94,7 @@ struct Task {
 /// single files are theirs; an error of `each` ends everything.
 pub(super) fn hash_files(
     roots: &[PathBuf],
-    kinds: &[Kind],
+    kinds: &Kinds,
     mut each: impl FnMut(Next) -> Result<()>,
 ) -> Result<PassedOver> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -91,15 +135,46 @@ fn receive(places: Receiver<Receiver<Hashed>>, each: &mut impl FnMut(Next) -> Re
     }
 }
 
-fn hash_tasks(tasks: &Receiver<Task>, kinds: &[Kind]) {
+fn hash_tasks(tasks: &Receiver<Task>, kinds: &Kinds) {
     for Task { path, hashed } in tasks {
-        let fingerprints = File::open(&path)
-            .and_then(|file| hash_reader(file, kinds))
-            .map(|(fingerprints, _)| fingerprints)
-            .map_err(|error| error.to_string());
         // Nobody waits for it any more if the caller has ended early.
-        let _ = hashed.send(Hashed { path, fingerprints });
+        let tell = move |path, hashes| drop(hashed.send(Hashed { path, hashes }));
+        let Some(pool) = &kinds.pool else {
+            let digests = File::open(&path).and_then(|file| hash_reader(file, &kinds.exact));
+            let hashes = digests.map(|(digests, _)| Hashes { digests, picture: None });
+            tell(path, hashes.map_err(|error| error.to_string()));
+            continue;
+        };
+        match take_in(&path, kinds) {
+            Err(error) => tell(path, Err(error.to_string())),
+            Ok((digests, Content::NotAPicture)) => tell(path, Ok(Hashes { digests, picture: None })),
+            Ok((digests, Content::TooLarge)) => {
+                tell(path, Ok(Hashes { digests, picture: Some(Err(Failed::TooLarge)) }));
+            }
+            Ok((digests, Content::Picture(bytes))) => {
+                let job = Job { bytes, request: kinds.request.clone() };
+                pool.submit_waiting(job, move |outcome| tell(path, Ok(Hashes { digests, picture: Some(outcome) })));
+            }
+        }
     }
+}
+
+/// Digests a file, and keeps it if it is a picture.
+fn take_in(path: &Path, kinds: &Kinds) -> io::Result<(Vec<Fingerprint>, Content)> {
+    let unsupported = |error: NotComputed| io::Error::new(io::ErrorKind::Unsupported, error);
+    let mut intake = Intake::new(&kinds.exact, kinds.input_bytes_max).map_err(unsupported)?;
+    let mut file = File::open(path)?;
+    let mut chunk = vec![0; CHUNK_BYTES];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(read) => intake.update(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let source = intake.finish();
+    Ok((source.fingerprints, source.content))
 }
 
 /// Walks until the end, or until nobody wants more.
@@ -113,7 +188,7 @@ fn walk(roots: &[PathBuf], tasks: &Sender<Task>, places: &Sender<Receiver<Hashed
     let failed = |path: &Path, error: String| {
         let (hashed, place) = bounded(1);
         let wanted = places.send(place).is_ok();
-        wanted && hashed.send(Hashed { path: path.to_owned(), fingerprints: Err(error) }).is_ok()
+        wanted && hashed.send(Hashed { path: path.to_owned(), hashes: Err(error) }).is_ok()
     };
     for root in roots {
         // What is named is followed; what is only found is not.
@@ -169,10 +244,10 @@ mod tests {
         std::os::unix::fs::symlink("/", root.join("b/up")).unwrap();
         let roots = [root.to_owned(), root.join("link"), root.join("missing")];
         let mut seen = Vec::new();
-        let passed_over = hash_files(&roots, &[Kind::Md5], |next| {
+        let passed_over = hash_files(&roots, &Kinds::new(&[Kind::Md5], false).unwrap(), |next| {
             if let Next::File(file) = next {
                 let path = file.path.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-                seen.push((path, file.fingerprints.ok().map(|mut all| all.remove(0))));
+                seen.push((path, file.hashes.ok().map(|mut all| all.digests.remove(0))));
             }
             Ok(())
         })
@@ -196,10 +271,11 @@ mod tests {
         for number in 0..200 {
             fs::write(folder.path().join(number.to_string()), "x").unwrap();
         }
-        let result = hash_files(&[folder.path().to_owned()], &[Kind::Sha1], |next| match next {
-            Next::File(_) => anyhow::bail!("enough"),
-            Next::Waiting => Ok(()),
-        });
+        let result =
+            hash_files(&[folder.path().to_owned()], &Kinds::new(&[Kind::Sha1], false).unwrap(), |next| match next {
+                Next::File(_) => anyhow::bail!("enough"),
+                Next::Waiting => Ok(()),
+            });
         assert_eq!(result.unwrap_err().to_string(), "enough");
     }
 }

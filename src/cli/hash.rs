@@ -1,6 +1,7 @@
 //! `hashward hash`: fingerprints of files, and nobody is asked.
 //!
-//! Text is what the BSD tools print and `hashward-index import` reads: `MD5 (file) = …`.
+//! Text is what the BSD tools print and `hashward-index import` reads: `MD5 (file) = …`. A perceptual kind has a value only
+//! of pictures; one of low quality is printed, and said to be of no use.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +10,14 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use super::Exit;
-use super::files::{Next, hash_files};
+use super::files::{Hashes, Kinds, Next, hash_files};
 use super::output::{Format, Output, Subject, printable, serialize_path, write_error};
-use crate::fingerprint::{Fingerprint, Hasher, Kind};
+use crate::fingerprint::{Encoding, Kind};
+use crate::media::picture::{PDQ_QUALITY_MIN, Pdq};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
-    /// The kinds to compute, with commas between
+    /// The kinds to compute, with commas between; pdq, phash64, dhash64 and blockhash64 of pictures
     #[arg(long, value_name = "K", value_delimiter = ',', default_value = "md5,sha1,sha256,sha512,blake3")]
     kind: Vec<Kind>,
     /// How to write the fingerprints
@@ -27,13 +29,20 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    Hasher::new(&arguments.kind)?;
+    let kinds = Kinds::new(&arguments.kind, false)?;
     let mut output = Output::new();
     let mut exit = Exit::Fine;
-    let passed_over = hash_files(&arguments.paths, &arguments.kind, |next| match next {
+    let passed_over = hash_files(&arguments.paths, &kinds, |next| match next {
         Next::Waiting => output.flush(),
-        Next::File(hashed) => match hashed.fingerprints {
-            Ok(fingerprints) => write(&mut output, arguments.format, &hashed.path, &fingerprints),
+        Next::File(hashed) => match hashed.hashes {
+            Ok(hashes) => {
+                let line = Line { path: &hashed.path, kinds: &arguments.kind, hashes: &hashes };
+                if let Some(Err(failed)) = &hashes.picture {
+                    exit = Exit::Incomplete;
+                    eprintln!("hashward: {}: {failed}", hashed.path.display());
+                }
+                write(&mut output, arguments.format, &line)
+            }
             Err(error) => {
                 exit = Exit::Incomplete;
                 if arguments.format == Format::Text {
@@ -53,32 +62,61 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     Ok(exit)
 }
 
-fn write(output: &mut Output, format: Format, path: &Path, fingerprints: &[Fingerprint]) -> Result<()> {
-    let name = printable(path.to_string_lossy());
+fn write(output: &mut Output, format: Format, line: &Line<'_>) -> Result<()> {
+    let name = printable(line.path.to_string_lossy());
     match format {
-        Format::Json => output.json(&Line { path, fingerprints }),
+        Format::Json => output.json(line),
         Format::Tsv => {
-            let values: Vec<String> = fingerprints.iter().map(Fingerprint::to_hex).collect();
+            let values: Vec<String> = line.kinds.iter().map(|kind| line.value(*kind).unwrap_or_default()).collect();
             output.line(&format!("{name}\t{}", values.join("\t")))
         }
-        Format::Text => fingerprints.iter().try_for_each(|fingerprint| {
-            let kind = fingerprint.kind().name().to_uppercase();
-            output.line(&format!("{kind} ({name}) = {}", fingerprint.to_hex()))
-        }),
+        Format::Text => {
+            if let Some(quality) = line.pdq().map(|pdq| pdq.quality).filter(|quality| *quality < PDQ_QUALITY_MIN) {
+                eprintln!("hashward: {name}: pdq of quality {quality}, expected {PDQ_QUALITY_MIN} or more; of no use");
+            }
+            line.kinds.iter().filter_map(|kind| Some((kind, line.value(*kind)?))).try_for_each(|(kind, value)| {
+                output.line(&format!("{} ({name}) = {value}", kind.name().to_uppercase()))
+            })
+        }
     }
 }
 
 struct Line<'a> {
     path: &'a Path,
-    fingerprints: &'a [Fingerprint],
+    kinds: &'a [Kind],
+    hashes: &'a Hashes,
+}
+
+impl Line<'_> {
+    fn pdq(&self) -> Option<&Pdq> {
+        self.hashes.picture.as_ref()?.as_ref().ok()?.pdq.as_ref()
+    }
+
+    /// The value of a kind in hex, if the file has one.
+    fn value(&self, kind: Kind) -> Option<String> {
+        if let Some(digest) = self.hashes.digests.iter().find(|digest| digest.kind() == kind) {
+            return Some(digest.to_hex());
+        }
+        let hashes = self.hashes.picture.as_ref()?.as_ref().ok()?;
+        match kind {
+            Kind::Pdq => hashes.pdq.as_ref().map(|pdq| Encoding::Hex.encode(&pdq.hash.0)),
+            _ => hashes.hashes64.iter().find(|(of, _)| *of == kind).map(|(_, hash)| Encoding::Hex.encode(hash)),
+        }
+    }
 }
 
 impl Serialize for Line<'_> {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
         serialize_path(&mut map, self.path)?;
-        for fingerprint in self.fingerprints {
-            map.serialize_entry(fingerprint.kind().name(), &fingerprint.to_hex())?;
+        for kind in self.kinds {
+            map.serialize_entry(kind.name(), &self.value(*kind))?;
+        }
+        if let Some(pdq) = self.pdq() {
+            map.serialize_entry("pdq_quality", &pdq.quality)?;
+        }
+        if let Some(Err(failed)) = &self.hashes.picture {
+            map.serialize_entry("error", &failed.to_string())?;
         }
         map.end()
     }

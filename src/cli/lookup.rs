@@ -5,9 +5,9 @@ use std::io::{BufRead, BufReader, Read};
 use anyhow::{Context, Result};
 
 use super::Exit;
-use super::connect::{Socket, ask};
+use super::connect::{Search, Socket, ask};
 use super::output::{Format, Output, Subject, write_answer, write_error};
-use crate::fingerprint::{Encoding, Fingerprint, Kind};
+use crate::fingerprint::{Encoding, Fingerprint, Kind, Radii};
 use crate::protocol::Client;
 
 /// Rows that are asked at a time.
@@ -24,9 +24,11 @@ const LINE_BYTES_MAX: u64 = 4_096;
 pub(super) struct Arguments {
     #[command(flatten)]
     socket: Socket,
-    /// The kind of hashes that do not name theirs (md5, sha1, sha256, sha512, blake3, photodna)
+    /// The kind of hashes that do not name theirs (md5, sha1, sha256, sha512, blake3, pdq, …)
     #[arg(long, value_name = "K")]
     kind: Option<Kind>,
+    #[command(flatten)]
+    search: Search,
     /// How to write the answers
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -38,7 +40,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let client = arguments.socket.connect()?;
     let batch = Batch { kind: None, values: Vec::new(), queries: Vec::new() };
-    let mut asker = Asker { client, batch, output: Output::new(), format: arguments.format, incomplete: false };
+    let (output, format, radii) = (Output::new(), arguments.format, arguments.search.radii());
+    let mut asker = Asker { client, radii, batch, output, format, incomplete: false };
     if arguments.hashes.is_empty() || arguments.hashes == ["-"] {
         let mut lines = BufReader::with_capacity(READ_AHEAD_BYTES, std::io::stdin().lock());
         while let Some(line) = read_line(&mut lines)? {
@@ -76,6 +79,7 @@ struct Batch {
 
 struct Asker {
     client: Client,
+    radii: Radii,
     batch: Batch,
     output: Output,
     format: Format,
@@ -95,13 +99,14 @@ impl Asker {
             }
             Err(error) => self.batch.queries.push((query, Err(error))),
         }
-        if self.batch.queries.len() >= BATCH_ROWS { self.ask() } else { Ok(()) }
+        let most = self.batch.kind.map_or(BATCH_ROWS, |kind| self.client.max_rows(&[kind]).min(BATCH_ROWS));
+        if self.batch.queries.len() >= most { self.ask() } else { Ok(()) }
     }
 
     /// Asks what has gathered, and writes the answers.
     fn ask(&mut self) -> Result<()> {
         let answers = match self.batch.kind.take() {
-            Some(kind) => Some(ask(&mut self.client, &[kind], &self.batch.values)?),
+            Some(kind) => Some(ask(&mut self.client, &[kind], &self.radii, &self.batch.values)?),
             None => None,
         };
         let mut rows = answers.iter().flat_map(|answers| answers.iter().map(move |answer| (answers, answer)));

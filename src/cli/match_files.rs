@@ -1,16 +1,22 @@
 //! `hashward match`: hash files by the kinds that the daemon has lists for, and ask about them.
+//!
+//! Pictures are decoded by this program's own workers; what is sent is hashes only. Files are asked about together with
+//! others that have values of the same kinds, and answered in the order in which they were found.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Exit;
-use super::connect::{Socket, ask};
-use super::files::{Hashed, Next, PassedOver, hash_files};
+use super::connect::{Search, Socket, ask};
+use super::files::{Hashed, Hashes, Kinds, Next, PassedOver, hash_files};
 use super::output::{Format, Output, Subject, write_answer, write_error};
 use super::status::DaemonStatus;
-use crate::fingerprint::Kind;
-use crate::matching::Verdict;
+use crate::fingerprint::{Kind, Radii};
+use crate::matching::{Answers, Verdict};
+use crate::media::picture::HashRequest;
+use crate::media::values::Values;
 use crate::protocol::Client;
 
 /// Files that are asked about at a time.
@@ -24,6 +30,11 @@ Exit code: 1 something is known or in conflict, whatever else could not be decid
 pub(super) struct Arguments {
     #[command(flatten)]
     socket: Socket,
+    #[command(flatten)]
+    search: Search,
+    /// Ask about pictures turned and mirrored in all eight ways, too
+    #[arg(long)]
+    dihedral: bool,
     /// How to write the answers
     #[arg(long, value_enum, default_value = "text")]
     format: Format,
@@ -35,18 +46,25 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let mut client = arguments.socket.connect()?;
     let held = DaemonStatus::of(&mut client)?.held_kinds;
-    let (mut kinds, others): (Vec<Kind>, Vec<Kind>) = held.iter().partition(|kind| Kind::COMPUTED.contains(kind));
+    let is_computed = |kind: &Kind| Kind::COMPUTED.contains(kind) || Kind::PERCEPTUAL.contains(kind);
+    let (mut kinds, others): (Vec<Kind>, Vec<Kind>) = held.iter().partition(|kind| is_computed(kind));
     for kind in others {
         eprintln!("hashward: lists hold {kind}, which cannot be computed from files here and is not asked");
     }
-    if kinds.is_empty() {
+    if !kinds.iter().any(|kind| kind.is_exact()) {
         // The built-in lists may still know a file; every other answer is "undecided", and says why.
-        kinds = Kind::COMPUTED.to_vec();
+        kinds.extend(Kind::COMPUTED);
     }
-    let (files, values) = (Vec::new(), Vec::new());
-    let output = Output::new();
-    let mut asker =
-        Asker { client, kinds: &kinds, files, values, output, format: arguments.format, count: Count::default() };
+    let kinds = Kinds::new(&kinds, arguments.dihedral)?;
+    let mut asker = Asker {
+        client,
+        request: kinds.request.clone(),
+        radii: arguments.search.radii(),
+        files: Vec::new(),
+        output: Output::new(),
+        format: arguments.format,
+        count: Count::default(),
+    };
     let passed_over = hash_files(&arguments.paths, &kinds, |next| match next {
         Next::File(hashed) => asker.add(hashed),
         Next::Waiting => asker.ask(),
@@ -118,51 +136,85 @@ impl Count {
     }
 }
 
-struct Asker<'a> {
+struct Asker {
     client: Client,
-    kinds: &'a [Kind],
-    /// What has gathered: each path, and whether its values are in `values` or why not.
-    files: Vec<(PathBuf, Option<String>)>,
-    values: Vec<u8>,
+    request: HashRequest,
+    radii: Radii,
+    /// What has gathered: each path, and its values or why it has none.
+    files: Vec<(PathBuf, Result<Values, String>)>,
     output: Output,
     format: Format,
     count: Count,
 }
 
-impl Asker<'_> {
-    fn add(&mut self, Hashed { path, fingerprints }: Hashed) -> Result<()> {
-        let error = match fingerprints {
-            Ok(fingerprints) => {
-                fingerprints.iter().for_each(|fingerprint| self.values.extend_from_slice(fingerprint.value()));
-                None
-            }
-            Err(error) => Some(error),
-        };
-        self.files.push((path, error));
+impl Asker {
+    fn add(&mut self, Hashed { path, hashes }: Hashed) -> Result<()> {
+        let values = hashes.map(|Hashes { digests, picture }| {
+            let mut values = Values::exact(&digests);
+            picture.iter().for_each(|outcome| values.add_picture(&self.request, outcome));
+            values
+        });
+        self.files.push((path, values));
         if self.files.len() >= BATCH_FILES { self.ask() } else { Ok(()) }
     }
 
     /// Asks about what has gathered, and writes the answers.
     fn ask(&mut self) -> Result<()> {
-        if self.files.is_empty() {
-            return Ok(());
+        let files = std::mem::take(&mut self.files);
+        let mut groups: BTreeMap<Vec<Kind>, Vec<(usize, Vec<u8>)>> = BTreeMap::new();
+        for (number, values) in
+            files.iter().enumerate().filter_map(|(number, (_, values))| Some((number, values.as_ref().ok()?)))
+        {
+            groups.entry(values.kinds()).or_default().push((number, values.rows()));
         }
-        let answers = ask(&mut self.client, self.kinds, &self.values)?;
-        let mut rows = answers.iter();
-        for (path, error) in self.files.drain(..) {
+        let mut answered: Vec<Option<Answers>> = files.iter().map(|_| None).collect();
+        for (kinds, of_group) in groups {
+            self.ask_group(&kinds, of_group, &mut answered)?;
+        }
+        for ((path, values), answers) in files.into_iter().zip(answered) {
             let subject = Subject::File(&path);
-            if let Some(error) = error {
-                self.count.unreadable += 1;
-                write_error(&mut self.output, self.format, subject, &error)?;
-                continue;
+            match (values, answers) {
+                (Err(error), _) => {
+                    self.count.unreadable += 1;
+                    write_error(&mut self.output, self.format, subject, &error)?;
+                }
+                (Ok(_), None) => anyhow::bail!("{} was not asked about", path.display()),
+                (Ok(values), Some(mut answers)) => {
+                    answers.lack(values.missing);
+                    let answer = answers.iter().next().flatten();
+                    self.count.add(answer.map_or(answers.miss, |answer| answer.verdict), answers.incomplete.is_empty());
+                    self.count.watched += u64::from(answer.is_some_and(|answer| answer.watched));
+                    write_answer(&mut self.output, self.format, subject, &answers, answer)?;
+                }
             }
-            let answer = rows.next().context("the daemon answered too few rows")?;
-            self.count.add(answer.map_or(answers.miss, |answer| answer.verdict), answers.incomplete.is_empty());
-            self.count.watched += u64::from(answer.is_some_and(|answer| answer.watched));
-            write_answer(&mut self.output, self.format, subject, &answers, answer)?;
         }
-        self.values.clear();
         self.output.flush()
+    }
+
+    /// Asks about files that have values of the same kinds, as many at a time as the daemon takes.
+    fn ask_group(
+        &mut self,
+        kinds: &[Kind],
+        files: Vec<(usize, Vec<u8>)>,
+        answered: &mut [Option<Answers>],
+    ) -> Result<()> {
+        let row_bytes: usize = kinds.iter().map(|kind| kind.width()).sum();
+        let rows_max = self.client.max_rows(kinds);
+        let mut files = files.into_iter().peekable();
+        while files.peek().is_some() {
+            let (mut rows, mut taken) = (Vec::new(), Vec::new());
+            while let Some((number, of_file)) =
+                files.next_if(|(_, next)| rows.is_empty() || (rows.len() + next.len()) / row_bytes <= rows_max)
+            {
+                taken.push((number, rows.len() / row_bytes..(rows.len() + of_file.len()) / row_bytes));
+                rows.extend(of_file);
+            }
+            let answers = ask(&mut self.client, kinds, &self.radii, &rows)?;
+            for (number, of_file) in taken {
+                answered[number] = Some(answers.part(of_file.start as u32..of_file.end as u32).into_one());
+            }
+        }
+        Ok(())
     }
 }
 

@@ -11,7 +11,7 @@ use serde::ser::SerializeMap;
 
 use crate::fingerprint::{Encoding, Kind};
 use crate::list::Flags;
-use crate::matching::{Answer, Answers, Match};
+use crate::matching::{Answer, Answers, Match, Neighbour};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -117,7 +117,7 @@ pub(super) fn write_answer(
     answers: &Answers,
     answer: Option<&Answer>,
 ) -> Result<()> {
-    let miss = Answer { verdict: answers.miss, watched: false, matches: Vec::new() };
+    let miss = Answer::of(Vec::new(), answers.miss);
     let answer = answer.unwrap_or(&miss);
     match format {
         Format::Json => output.json(&AnswerLine { subject, answers, answer }),
@@ -163,7 +163,7 @@ fn names(kinds: &[Kind], separator: &str) -> String {
     kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(separator)
 }
 
-/// `list=role(SCHEME:CODE)` and its flags, one after the other.
+/// `list=role(SCHEME:CODE)`, its flags, and `kind~bits` of a match by distance, one after the other.
 fn matches_text(matches: &[Match]) -> String {
     let one = |found: &Match| {
         let mut text = format!("{}={}", found.list, found.role);
@@ -171,6 +171,9 @@ fn matches_text(matches: &[Match]) -> String {
             text += &format!("({})", printable(Cow::Owned(category.to_string())));
         }
         found.flags.names().iter().for_each(|flag| text += &format!("+{flag}"));
+        if let Some(distance) = found.distance {
+            text += &format!(" {}~{distance}", found.kind);
+        }
         text
     };
     let mut all: Vec<String> = matches.iter().map(one).collect();
@@ -204,6 +207,15 @@ impl Serialize for AnswerLine<'_> {
         }
         let one = |found| MatchObject::of(found);
         map.serialize_entry("matches", &self.answer.matches.iter().map(one).collect::<Vec<_>>())?;
+        if !self.answer.nearest.is_empty() {
+            let one = |near: &Neighbour| NeighbourObject {
+                kind: near.fingerprint.kind(),
+                hash: near.fingerprint.to_hex(),
+                distance: near.distance,
+            };
+            map.serialize_entry("nearest", &self.answer.nearest.iter().map(one).collect::<Vec<_>>())?;
+            map.serialize_entry("further", &self.answer.further)?;
+        }
         map.serialize_entry("generation", &self.answers.generation)?;
         map.end()
     }
@@ -237,6 +249,15 @@ struct MatchObject<'a> {
     scheme: Option<&'a str>,
     flags: Flags,
     kind: Kind,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    distance: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct NeighbourObject {
+    kind: Kind,
+    hash: String,
+    distance: u16,
 }
 
 impl MatchObject<'_> {
@@ -248,6 +269,7 @@ impl MatchObject<'_> {
             scheme: found.category.as_ref().and_then(|category| category.scheme.as_deref()),
             flags: found.flags,
             kind: found.kind,
+            distance: found.distance,
         }
     }
 }
@@ -266,8 +288,9 @@ mod tests {
             role: Role::Illegal,
             category: Some(Category::new(Some("US"), "1")),
             flags: Flags::NONE.with(Flag::Distributed, true),
+            distance: None,
         };
-        let answer = Answer { verdict: Verdict::Known, watched: true, matches: vec![found] };
+        let answer = Answer { watched: true, ..Answer::of(vec![found], Verdict::Unknown) };
         let answers = Answers {
             generation: 3,
             rows: 1,

@@ -17,6 +17,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Exit;
 use crate::config::Config;
+use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
 use crate::server::{Server, Service};
 use crate::store::{Store, StoreOptions};
@@ -69,7 +70,8 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     let service = Arc::new(Service::loading());
-    let mut server = Server::new(Arc::clone(&service), config.limits.clone());
+    let pictures = WorkerPool::start(config.pictures.clone(), Program::Itself)?;
+    let mut server = Server::new(Arc::clone(&service), config.limits.clone(), pictures, config.near_threads)?;
     server.reconfigure(&config.listen, config.limits.clone())?;
 
     let (data, opened) = (config.data.clone(), Arc::clone(&service));
@@ -93,6 +95,9 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                 Ok(reread) => {
                     if reread.data != config.data {
                         tracing::warn!(data = %reread.data.display(), "a new data folder needs a new start");
+                    }
+                    if (&reread.pictures, reread.near_threads) != (&config.pictures, config.near_threads) {
+                        tracing::warn!("new settings of [pictures] and near_threads need a new start");
                     }
                     match server.reconfigure(&reread.listen, reread.limits) {
                         Ok(()) => tracing::info!("config read again"),

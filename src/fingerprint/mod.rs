@@ -10,7 +10,7 @@ mod radius;
 mod text;
 
 pub use degenerate::{DegenerateDigests, degenerate_contents};
-pub use hasher::{Hasher, hash_bytes, hash_reader};
+pub use hasher::{Hasher, NotComputed, hash_bytes, hash_reader};
 pub use radius::{BadRadius, KindRadius, Radii, Radius};
 pub use text::{Encoding, ValueError};
 

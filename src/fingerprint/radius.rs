@@ -136,7 +136,8 @@ mod tests {
 
     #[test]
     fn a_radius_is_read_within_its_bounds() {
-        let radii: Radii = ["pdq=63", "phash64=0"].map(|text| text.parse::<KindRadius>().unwrap()).into_iter().collect();
+        let radii: Radii =
+            ["pdq=63", "phash64=0"].map(|text| text.parse::<KindRadius>().unwrap()).into_iter().collect();
         assert_eq!(radii.get(Kind::Pdq), Some(Radius(63)));
         assert_eq!(radii.get(Kind::Phash64), Some(Radius(0)));
         assert_eq!(radii.get(Kind::Dhash64), None);

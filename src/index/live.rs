@@ -2,12 +2,14 @@
 //!
 //! A layer is immutable. A batch of changes makes a new one by merging sorted arrays, which for the sizes between
 //! two seals costs less than the catalogue's transaction that came before it; in return a question reads a layer
-//! without any lock, and a snapshot holds one by an `Arc`.
+//! without any lock, and a snapshot holds one by an `Arc`. Codes of perceptual kinds stand in a BK-tree besides, which
+//! grows from layer to layer.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::fingerprint::{Fingerprint, Kind};
+use super::hamming::{BkTree, HammingIndex};
+use crate::fingerprint::{Fingerprint, Kind, Radius};
 use crate::list::{Label, ListId};
 
 /// What a list says of a fingerprint from now on.
@@ -25,7 +27,7 @@ pub struct LiveChange {
 type Changes = BTreeMap<Box<[u8]>, BTreeMap<ListId, Vec<Label>>>;
 
 /// (fingerprint, list) → labels, for the changes since the last seal.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct LiveLayer(BTreeMap<Kind, Arc<LiveMap>>);
 
 impl LiveLayer {
@@ -45,7 +47,7 @@ impl LiveLayer {
         for (kind, changed) in by_kind {
             let map = match layer.0.get(&kind) {
                 Some(map) => map.with(&changed),
-                None => LiveMap::empty(kind.width()).with(&changed),
+                None => LiveMap::empty(kind).with(&changed),
             };
             if map.labels.is_empty() {
                 layer.0.remove(&kind);
@@ -83,7 +85,6 @@ impl LiveLayer {
 }
 
 /// Sorted values of one kind, with a directory by leading bits that leads to about one value.
-#[derive(Debug)]
 pub(crate) struct LiveMap {
     width: usize,
     /// Packed and ascending.
@@ -94,14 +95,28 @@ pub(crate) struct LiveMap {
     directory: Vec<u32>,
     /// 64 less the bits that select a place in the directory.
     shift: u32,
+    /// Of a perceptual kind: all values, and some that were there once.
+    tree: Option<BkTree>,
 }
 
+/// A live value near to a row of a batch.
+pub(crate) struct LiveNear<'a> {
+    pub(crate) row: u32,
+    pub(crate) value: &'a [u8],
+    pub(crate) labels: &'a Arc<[Label]>,
+    pub(crate) distance: u16,
+}
+
+/// A tree that holds more than this many times the values that are left is planted anew.
+const TREE_WASTE_MAX: usize = 2;
+
 impl LiveMap {
-    fn empty(width: usize) -> LiveMap {
-        LiveMap::build(width, Vec::new(), Vec::new())
+    fn empty(kind: Kind) -> LiveMap {
+        let tree = (!kind.is_exact()).then(|| BkTree::new(kind.width()));
+        LiveMap::build(kind.width(), Vec::new(), Vec::new(), tree)
     }
 
-    fn build(width: usize, values: Vec<u8>, labels: Vec<Arc<[Label]>>) -> LiveMap {
+    fn build(width: usize, values: Vec<u8>, labels: Vec<Arc<[Label]>>, tree: Option<BkTree>) -> LiveMap {
         let bits = labels.len().next_power_of_two().trailing_zeros().max(1);
         let shift = u64::BITS - bits;
         let mut directory = vec![0; (1 << bits) + 1];
@@ -113,22 +128,39 @@ impl LiveMap {
             total += *slot;
             *slot = total;
         }
-        LiveMap { width, values, labels, directory, shift }
+        LiveMap { width, values, labels, directory, shift, tree }
     }
 
     fn values(&self) -> impl Iterator<Item = &[u8]> {
         self.values.chunks_exact(self.width)
     }
 
-    /// The labels of `value`.
-    pub(crate) fn find(&self, value: &[u8]) -> Option<&Arc<[Label]>> {
+    /// The labels of `value`, and the value as it stands here.
+    pub(crate) fn find(&self, value: &[u8]) -> Option<(&[u8], &Arc<[Label]>)> {
+        self.place(value).map(|place| (&self.values[place * self.width..][..self.width], &self.labels[place]))
+    }
+
+    /// All values of a perceptual kind within `radius` of each of the packed `questions`.
+    pub(crate) fn find_near(&self, questions: &[u8], radius: Radius) -> Vec<LiveNear<'_>> {
+        let Some(tree) = &self.tree else { return Vec::new() };
+        let mut found = Vec::new();
+        tree.search(questions, radius, &mut found);
+        let live = found.into_iter().filter_map(|near| {
+            let place = self.place(tree.code(near.ordinal))?;
+            let value = &self.values[place * self.width..][..self.width];
+            Some(LiveNear { row: near.row, value, labels: &self.labels[place], distance: near.distance })
+        });
+        live.collect()
+    }
+
+    fn place(&self, value: &[u8]) -> Option<usize> {
         let prefix = (leading_bits(value) >> self.shift) as usize;
         let (mut low, mut high) = (self.directory[prefix] as usize, self.directory[prefix + 1] as usize);
         while low < high {
             let middle = low + (high - low) / 2;
             match self.values[middle * self.width..][..self.width].cmp(value) {
                 std::cmp::Ordering::Less => low = middle + 1,
-                std::cmp::Ordering::Equal => return Some(&self.labels[middle]),
+                std::cmp::Ordering::Equal => return Some(middle),
                 std::cmp::Ordering::Greater => high = middle,
             }
         }
@@ -159,7 +191,20 @@ impl LiveMap {
             push(value, said.into());
         }
         old.for_each(|(value, said)| push(value, said.clone()));
-        LiveMap::build(self.width, values, labels)
+        let tree = self.tree.as_ref().map(|tree| {
+            let mut grown = tree.clone();
+            changes.keys().for_each(|value| {
+                grown.insert(value);
+            });
+            if grown.len() as usize > TREE_WASTE_MAX * labels.len() {
+                grown = BkTree::new(self.width);
+                values.chunks_exact(self.width).for_each(|value| {
+                    grown.insert(value);
+                });
+            }
+            grown
+        });
+        LiveMap::build(self.width, values, labels, tree)
     }
 }
 
@@ -183,9 +228,9 @@ mod tests {
     fn change() -> impl Strategy<Value = LiveChange> {
         // Few values, and values that share their leading bytes, so that changes meet.
         let value = (prop_oneof![Just(0u8), Just(1), Just(0xFF)], 0u8..4);
-        (value, any::<bool>(), 16u32..19, proptest::collection::btree_set(0u8..3, 0..3)).prop_map(
-            |((first, last), sha1, list, codes)| {
-                let kind = if sha1 { Kind::Sha1 } else { Kind::Md5 };
+        let kind = proptest::sample::select(&KINDS[..]);
+        (value, kind, 16u32..19, proptest::collection::btree_set(0u8..3, 0..3)).prop_map(
+            |((first, last), kind, list, codes)| {
                 let mut value = vec![first; kind.width()];
                 *value.last_mut().unwrap() = last;
                 let labels = codes.into_iter().map(|code| label(ListId(list), code)).collect();
@@ -194,8 +239,10 @@ mod tests {
         )
     }
 
+    const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Phash64];
+
     fn check(layer: &LiveLayer, model: &Model) {
-        for kind in [Kind::Md5, Kind::Sha1] {
+        for kind in KINDS {
             let mut expected: BTreeMap<Vec<u8>, Vec<Label>> = BTreeMap::new();
             for ((_, value, _), labels) in model.iter().filter(|((of, ..), labels)| *of == kind && !labels.is_empty()) {
                 expected.entry(value.clone()).or_default().extend(labels.iter().cloned());
@@ -208,10 +255,25 @@ mod tests {
                 for last in 0..5 {
                     let mut value = vec![first; kind.width()];
                     *value.last_mut().unwrap() = last;
-                    let labels = layer.of_kind(kind).and_then(|map| map.find(&value)).map(|labels| labels.to_vec());
+                    let labels =
+                        layer.of_kind(kind).and_then(|map| map.find(&value)).map(|(_, labels)| labels.to_vec());
                     assert_eq!(labels.as_ref(), expected.get(&value));
+                    check_near(layer, kind, &expected, &value);
                 }
             }
+        }
+    }
+
+    /// Holds what lies near `value` against a scan of all that the layer should hold.
+    fn check_near(layer: &LiveLayer, kind: Kind, expected: &BTreeMap<Vec<u8>, Vec<Label>>, value: &[u8]) {
+        for radius in kind.radius_max().map_or(0..0, |max| 0..max.0 + 1) {
+            let near = layer.of_kind(kind).map(|map| map.find_near(value, Radius(radius))).unwrap_or_default();
+            let found: BTreeMap<_, _> =
+                near.iter().map(|near| (near.value.to_vec(), (near.labels.to_vec(), near.distance))).collect();
+            let bits = |other: &[u8]| other.iter().zip(value).map(|(a, b)| (a ^ b).count_ones() as u16).sum::<u16>();
+            let within = expected.iter().filter(|(other, _)| bits(other) <= radius);
+            let within = within.map(|(other, labels)| (other.clone(), (labels.clone(), bits(other)))).collect();
+            assert_eq!((near.len(), found), (BTreeMap::len(&within), within));
         }
     }
 

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::live::{LiveChange, LiveLayer};
 use super::sealed::{Place, Segment};
-use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind};
+use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind, Radii, Radius};
 use crate::list::{
     BUILT_IN, BuiltInList, DEGENERATE, Flags, Label, ListId, ListName, ListShape, ListState, Role, Roles, Source, TEST,
     VersionNumber, test_fingerprints,
@@ -30,6 +30,8 @@ pub struct ListView {
     pub state: ListState,
     /// What its labels mean.
     pub roles: Roles,
+    /// Own radii; kinds not named have their kind's default.
+    pub radii: Radii,
     /// The version that counts; [`VersionNumber::LIVE`] for feed lists.
     pub current: VersionNumber,
 }
@@ -38,6 +40,17 @@ impl ListView {
     /// Whether labels of this version of the list decide.
     fn counts(&self, version: VersionNumber) -> bool {
         self.state == ListState::Active && self.current == version
+    }
+
+    /// The distance up to which labels of this list count for a question about `kind`. A radius of the list's own is the
+    /// word of who knows the list: a question may narrow it and not widen it. Where the list has none, the question
+    /// decides, and without its word the kind. Zero for exact kinds.
+    pub(crate) fn radius(&self, kind: Kind, asked: Option<Radius>) -> Radius {
+        match (self.radii.get(kind), asked) {
+            (Some(own), Some(asked)) => own.min(asked),
+            (Some(radius), None) | (None, Some(radius)) => radius,
+            (None, None) => kind.radius_default().unwrap_or(Radius(0)),
+        }
     }
 }
 
@@ -143,6 +156,12 @@ impl Snapshot {
         &self.of_kind(kind).state
     }
 
+    /// The distance within which to search, so that no label that counts is missed: the widest of the active lists'.
+    pub(crate) fn search_radius(&self, kind: Kind, asked: Option<Radius>) -> Radius {
+        let active = self.lists.iter().filter(|l| l.state == ListState::Active && l.shape != ListShape::BuiltIn);
+        active.map(|list| list.radius(kind, asked)).max().unwrap_or(Radius(0))
+    }
+
     pub(crate) fn of_kind(&self, kind: Kind) -> &KindIndex {
         &self.kinds[&kind]
     }
@@ -184,6 +203,7 @@ fn built_in_view(list: &BuiltInList) -> ListView {
         shape: ListShape::BuiltIn,
         state: ListState::Active,
         roles: Roles::uniform(list.role),
+        radii: Radii::none(),
         current: VersionNumber::LIVE,
     }
 }

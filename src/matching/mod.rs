@@ -3,17 +3,20 @@
 //! Only labels of active lists decide. One with role illegal: `known`; illegal and ignorable: `conflict`; ignorable
 //! only: `ignorable`. Otherwise `unknown`, unless something applicable could not be asked: then `undecided`. `watch`
 //! never changes a verdict. Nothing that failed is ever read as "unknown": see [`Answers::miss`].
+//!
+//! Exact kinds match by equality. A perceptual kind matches within a radius, and a label counts if its list's radius
+//! reaches as far as the code that carries it.
 
 mod verdict;
 
-pub use verdict::{Answer, Answers, Match, Reason, Verdict};
+pub use verdict::{Answer, Answers, Match, NEAREST_MAX, Neighbour, Reason, Verdict};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use crate::fingerprint::Kind;
-use crate::index::sealed::{Found, Place};
+use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
+use crate::index::sealed::{Found, FoundNear, Place};
 use crate::index::snapshot::{KindIndex, KindState, Snapshot};
-use crate::list::{Label, Role};
+use crate::list::Label;
 use crate::segment::LabelSetId;
 
 /// Files to ask about: each row holds one value of each kind, concatenated in the order of `kinds`.
@@ -23,6 +26,8 @@ pub struct Question<'a> {
     pub kinds: &'a [Kind],
     /// Packed rows of [`Question::row_width`] bytes.
     pub rows: &'a [u8],
+    /// Radii for this question. A list that has a radius of its own is asked within the smaller of both.
+    pub radii: &'a Radii,
 }
 
 impl Question<'_> {
@@ -68,16 +73,34 @@ pub fn answer(snapshot: &Snapshot, question: &Question<'_>) -> Result<Answers, Q
         None if checked.is_empty() => Verdict::Undecided(Reason::NoListForKind),
         None => Verdict::Unknown,
     };
-    let mut hits = find(snapshot, question, rows as usize);
-    if question.kinds.len() > 1 || hits.windows(2).any(|pair| pair[0].row > pair[1].row) {
-        hits.sort_by_key(|hit| hit.row);
+    let mut answers = AnswerTable::new(snapshot, question.radii, miss);
+    let mut hits = Vec::new();
+    let row_width = question.row_width();
+    let group_rows = group_rows(snapshot, question.kinds);
+    for (group, first_row) in question.rows.chunks(group_rows.saturating_mul(row_width)).zip((0..).step_by(group_rows))
+    {
+        let group = Question { rows: group, ..*question };
+        let mut found = find(snapshot, &group, group.rows.len() / row_width);
+        if question.kinds.len() > 1 || found.windows(2).any(|pair| pair[0].row > pair[1].row) {
+            found.sort_by_key(|hit| hit.row);
+        }
+        let of_rows = found.chunk_by(|a, b| a.row == b.row);
+        hits.extend(of_rows.filter_map(|of_row| Some((first_row + of_row[0].row, answers.of_hits(of_row)?))));
     }
-    let mut answers = AnswerTable::new(snapshot, miss);
-    let hits = hits
-        .chunk_by(|a, b| a.row == b.row)
-        .filter_map(|of_row| Some((of_row[0].row, answers.of_hits(of_row)?)))
-        .collect();
     Ok(Answers { generation: snapshot.generation(), rows, checked, incomplete, miss, distinct: answers.distinct, hits })
+}
+
+/// Codes that a group of rows may meet in all: what is found near to them is held in memory at once.
+const MET_MAX: u64 = 1 << 20;
+
+/// Rows that are looked up together: all of them where only equality is asked for, since each meets few places; where
+/// distance is, so many that even a flood of codes near to each of them stays within memory.
+fn group_rows(snapshot: &Snapshot, kinds: &[Kind]) -> usize {
+    let codes = |kind: Kind| -> u64 { snapshot.of_kind(kind).segments.iter().map(|s| s.view.segment.len()).sum() };
+    match kinds.iter().filter(|kind| !kind.is_exact()).map(|kind| codes(*kind)).max() {
+        None => u32::MAX as usize,
+        Some(codes) => (MET_MAX / codes.max(1)).clamp(1, 64) as usize,
+    }
 }
 
 fn check(question: &Question<'_>) -> Result<u32, QuestionError> {
@@ -105,36 +128,37 @@ fn asked(snapshot: &Snapshot, kinds: &[Kind]) -> (Vec<Kind>, Vec<(Kind, Reason)>
             KindState::Loading => incomplete.push((*kind, Reason::Loading)),
             KindState::Failed(_) => incomplete.push((*kind, Reason::Failed)),
             KindState::Ready if !index.held => {}
-            KindState::Ready if !kind.is_exact() => incomplete.push((*kind, Reason::NotSearchable)),
             KindState::Ready => checked.push(*kind),
         }
     }
     (checked, incomplete)
 }
 
-/// One place where something is said of a row's value.
+/// One place where something is said of a row's value, or of a code near to it.
 struct Hit<'a> {
     row: u32,
     kind: Kind,
     place: HitPlace<'a>,
+    /// Of a perceptual kind.
+    distance: Option<u16>,
 }
 
 enum HitPlace<'a> {
     Segment { index: usize, place: Place, set: LabelSetId },
-    Live(&'a [Label]),
+    Live { value: &'a [u8], labels: &'a [Label] },
 }
 
 /// All hits of all kinds. What can be searched of a kind that failed or is loading is searched too: a hit decides.
-fn find<'a>(snapshot: &'a Snapshot, question: &Question<'_>, rows: usize) -> Vec<Hit<'a>> {
-    let (mut hits, mut found, mut column) = (Vec::new(), Vec::new(), Vec::new());
+fn find<'a>(snapshot: &'a Snapshot, question: &Question<'a>, rows: usize) -> Vec<Hit<'a>> {
+    let mut hits = Vec::new();
     let row_width = question.row_width();
     let mut offset = 0;
     for kind in question.kinds.iter().copied() {
         let width = kind.width();
+        let mut column = Vec::new();
         let values = if question.kinds.len() == 1 {
             question.rows
         } else {
-            column.clear();
             column.reserve(rows * width);
             question
                 .rows
@@ -142,43 +166,81 @@ fn find<'a>(snapshot: &'a Snapshot, question: &Question<'_>, rows: usize) -> Vec
                 .for_each(|row| column.extend_from_slice(&row[offset..offset + width]));
             &column[..]
         };
-        for (index, segment) in snapshot.of_kind(kind).segments.iter().enumerate() {
-            found.clear();
-            segment.view.segment.find_batch(values, &mut found);
-            let hit = |Found { row, place, set }: &Found| Hit {
-                row: *row,
-                kind,
-                place: HitPlace::Segment { index, place: *place, set: *set },
-            };
-            hits.extend(found.iter().map(hit));
-        }
-        if let Some(live) = snapshot.live().of_kind(kind) {
-            let said = values.chunks_exact(width).zip(0..).filter_map(|(value, row)| Some((row, live.find(value)?)));
-            hits.extend(said.map(|(row, labels)| Hit { row, kind, place: HitPlace::Live(labels) }));
+        match kind.is_exact() {
+            true => find_equal(snapshot, kind, values, &mut hits),
+            false => {
+                let radius = snapshot.search_radius(kind, question.radii.get(kind));
+                find_near(snapshot, kind, values, radius, &mut hits);
+            }
         }
         offset += width;
     }
     hits
 }
 
+fn find_equal<'a>(snapshot: &'a Snapshot, kind: Kind, values: &[u8], hits: &mut Vec<Hit<'a>>) {
+    let mut found = Vec::new();
+    for (index, segment) in snapshot.of_kind(kind).segments.iter().enumerate() {
+        found.clear();
+        segment.view.segment.find_batch(values, &mut found);
+        hits.extend(found.iter().map(|Found { row, place, set }| Hit {
+            row: *row,
+            kind,
+            place: HitPlace::Segment { index, place: *place, set: *set },
+            distance: None,
+        }));
+    }
+    if let Some(live) = snapshot.live().of_kind(kind) {
+        let said = values.chunks_exact(kind.width()).zip(0..);
+        hits.extend(said.filter_map(|(value, row)| {
+            let (value, labels) = live.find(value)?;
+            Some(Hit { row, kind, place: HitPlace::Live { value, labels }, distance: None })
+        }));
+    }
+}
+
+fn find_near<'a>(snapshot: &'a Snapshot, kind: Kind, codes: &[u8], radius: Radius, hits: &mut Vec<Hit<'a>>) {
+    let mut found = Vec::new();
+    for (index, segment) in snapshot.of_kind(kind).segments.iter().enumerate() {
+        found.clear();
+        segment.view.segment.find_near(codes, radius, &mut found);
+        hits.extend(found.iter().map(|FoundNear { row, place, set, distance }| Hit {
+            row: *row,
+            kind,
+            place: HitPlace::Segment { index, place: *place, set: *set },
+            distance: Some(*distance),
+        }));
+    }
+    if let Some(live) = snapshot.live().of_kind(kind) {
+        hits.extend(live.find_near(codes, radius).into_iter().map(|near| Hit {
+            row: near.row,
+            kind,
+            place: HitPlace::Live { value: near.value, labels: near.labels },
+            distance: Some(near.distance),
+        }));
+    }
+}
+
 /// The distinct answers of one question, each built once.
 struct AnswerTable<'a> {
     snapshot: &'a Snapshot,
+    radii: &'a Radii,
     miss: Verdict,
     distinct: Vec<Answer>,
     numbers: HashMap<Answer, u32>,
-    /// Answers of rows with a single hit in a segment that nothing was withdrawn from: nearly all hits there are.
+    /// Answers of rows with a single hit by equality in a segment that nothing was withdrawn from: nearly all hits there
+    /// are.
     of_sets: HashMap<(Kind, usize, LabelSetId), Option<u32>>,
 }
 
 impl<'a> AnswerTable<'a> {
-    fn new(snapshot: &'a Snapshot, miss: Verdict) -> AnswerTable<'a> {
-        AnswerTable { snapshot, miss, distinct: Vec::new(), numbers: HashMap::new(), of_sets: HashMap::new() }
+    fn new(snapshot: &'a Snapshot, radii: &'a Radii, miss: Verdict) -> AnswerTable<'a> {
+        AnswerTable { snapshot, radii, miss, distinct: Vec::new(), numbers: HashMap::new(), of_sets: HashMap::new() }
     }
 
     /// The number of the answer to a row with these hits; `None` if nothing they say counts.
     fn of_hits(&mut self, hits: &[Hit<'_>]) -> Option<u32> {
-        if let [Hit { kind, place: HitPlace::Segment { index, set, .. }, .. }] = hits {
+        if let [Hit { kind, place: HitPlace::Segment { index, set, .. }, distance: None, .. }] = hits {
             let key = (*kind, *index, *set);
             if self.kind(*kind).segments[*index].view.withdrawn.is_empty() {
                 if let Some(number) = self.of_sets.get(&key) {
@@ -193,22 +255,37 @@ impl<'a> AnswerTable<'a> {
     }
 
     fn number(&mut self, hits: &[Hit<'_>]) -> Option<u32> {
-        let mut matches: Vec<Match> = Vec::new();
+        let mut matches = Matches::default();
+        let mut near: Vec<(u16, &Hit<'_>)> = Vec::new();
+        // Of each label set that was met at some distance: how far its labels reach, and the least distance.
+        let mut met: HashMap<(Kind, usize, LabelSetId), (Option<Radius>, u16)> = HashMap::new();
         for hit in hits {
-            match &hit.place {
-                HitPlace::Live(labels) => matches.extend(labels.iter().filter_map(|label| self.one(hit.kind, label))),
-                HitPlace::Segment { index, place, set } => {
-                    let labels = self.kind(hit.kind).segments[*index].labels_at(*place, *set);
-                    matches.extend(labels.filter_map(|label| self.one(hit.kind, label)));
+            match (hit.distance, &hit.place) {
+                (Some(distance), HitPlace::Segment { index, set, .. }) if self.is_whole(hit.kind, *index) => {
+                    let reach = || self.reach(hit.kind, self.labels(hit.kind, &hit.place));
+                    let (reach, least) = met.entry((hit.kind, *index, *set)).or_insert_with(|| (reach(), u16::MAX));
+                    if reach.is_some_and(|reach| Radius(distance) <= reach) {
+                        *least = (*least).min(distance);
+                        near.push((distance, hit));
+                    }
+                }
+                (distance, place) => {
+                    let counts = self.take(hit.kind, distance, self.labels(hit.kind, place), &mut matches);
+                    near.extend(distance.filter(|_| counts).map(|distance| (distance, hit)));
                 }
             }
         }
-        if matches.is_empty() {
+        for ((kind, index, set), (_, least)) in met {
+            // Nothing was withdrawn, so any place of the set says what all say.
+            let place = HitPlace::Segment { index, place: Place(0), set };
+            self.take(kind, Some(least), self.labels(kind, &place), &mut matches);
+        }
+        if matches.0.is_empty() {
             return None;
         }
-        matches.sort();
-        matches.dedup();
-        let answer = Answer::of(matches, self.miss);
+        let matches = matches.0.into_iter().map(|(said, distance)| Match { distance, ..said }).collect();
+        let (nearest, further) = self.nearest(near);
+        let answer = Answer { nearest, further, ..Answer::of(matches, self.miss) };
         if let Some(number) = self.numbers.get(&answer) {
             return Some(*number);
         }
@@ -218,12 +295,99 @@ impl<'a> AnswerTable<'a> {
         Some(number)
     }
 
-    fn one(&self, kind: Kind, label: &Label) -> Option<Match> {
-        let (list, role): (_, Role) = self.snapshot.resolve(label)?;
-        Some(Match { kind, list: list.name.clone(), role, category: label.category.clone(), flags: label.flags })
+    /// Whether nothing was withdrawn from a segment.
+    fn is_whole(&self, kind: Kind, index: usize) -> bool {
+        self.kind(kind).segments[index].view.withdrawn.is_empty()
+    }
+
+    /// The labels of a place.
+    fn labels<'l>(&self, kind: Kind, place: &HitPlace<'l>) -> Box<dyn Iterator<Item = &'l Label> + 'l>
+    where
+        'a: 'l,
+    {
+        match place {
+            HitPlace::Live { labels, .. } => Box::new(labels.iter()),
+            HitPlace::Segment { index, place, set } => {
+                Box::new(self.kind(kind).segments[*index].labels_at(*place, *set))
+            }
+        }
+    }
+
+    /// The largest distance at which one of these labels counts; `None` if none does at any.
+    fn reach<'l>(&self, kind: Kind, labels: impl Iterator<Item = &'l Label>) -> Option<Radius> {
+        let asked = self.radii.get(kind);
+        labels.filter_map(|label| Some(self.snapshot.resolve(label)?.0.radius(kind, asked))).max()
+    }
+
+    /// Adds the labels that count at a distance. Returns whether any does.
+    fn take<'l>(
+        &self,
+        kind: Kind,
+        distance: Option<u16>,
+        labels: impl Iterator<Item = &'l Label>,
+        matches: &mut Matches,
+    ) -> bool {
+        let mut counts = false;
+        for label in labels {
+            let Some((list, role)) = self.snapshot.resolve(label) else { continue };
+            let reach = list.radius(kind, self.radii.get(kind));
+            if distance.is_some_and(|distance| Radius(distance) > reach) {
+                continue;
+            }
+            counts = true;
+            let (list, category, flags) = (list.name.clone(), label.category.clone(), label.flags);
+            matches.add(Match { kind, list, role, category, flags, distance: None }, distance);
+        }
+        counts
+    }
+
+    /// The nearest codes of a row, each once, and how many more places there are.
+    fn nearest(&self, mut near: Vec<(u16, &Hit<'_>)>) -> (Vec<Neighbour>, u32) {
+        // A code may stand in every segment of its kind and in the live layer: so many places hold the nearest for sure.
+        let most_places = near.iter().map(|(_, hit)| self.kind(hit.kind).segments.len() + 1).max().unwrap_or(0);
+        let looked_at = near.len().min(NEAREST_MAX * most_places);
+        if looked_at < near.len() {
+            near.select_nth_unstable_by(looked_at, |(one, hit), (other, other_hit)| {
+                one.cmp(other).then_with(|| self.value(hit).cmp(self.value(other_hit)))
+            });
+        }
+        let mut nearest: Vec<Neighbour> = near[..looked_at]
+            .iter()
+            .map(|(distance, hit)| Neighbour {
+                distance: *distance,
+                fingerprint: Fingerprint::new(hit.kind, self.value(hit)).expect("what is held has its kind's width"),
+            })
+            .collect();
+        nearest.sort();
+        nearest.dedup();
+        let distinct = nearest.len();
+        nearest.truncate(NEAREST_MAX);
+        let further = near.len() - looked_at + distinct - nearest.len();
+        (nearest, u32::try_from(further).unwrap_or(u32::MAX))
+    }
+
+    /// The code that was hit.
+    fn value<'h>(&self, hit: &Hit<'h>) -> &'h [u8]
+    where
+        'a: 'h,
+    {
+        match &hit.place {
+            HitPlace::Live { value, .. } => value,
+            HitPlace::Segment { index, place, .. } => self.kind(hit.kind).segments[*index].view.segment.code_at(*place),
+        }
     }
 
     fn kind(&self, kind: Kind) -> &'a KindIndex {
         self.snapshot.of_kind(kind)
+    }
+}
+
+/// What lists say of a row, each once, with the least distance at which they say it.
+#[derive(Default)]
+struct Matches(BTreeMap<Match, Option<u16>>);
+
+impl Matches {
+    fn add(&mut self, said: Match, distance: Option<u16>) {
+        self.0.entry(said).and_modify(|least| *least = (*least).min(distance)).or_insert(distance);
     }
 }

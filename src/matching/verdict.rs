@@ -1,10 +1,12 @@
 //! Verdicts and answers: what comes back to whoever asked.
 
+use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::ops::Range;
 
 use serde::Serialize;
 
-use crate::fingerprint::Kind;
+use crate::fingerprint::{Fingerprint, Kind};
 use crate::list::{Category, Flags, ListName, Role};
 
 /// What hashward says of a file.
@@ -53,7 +55,8 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Why something could not be asked. The discriminant is the reason's code on the wire, and never changes.
+/// Why something could not be asked. The discriminant is the reason's code on the wire, and never changes; 4 was one of
+/// an earlier version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
@@ -64,13 +67,33 @@ pub enum Reason {
     Loading = 2,
     /// Something of it cannot be read; the daemon's log and `status` name the file.
     Failed = 3,
-    /// It is compared by distance, which this version cannot do.
-    NotSearchable = 4,
+    /// The picture has too little structure for its perceptual hash to mean anything.
+    LowQuality = 5,
+    /// The picture cannot be decoded: it is damaged, or of a form that its format does not explain.
+    NotDecoded = 6,
+    /// The file exceeds a limit of pixels, bytes or memory.
+    TooLarge = 7,
+    /// The process that decoded the picture crashed, or was killed for what it tried to do.
+    WorkerFailed = 8,
+    /// The picture was not decoded in the time that one may take.
+    TimedOut = 9,
+    /// There was no process to decode the picture now.
+    NoWorker = 10,
 }
 
 impl Reason {
     /// All reasons, in the order of their codes.
-    pub const ALL: [Reason; 4] = [Reason::NoListForKind, Reason::Loading, Reason::Failed, Reason::NotSearchable];
+    pub const ALL: [Reason; 9] = [
+        Reason::NoListForKind,
+        Reason::Loading,
+        Reason::Failed,
+        Reason::LowQuality,
+        Reason::NotDecoded,
+        Reason::TooLarge,
+        Reason::WorkerFailed,
+        Reason::TimedOut,
+        Reason::NoWorker,
+    ];
 
     /// The reason with this code, if there is one.
     pub fn from_code(code: u8) -> Option<Reason> {
@@ -83,7 +106,12 @@ impl Reason {
             Reason::NoListForKind => "no_list_for_kind",
             Reason::Loading => "loading",
             Reason::Failed => "failed",
-            Reason::NotSearchable => "not_searchable",
+            Reason::LowQuality => "low_quality",
+            Reason::NotDecoded => "not_decoded",
+            Reason::TooLarge => "too_large",
+            Reason::WorkerFailed => "worker_failed",
+            Reason::TimedOut => "timed_out",
+            Reason::NoWorker => "no_worker",
         }
     }
 }
@@ -101,6 +129,21 @@ pub struct Match {
     pub category: Option<Category>,
     /// What else the issuer says.
     pub flags: Flags,
+    /// Of a perceptual kind, the least distance at which the list says it, in bits; `None` of an exact kind, and for
+    /// those who may not see it.
+    pub distance: Option<u16>,
+}
+
+/// The most codes that an answer names.
+pub const NEAREST_MAX: usize = 100;
+
+/// A code of a list that lies near to a row's.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Neighbour {
+    /// Bits in which they differ.
+    pub distance: u16,
+    /// The code.
+    pub fingerprint: Fingerprint,
 }
 
 /// The answer to one row.
@@ -112,6 +155,10 @@ pub struct Answer {
     pub watched: bool,
     /// All matches in active lists, ascending, each once.
     pub matches: Vec<Match>,
+    /// The codes that matched by distance, nearest first, at most [`NEAREST_MAX`].
+    pub nearest: Vec<Neighbour>,
+    /// How many more places of lists hold a code that matched by distance.
+    pub further: u32,
 }
 
 impl Answer {
@@ -124,7 +171,28 @@ impl Answer {
             (false, true) => Verdict::Ignorable,
             (false, false) => miss,
         };
-        Answer { verdict, watched: any(Role::Watch), matches }
+        Answer { verdict, watched: any(Role::Watch), matches, nearest: Vec::new(), further: 0 }
+    }
+
+    /// Takes in what another row says of the same file: another variant of its picture.
+    fn join(&mut self, other: Answer, miss: Verdict) {
+        let same = |one: &Match, other: &Match| {
+            (one.kind, &one.list, one.role, &one.category, one.flags)
+                == (other.kind, &other.list, other.role, &other.category, other.flags)
+        };
+        let mut matches = std::mem::take(&mut self.matches);
+        matches.extend(other.matches);
+        matches.sort();
+        // The distance is what a match is sorted by last, so that the least stays.
+        matches.dedup_by(|later, earlier| same(later, earlier));
+        let mut nearest = std::mem::take(&mut self.nearest);
+        nearest.extend(other.nearest);
+        nearest.sort();
+        let mut seen = HashSet::new();
+        nearest.retain(|near| seen.insert(near.fingerprint.clone()));
+        let further = self.further + other.further + nearest.len().saturating_sub(NEAREST_MAX) as u32;
+        nearest.truncate(NEAREST_MAX);
+        *self = Answer { nearest, further, ..Answer::of(matches, miss) };
     }
 }
 
@@ -148,6 +216,66 @@ pub struct Answers {
 }
 
 impl Answers {
+    /// Notes that kinds which apply to every row could not be asked: what is not decided otherwise is undecided.
+    pub fn lack(&mut self, kinds: impl IntoIterator<Item = (Kind, Reason)>) {
+        let miss_before = self.miss;
+        for (kind, reason) in kinds {
+            self.incomplete.push((kind, reason));
+            if matches!(self.miss, Verdict::Unknown | Verdict::Undecided(Reason::NoListForKind)) {
+                self.miss = Verdict::Undecided(reason);
+            }
+        }
+        let undecided = self.distinct.iter_mut().filter(|answer| answer.verdict == miss_before);
+        undecided.for_each(|answer| answer.verdict = self.miss);
+    }
+
+    /// The answers to some of the rows, numbered from 0.
+    pub fn part(&self, rows: Range<u32>) -> Answers {
+        let start = self.hits.partition_point(|(row, _)| *row < rows.start);
+        let end = self.hits.partition_point(|(row, _)| *row < rows.end);
+        let (mut distinct, mut hits) = (Vec::new(), Vec::new());
+        let mut places: HashMap<u32, u32> = HashMap::new();
+        for (row, number) in &self.hits[start..end] {
+            let place = *places.entry(*number).or_insert_with(|| {
+                distinct.push(self.distinct[*number as usize].clone());
+                distinct.len() as u32 - 1
+            });
+            hits.push((row - rows.start, place));
+        }
+        let Answers { generation, miss, checked, incomplete, .. } = self;
+        let (generation, miss) = (*generation, *miss);
+        let (checked, incomplete) = (checked.clone(), incomplete.clone());
+        Answers { generation, rows: rows.end - rows.start, checked, incomplete, miss, distinct, hits }
+    }
+
+    /// Makes one row of all: they are variants of one file, and what any of them matches, the file does.
+    pub fn into_one(mut self) -> Answers {
+        let mut numbers: Vec<u32> = self.hits.iter().map(|(_, number)| *number).collect();
+        numbers.sort_unstable();
+        numbers.dedup();
+        let mut said = numbers.into_iter().map(|number| self.distinct[number as usize].clone());
+        let one = said.next().map(|first| {
+            said.fold(first, |mut one, other| {
+                one.join(other, self.miss);
+                one
+            })
+        });
+        self.hits = one.iter().map(|_| (0, 0)).collect();
+        self.distinct = one.into_iter().collect();
+        self.rows = self.rows.min(1);
+        self
+    }
+
+    /// Takes out what only those may see who may see details: distances, and the codes of lists.
+    pub fn without_detail(mut self) -> Answers {
+        for answer in &mut self.distinct {
+            answer.matches.iter_mut().for_each(|found| found.distance = None);
+            answer.nearest = Vec::new();
+            answer.further = 0;
+        }
+        self
+    }
+
     /// The answer of each row in turn; `None` stands for [`Answers::miss`] without a match.
     pub fn iter(&self) -> impl Iterator<Item = Option<&Answer>> {
         let mut hits = self.hits.iter().peekable();

@@ -21,25 +21,33 @@
 //! 1  bit 0: watched                        1  role: 1 illegal, 2 ignorable, 3 watch
 //! 2  number of matches                     1  flags
 //! …  the matches                           1  category: 0 none, 1 a code, 2 a scheme and a code
-//!                                          1  length of the list's name; the name
-//!                                          2  length of the scheme; the scheme   (category 2)
-//!                                          2  length of the code; the code       (category 1, 2)
+//! 1  number of nearest codes               2  least distance; 65535 for none
+//! …  the nearest codes, nearest first:     1  length of the list's name; the name
+//!      1  kind                             2  length of the scheme; the scheme   (category 2)
+//!      2  distance                         2  length of the code; the code       (category 1, 2)
+//!      …  the code
+//! 4  how many more places hold a code
 //! ```
 //!
-//! Verdicts: 1 known, 2 conflict, 3 ignorable, 4 unknown, 5 undecided. Reasons: 0 none (every verdict but undecided),
-//! 1 no list for this kind, 2 loading, 3 failed, 4 not searchable. 0 is no verdict, so that a zeroed buffer never
-//! reads as one.
+//! Verdicts: 1 known, 2 conflict, 3 ignorable, 4 unknown, 5 undecided. Reasons: 0 none (every verdict but undecided), or
+//! the code of [`Reason`]. 0 is no verdict, so that a zeroed buffer never reads as one.
 
 use super::MAX_VALUES;
 use super::cursor::{Cursor, DecodeError, EncodeError};
 use super::frame::{Op, RequestId, encode_header, finish_frame};
 use super::question::decode_kinds;
-use crate::fingerprint::Kind;
+use crate::fingerprint::{Fingerprint, Kind};
 use crate::list::{Category, Flags, Role};
-use crate::matching::{Answer, Answers, Match, Reason, Verdict};
+use crate::matching::{Answer, Answers, Match, NEAREST_MAX, Neighbour, Reason, Verdict};
 
 /// Bytes of an answer without matches, the smallest there is.
-const ANSWER_BYTES_MIN: usize = 5;
+const ANSWER_BYTES_MIN: usize = 10;
+
+/// What stands where a match has no distance.
+const NO_DISTANCE: u16 = u16::MAX;
+
+// Their number is one byte.
+const _: () = assert!(NEAREST_MAX <= u8::MAX as usize);
 
 /// Appends the frame. On an error `out` is as it was.
 ///
@@ -106,6 +114,7 @@ fn encode_answer(out: &mut Vec<u8>, answer: &Answer) -> Result<(), EncodeError> 
             Some(Category { scheme: Some(_), .. }) => 2,
         };
         out.extend_from_slice(&[one.kind.code(), role_code(one.role), one.flags.0, category]);
+        out.extend_from_slice(&one.distance.unwrap_or(NO_DISTANCE).to_le_bytes());
         // A list's name has at most 64 bytes by construction.
         out.push(one.list.as_str().len() as u8);
         out.extend_from_slice(one.list.as_str().as_bytes());
@@ -116,6 +125,17 @@ fn encode_answer(out: &mut Vec<u8>, answer: &Answer) -> Result<(), EncodeError> 
             }
         }
     }
+    if answer.nearest.len() > NEAREST_MAX {
+        let (what, limit, found) = ("nearest codes of one answer", NEAREST_MAX, answer.nearest.len());
+        return Err(EncodeError::TooLong { what, limit, found });
+    }
+    out.push(answer.nearest.len() as u8);
+    for Neighbour { distance, fingerprint } in &answer.nearest {
+        out.push(fingerprint.kind().code());
+        out.extend_from_slice(&distance.to_le_bytes());
+        out.extend_from_slice(fingerprint.value());
+    }
+    out.extend_from_slice(&answer.further.to_le_bytes());
     Ok(())
 }
 
@@ -139,8 +159,7 @@ pub fn decode_answers(payload: &[u8]) -> Result<Answers, DecodeError> {
     let incomplete_count = cursor.u8("number of incomplete kinds")?;
     let mut incomplete = Vec::new();
     for _ in 0..incomplete_count {
-        let code = cursor.u8("kind")?;
-        let kind = Kind::from_code(code).ok_or_else(|| out_of_range("kind", "a known kind's code", code.into()))?;
+        let kind = decode_kind(&mut cursor)?;
         incomplete.push((kind, decode_reason(cursor.u8("reason")?)?));
     }
     let miss = decode_verdict(&mut cursor)?;
@@ -208,15 +227,33 @@ fn decode_answer(cursor: &mut Cursor<'_>) -> Result<Answer, DecodeError> {
     for _ in 0..matches_count {
         matches.push(decode_match(cursor)?);
     }
-    Ok(Answer { verdict, watched, matches })
+    let nearest_count = cursor.u8("number of nearest codes")?;
+    if usize::from(nearest_count) > NEAREST_MAX {
+        return Err(out_of_range("number of nearest codes", "at most 100", nearest_count.into()));
+    }
+    let nearest = (0..nearest_count).map(|_| decode_neighbour(cursor)).collect::<Result<_, _>>()?;
+    Ok(Answer { verdict, watched, matches, nearest, further: cursor.u32("number of further codes")? })
+}
+
+fn decode_kind(cursor: &mut Cursor<'_>) -> Result<Kind, DecodeError> {
+    let code = cursor.u8("kind")?;
+    Kind::from_code(code).ok_or_else(|| out_of_range("kind", "a known kind's code", code.into()))
+}
+
+fn decode_neighbour(cursor: &mut Cursor<'_>) -> Result<Neighbour, DecodeError> {
+    let kind = decode_kind(cursor)?;
+    let distance = cursor.u16("distance")?;
+    let value = cursor.bytes("code", kind.width())?;
+    let fingerprint = Fingerprint::new(kind, value).expect("as many bytes as its kind has");
+    Ok(Neighbour { distance, fingerprint })
 }
 
 fn decode_match(cursor: &mut Cursor<'_>) -> Result<Match, DecodeError> {
-    let kind = cursor.u8("kind")?;
-    let kind = Kind::from_code(kind).ok_or_else(|| out_of_range("kind", "a known kind's code", kind.into()))?;
+    let kind = decode_kind(cursor)?;
     let role = decode_role(cursor.u8("role")?)?;
     let flags = Flags(cursor.u8("flags")?);
     let category = cursor.u8("category")?;
+    let distance = Some(cursor.u16("distance")?).filter(|distance| *distance != NO_DISTANCE);
     let list_bytes = cursor.u8("length of a list's name")?;
     let list = cursor.text("list's name", list_bytes.into())?;
     let list = list.parse().map_err(|_| DecodeError::BadText("list's name"))?;
@@ -229,7 +266,7 @@ fn decode_match(cursor: &mut Cursor<'_>) -> Result<Match, DecodeError> {
         }
         other => return Err(out_of_range("category", "0, 1 or 2", other.into())),
     };
-    Ok(Match { kind, list, role, category, flags })
+    Ok(Match { kind, list, role, category, flags, distance })
 }
 
 fn short_text<'a>(cursor: &mut Cursor<'a>, what: &'static str) -> Result<&'a str, DecodeError> {
@@ -292,7 +329,7 @@ fn decode_verdict(cursor: &mut Cursor<'_>) -> Result<Verdict, DecodeError> {
 }
 
 fn decode_reason(code: u8) -> Result<Reason, DecodeError> {
-    Reason::from_code(code).ok_or_else(|| out_of_range("reason", "1 to 4", code.into()))
+    Reason::from_code(code).ok_or_else(|| out_of_range("reason", "a known reason's code", code.into()))
 }
 
 fn role_code(role: Role) -> u8 {

@@ -4,23 +4,31 @@
 //! many requests are under way at once. Whatever goes wrong is a [`ClientError`], and never reads as an answer.
 
 use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
 use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+
 use super::answers::decode_answers;
+use super::content::{ContentFrame, ContentOptions, encode_content};
 use super::cursor::DecodeError;
 use super::failure::Failure;
 use super::frame::{FrameError, HEADER_BYTES, Header, Op, RequestId, encode_frame};
 use super::hello::{Hello, Welcome};
 use super::question::encode_lookup_head;
 use super::{Address, DEFAULT_MAX_FRAME_BYTES, MAX_VALUES, PROTOCOL_VERSION};
-use crate::fingerprint::Kind;
+use crate::fingerprint::{Kind, Radii};
 use crate::matching::Answers;
 
-/// How long a daemon may take to greet, to answer a lookup and to tell its status. Commands may take as long as they
-/// need: publishing verifies whole segments.
+/// How long a daemon may take to greet, to answer a lookup or content, and to tell its status. Commands may take as long
+/// as they need: publishing verifies whole segments.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of content in one frame: below what a connection holds without asking for more memory.
+const CONTENT_PART_BYTES: usize = 128 << 10;
 
 /// Bytes read ahead: a few hundred small answers a system call.
 const READ_AHEAD_BYTES: usize = 64 << 10;
@@ -86,7 +94,7 @@ pub enum Reply {
     Welcome(Welcome),
     /// To STATUS and COMMAND: JSON text.
     Json(Vec<u8>),
-    /// To LOOKUP.
+    /// To LOOKUP and CONTENT.
     Answers(Answers),
     /// No room now; nothing was done.
     Busy(String),
@@ -98,7 +106,7 @@ impl Reply {
     fn into_answers(self) -> Result<Answers, ClientError> {
         match self {
             Reply::Answers(answers) => Ok(answers),
-            other => Err(other.into_error("answers to a lookup")),
+            other => Err(other.into_error("answers")),
         }
     }
 
@@ -115,7 +123,7 @@ impl Reply {
             Reply::Error(failure) => ClientError::Failed(failure),
             Reply::Welcome(_) => ClientError::Unexpected { expected, found: "a greeting".to_owned() },
             Reply::Json(_) => ClientError::Unexpected { expected, found: "JSON".to_owned() },
-            Reply::Answers(_) => ClientError::Unexpected { expected, found: "answers to a lookup".to_owned() },
+            Reply::Answers(_) => ClientError::Unexpected { expected, found: "answers".to_owned() },
         }
     }
 }
@@ -154,7 +162,7 @@ impl Client {
         };
         if welcome.version != PROTOCOL_VERSION {
             let found = format!("version {}", welcome.version);
-            return Err(ClientError::Unexpected { expected: "protocol version 1", found });
+            return Err(ClientError::Unexpected { expected: "this client's protocol version", found });
         }
         receiver.max_frame_bytes = welcome.max_frame_bytes;
         Ok(Client { sender, receiver, welcome, last_id: id.0 })
@@ -169,23 +177,62 @@ impl Client {
     pub fn max_rows(&self, kinds: &[Kind]) -> usize {
         let row_bytes: usize = kinds.iter().map(|kind| kind.width()).sum();
         let by_values = self.welcome.max_values.min(MAX_VALUES) as usize / kinds.len().max(1);
-        let by_bytes = (self.welcome.max_frame_bytes as usize).saturating_sub(64) / row_bytes.max(1);
-        by_values.min(by_bytes)
+        let by_bytes = (self.welcome.max_frame_bytes as usize).saturating_sub(128) / row_bytes.max(1);
+        let near = kinds.iter().filter(|kind| !kind.is_exact()).count();
+        let by_near = if near == 0 { usize::MAX } else { self.welcome.max_near_values as usize / near };
+        by_values.min(by_bytes).min(by_near)
     }
 
-    /// Asks about `values`: rows of one value of each kind, packed, at most [`Client::max_rows`] of them.
+    /// Asks about `values`: rows of one value of each kind, packed, at most [`Client::max_rows`] of them. Perceptual kinds
+    /// are searched within `radii`, and as their lists say where there is none.
     ///
     /// # Errors
     /// [`ClientError`]; none of the rows is answered then.
     ///
     /// # Panics
     /// When `values` are not whole rows, or more than [`MAX_VALUES`].
-    pub fn lookup(&mut self, kinds: &[Kind], values: &[u8]) -> Result<Answers, ClientError> {
+    pub fn lookup(&mut self, kinds: &[Kind], radii: &Radii, values: &[u8]) -> Result<Answers, ClientError> {
         let row_bytes: usize = kinds.iter().map(|kind| kind.width()).sum();
         let id = self.next_id();
-        self.sender.lookup(id, kinds, values)?;
+        self.sender.lookup(id, kinds, radii, values)?;
+        self.answers_to(id, values.len() / row_bytes)
+    }
+
+    /// Sends a file's content to be hashed and looked up.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`] with the reader's error, after which the connection is of no more use; else [`ClientError`].
+    pub fn content(&mut self, options: &ContentOptions, mut content: impl Read) -> Result<Answers, ClientError> {
+        let id = self.next_id();
+        let mut part = vec![0; CONTENT_PART_BYTES.min(self.welcome.max_frame_bytes as usize / 2)];
+        let mut filled = read_full(&mut content, &mut part)?;
+        let mut next = vec![0; part.len()];
+        loop {
+            // Only an empty read tells the end, so one part is always read ahead.
+            let ahead = if filled == part.len() { read_full(&mut content, &mut next)? } else { 0 };
+            let bytes = &part[..filled];
+            let frame = ContentFrame { options: options.clone(), more: ahead > 0, descriptor: false, bytes };
+            self.sender.content(id, &frame)?;
+            if ahead == 0 {
+                return self.answers_to(id, 1);
+            }
+            std::mem::swap(&mut part, &mut next);
+            filled = ahead;
+        }
+    }
+
+    /// Passes a regular file, or sealed memory, to be read, hashed and looked up; over a Unix socket only.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn content_of(&mut self, options: &ContentOptions, file: impl AsFd) -> Result<Answers, ClientError> {
+        let id = self.next_id();
+        self.sender.content_of(id, options, file.as_fd())?;
+        self.answers_to(id, 1)
+    }
+
+    fn answers_to(&mut self, id: RequestId, rows: usize) -> Result<Answers, ClientError> {
         let answers = self.answer_to(id)?.into_answers()?;
-        let rows = values.len() / row_bytes;
         if answers.rows as usize != rows {
             let found = format!("answers to {} rows, having asked {rows}", answers.rows);
             return Err(ClientError::Unexpected { expected: "an answer to every row", found });
@@ -263,9 +310,9 @@ impl Sender {
     ///
     /// # Panics
     /// As [`Client::lookup`].
-    pub fn lookup(&mut self, id: RequestId, kinds: &[Kind], values: &[u8]) -> Result<(), ClientError> {
+    pub fn lookup(&mut self, id: RequestId, kinds: &[Kind], radii: &Radii, values: &[u8]) -> Result<(), ClientError> {
         self.frame.clear();
-        encode_lookup_head(&mut self.frame, id, kinds, values);
+        encode_lookup_head(&mut self.frame, id, kinds, radii, values);
         let mut slices = [IoSlice::new(&self.frame), IoSlice::new(values)];
         let mut slices = &mut slices[..];
         while !slices.is_empty() {
@@ -277,6 +324,46 @@ impl Sender {
             }
         }
         Ok(())
+    }
+
+    /// Sends a CONTENT.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`].
+    pub fn content(&mut self, id: RequestId, frame: &ContentFrame<'_>) -> Result<(), ClientError> {
+        self.frame.clear();
+        encode_content(&mut self.frame, id, frame);
+        Ok(self.stream.write_all(&self.frame)?)
+    }
+
+    /// Sends a CONTENT that is the file with this descriptor.
+    ///
+    /// # Errors
+    /// [`ClientError::Io`]; also where the connection is no Unix socket, which alone passes descriptors.
+    pub fn content_of(
+        &mut self,
+        id: RequestId,
+        options: &ContentOptions,
+        file: BorrowedFd<'_>,
+    ) -> Result<(), ClientError> {
+        let Stream::Unix(stream) = &self.stream else {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "a descriptor passes only a Unix socket").into());
+        };
+        self.frame.clear();
+        let frame = ContentFrame { options: options.clone(), more: false, descriptor: true, bytes: &[] };
+        encode_content(&mut self.frame, id, &frame);
+        let descriptors = [file];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
+        let sent = loop {
+            match sendmsg(stream, &[IoSlice::new(&self.frame)], &mut ancillary, SendFlags::NOSIGNAL) {
+                Err(rustix::io::Errno::INTR) => {}
+                sent => break sent.map_err(io::Error::from)?,
+            }
+        };
+        // The descriptor went with the first byte.
+        Ok(self.stream.write_all(&self.frame[sent..])?)
     }
 
     /// Sends a STATUS.
@@ -306,6 +393,20 @@ impl Sender {
     pub fn finish(self) -> Result<(), ClientError> {
         Ok(self.stream.shutdown_write()?)
     }
+}
+
+/// Fills `buffer` as far as there is something to read. Returns how far.
+fn read_full(input: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match input.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(filled)
 }
 
 /// The half that hears.

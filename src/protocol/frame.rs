@@ -39,11 +39,13 @@ pub enum Op {
     Lookup = 0x03,
     /// A command to the store, as JSON.
     Command = 0x04,
+    /// A file's content, or a part of it, to be hashed and looked up.
+    Content = 0x05,
     /// The answer to HELLO.
     Welcome = 0x81,
     /// The answer to STATUS and COMMAND: JSON text.
     Json = 0x82,
-    /// The answer to LOOKUP.
+    /// The answer to LOOKUP and CONTENT.
     Answers = 0x83,
     /// The daemon has no room for this request now. Nothing was done.
     Busy = 0x84,
@@ -52,8 +54,18 @@ pub enum Op {
 }
 
 impl Op {
-    const ALL: [Op; 9] =
-        [Op::Hello, Op::Status, Op::Lookup, Op::Command, Op::Welcome, Op::Json, Op::Answers, Op::Busy, Op::Error];
+    const ALL: [Op; 10] = [
+        Op::Hello,
+        Op::Status,
+        Op::Lookup,
+        Op::Command,
+        Op::Content,
+        Op::Welcome,
+        Op::Json,
+        Op::Answers,
+        Op::Busy,
+        Op::Error,
+    ];
 
     /// The op with this code, if there is one.
     pub fn from_code(code: u8) -> Option<Op> {

@@ -63,11 +63,13 @@ impl Hello {
 ///
 /// ```text
 /// 2  protocol version of everything that follows
-/// 1  rights: bit 0 look up, bit 1 administer
+/// 1  rights: bit 0 look up, bit 1 administer, bit 2 ask about content, bit 3 see details
 /// 1  reserved, 0
 /// 4  the most bytes a frame may have, length field included
 /// 4  the most values (rows × kinds) a LOOKUP may have
 /// 4  the most commands that may be under way on a connection
+/// 4  the most values of perceptual kinds that a LOOKUP may have
+/// 8  the most bytes of a file's content
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Welcome {
@@ -81,17 +83,23 @@ pub struct Welcome {
     pub max_values: u32,
     /// The most commands that may be under way on one connection.
     pub max_commands: u32,
+    /// The most values of perceptual kinds that a LOOKUP may have.
+    pub max_near_values: u32,
+    /// The most bytes of a file's content.
+    pub max_content_bytes: u64,
 }
 
 impl Welcome {
     /// Appends the frame.
     pub fn encode(&self, out: &mut Vec<u8>, id: RequestId) {
-        let mut payload = Vec::with_capacity(16);
+        let mut payload = Vec::with_capacity(28);
         payload.extend_from_slice(&self.version.to_le_bytes());
         payload.extend_from_slice(&[self.rights.bits(), 0]);
         payload.extend_from_slice(&self.max_frame_bytes.to_le_bytes());
         payload.extend_from_slice(&self.max_values.to_le_bytes());
         payload.extend_from_slice(&self.max_commands.to_le_bytes());
+        payload.extend_from_slice(&self.max_near_values.to_le_bytes());
+        payload.extend_from_slice(&self.max_content_bytes.to_le_bytes());
         encode_frame(out, Op::Welcome, id, &payload);
     }
 
@@ -107,7 +115,9 @@ impl Welcome {
         let max_frame_bytes = cursor.u32("frame limit")?;
         let max_values = cursor.u32("values limit")?;
         let max_commands = cursor.u32("commands limit")?;
+        let max_near_values = cursor.u32("limit of values of perceptual kinds")?;
+        let max_content_bytes = cursor.u64("content limit")?;
         cursor.end()?;
-        Ok(Welcome { version, rights, max_frame_bytes, max_values, max_commands })
+        Ok(Welcome { version, rights, max_frame_bytes, max_values, max_commands, max_near_values, max_content_bytes })
     }
 }

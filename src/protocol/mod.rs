@@ -12,6 +12,7 @@
 //! | `frame` | what all frames share: length, op, request id |
 //! | `hello` | HELLO, WELCOME: versions, limits, rights |
 //! | `question` | LOOKUP |
+//! | `content` | CONTENT |
 //! | `answers` | ANSWERS |
 //! | `failure` | ERROR, BUSY |
 //! | `address` | where a daemon listens |
@@ -20,6 +21,7 @@
 mod address;
 mod answers;
 mod client;
+mod content;
 mod cursor;
 mod failure;
 mod frame;
@@ -29,6 +31,7 @@ mod question;
 pub use address::{Address, BadAddress, DEFAULT_DATA, SOCKET_NAME};
 pub use answers::{decode_answers, encode_answers};
 pub use client::{Client, ClientError, Receiver, Reply, Sender};
+pub use content::{ContentFrame, ContentOptions, encode_content};
 pub use cursor::{DecodeError, EncodeError};
 pub use failure::{ErrorCode, Failure, encode_busy, encode_error};
 pub use frame::{FrameError, HEADER_BYTES, Header, Op, RequestId, encode_frame};
@@ -36,7 +39,7 @@ pub use hello::{Hello, Welcome};
 pub use question::{LookupFrame, encode_lookup, encode_lookup_head};
 
 /// The protocol version that this code speaks.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 
 /// The most values (rows × kinds) that one LOOKUP may carry.
 pub const MAX_VALUES: u32 = 65_536;

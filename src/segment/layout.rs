@@ -8,7 +8,7 @@
 //!      0      8  magic "hwseg\r\n\0" (the line end shows a transfer in text mode)
 //!      8      4  format version, 1
 //!     12      1  kind code (crate::fingerprint::Kind)
-//!     13      1  locator code: 1 fst, 2 bucket
+//!     13      1  locator code: 1 fst, 2 bucket (exact kinds), 3 flat, 4 mih (perceptual kinds)
 //!     14      1  w, the bits of one label-set id: the fewest that hold (label sets - 1); 0 with one set
 //!     15      1  zero
 //!     16      8  n, the number of digests
@@ -59,6 +59,15 @@
 //! fst      a map of the crate `fst`, format 3: each distinct prefix of p bytes → the first ordinal that has it
 //! filter   the fingerprints of a binary fuse filter of 8 bits (crate `xorf`) over the distinct first 8 bytes of
 //!          the values, taken as big-endian numbers; empty, with zero parameters, if there is no filter
+//! ```
+//!
+//! # Locators `flat` and `mih`: sections `labels digests sets` and `labels digests sets mih`
+//!
+//! ```text
+//! parameters  24 zero bytes
+//! digests  n codes in ascending order; ordinal i at i × width
+//! sets     as above, by ordinal
+//! mih      drawn at crate::index::hamming::mih
 //! ```
 
 use std::ops::Range;
@@ -119,26 +128,45 @@ pub enum LocatorKind {
     Fst = 1,
     /// No directory: the leading bits name a line.
     Bucket = 2,
+    /// No directory: codes are scanned.
+    Flat = 3,
+    /// Multi-index hashing.
+    Mih = 4,
 }
 
 impl LocatorKind {
-    /// Both, in the order of their codes.
-    pub const ALL: [LocatorKind; 2] = [LocatorKind::Fst, LocatorKind::Bucket];
+    /// All, in the order of their codes.
+    pub const ALL: [LocatorKind; 4] = [LocatorKind::Fst, LocatorKind::Bucket, LocatorKind::Flat, LocatorKind::Mih];
+
+    /// Those of exact kinds.
+    pub const EXACT: [LocatorKind; 2] = [LocatorKind::Fst, LocatorKind::Bucket];
+
+    /// Those of perceptual kinds.
+    pub const PERCEPTUAL: [LocatorKind; 2] = [LocatorKind::Flat, LocatorKind::Mih];
+
+    /// Whether it finds what is to be found of `kind`.
+    pub fn serves(self, kind: Kind) -> bool {
+        if kind.is_exact() { LocatorKind::EXACT.contains(&self) } else { LocatorKind::PERCEPTUAL.contains(&self) }
+    }
 
     /// The name in options and reports.
     pub const fn name(self) -> &'static str {
         match self {
             LocatorKind::Fst => "fst",
             LocatorKind::Bucket => "bucket",
+            LocatorKind::Flat => "flat",
+            LocatorKind::Mih => "mih",
         }
     }
 
     /// The sections of a file with this locator, in the order of the file.
     pub(crate) const fn sections(self) -> &'static [SectionTag] {
-        use SectionTag::{Digests, Filter, Fst, Heads, Labels, Sets, Tails};
+        use SectionTag::{Digests, Filter, Fst, Heads, Labels, Mih, Sets, Tails};
         match self {
             LocatorKind::Fst => &[Labels, Digests, Sets, Fst, Filter],
             LocatorKind::Bucket => &[Labels, Heads, Tails, Sets],
+            LocatorKind::Flat => &[Labels, Digests, Sets],
+            LocatorKind::Mih => &[Labels, Digests, Sets, Mih],
         }
     }
 }
@@ -151,7 +179,7 @@ impl std::fmt::Display for LocatorKind {
 
 /// A name that is no locator.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown locator `{0}`; expected fst or bucket")]
+#[error("unknown locator `{0}`; expected fst, bucket, flat or mih")]
 pub struct UnknownLocator(pub String);
 
 impl std::str::FromStr for LocatorKind {
@@ -172,6 +200,7 @@ pub(crate) enum SectionTag {
     Filter,
     Heads,
     Tails,
+    Mih,
 }
 
 impl SectionTag {
@@ -185,6 +214,7 @@ impl SectionTag {
             SectionTag::Filter => "filter",
             SectionTag::Heads => "heads",
             SectionTag::Tails => "tails",
+            SectionTag::Mih => "mih",
         }
     }
 
@@ -278,6 +308,10 @@ impl Header {
             .into_iter()
             .find(|locator| *locator as u8 == bytes[LOCATOR_AT])
             .ok_or_else(|| damaged(&"a known locator", &bytes[LOCATOR_AT]))?;
+        if !locator.serves(kind) {
+            let found = format_args!("`{locator}` with kind {kind}").to_string();
+            return Err(damaged(&"a locator that serves its kind", &found));
+        }
         let digests = u64_at(bytes, COUNT_AT);
         if digests > DIGESTS_MAX {
             return Err(damaged(&format_args!("at most {DIGESTS_MAX} digests"), &digests));

@@ -1,7 +1,8 @@
 //! One connection of the frame protocol: frames in, answers out, bounded in every direction.
 //!
-//! Lookups are answered here and now, since handing them to another thread would cost more than they do; a long one
-//! lets other tasks run between its parts. Commands run on threads of their own and answer when they are done. A
+//! Exact lookups are answered here and now, since handing them to another thread would cost more than they do; a long one
+//! lets other tasks run between its parts. Questions by distance and about content are waited for, one after the other,
+//! while others work on them. Commands run on threads of their own and answer when they are done. A
 //! connection reads no further request while its answers are not taken, so that a client that never reads holds up
 //! nobody but itself, until it is cut off.
 
@@ -16,14 +17,18 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::content::{self, Incoming, NoAnswer};
+use super::descriptors::Descriptors;
 use super::inbox::{Front, Inbox};
 use super::limits::{Limits, Taken};
 use super::service::ROWS_PER_TURN;
 use super::{Granted, Phase, Shared};
 use crate::access::{Peer, Right, Rights, rights};
+use crate::fingerprint::Radii;
+use crate::matching::Answers;
 use crate::protocol::{
-    DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION, RequestId, Welcome,
-    encode_answers, encode_busy, encode_error, encode_frame,
+    ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
+    RequestId, Welcome, encode_answers, encode_busy, encode_error, encode_frame,
 };
 use crate::store::command::Command;
 
@@ -56,7 +61,7 @@ impl From<io::Error> for End {
 }
 
 /// Serves one connection until it ends or `phase` says to end it.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + AsFd + Unpin>(
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin>(
     stream: S,
     peer: Peer,
     granted: Arc<Granted>,
@@ -70,6 +75,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + AsFd + Unpin>(
         greeted: false,
         output: Vec::new(),
         commands: JoinSet::new(),
+        content: Pending::None,
         rows_in_turn: 0,
     };
     let mut connection = Connection { stream, inbox: Inbox::new(), session, phase, active_at: Instant::now() };
@@ -96,7 +102,7 @@ struct Connection<S> {
     active_at: Instant,
 }
 
-impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
     /// Runs until the connection ends, which is always an [`End`].
     async fn run(&mut self) -> Result<std::convert::Infallible, End> {
         let mut input_ended = false;
@@ -111,18 +117,19 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Unpin> Connection<S> {
         }
     }
 
-    /// Works through all whole frames. Returns whether the buffer ends in a frame that is not complete.
+    /// Works through all whole frames. Returns whether a frame, or the content that frames bring, is not complete.
     async fn work(&mut self, limits: &Limits) -> Result<bool, End> {
         loop {
             let front = self.inbox.front(limits, &self.session.shared.large_frames);
             match front.map_err(|error| farewell(ErrorCode::Malformed, error.to_string()))? {
-                Front::Empty => return Ok(false),
+                Front::Empty => return Ok(!matches!(self.session.content, Pending::None)),
                 Front::Partial => return Ok(true),
                 Front::NoRoom(header) => {
                     encode_busy(&mut self.session.output, header.id, "no memory for a frame of this size now");
                 }
                 Front::Whole(header) => {
-                    let handled = self.session.handle(limits, &header, self.inbox.payload(&header)).await;
+                    let payload = self.inbox.payload(&header);
+                    let handled = self.session.handle(limits, &header, payload, &mut self.stream).await;
                     self.inbox.consume(&header);
                     handled?;
                     self.active_at = Instant::now();
@@ -234,7 +241,17 @@ struct Session {
     /// Answers that wait to be written.
     output: Vec<u8>,
     commands: JoinSet<(RequestId, Result<Vec<u8>, Failure>)>,
+    content: Pending,
     rows_in_turn: usize,
+}
+
+/// Content of which more is to come.
+enum Pending {
+    None,
+    /// It is taken in.
+    Incoming(Incoming),
+    /// It was refused, and what still comes of it is thrown away.
+    Refused(RequestId),
 }
 
 impl Session {
@@ -244,7 +261,13 @@ impl Session {
     }
 
     /// Answers one frame, or starts the command in it. Only a client that does not speak the protocol ends here.
-    async fn handle(&mut self, limits: &Limits, header: &Header, payload: &[u8]) -> Result<(), End> {
+    async fn handle(
+        &mut self,
+        limits: &Limits,
+        header: &Header,
+        payload: &[u8],
+        descriptors: &mut impl Descriptors,
+    ) -> Result<(), End> {
         let id = header.id;
         let op = Op::from_code(header.op);
         if !self.greeted {
@@ -255,9 +278,10 @@ impl Session {
             Some(Op::Lookup) => self.lookup(limits, id, payload).await,
             Some(Op::Status) => self.status(id),
             Some(Op::Command) => self.command(limits, id, payload),
+            Some(Op::Content) => self.content(limits, id, payload, descriptors).await,
             Some(Op::Hello) => Err(Failure::new(ErrorCode::Malformed, "HELLO comes first, and once")),
             _ => {
-                let text = format!("expected HELLO, STATUS, LOOKUP or COMMAND, found op 0x{:02x}", header.op);
+                let text = format!("expected HELLO, STATUS, LOOKUP, COMMAND or CONTENT, found op 0x{:02x}", header.op);
                 Err(Failure::new(ErrorCode::Unsupported, text))
             }
         };
@@ -282,6 +306,8 @@ impl Session {
             max_frame_bytes: limits.frame_bytes,
             max_values: MAX_VALUES,
             max_commands: limits.commands_per_connection,
+            max_near_values: limits.near_values,
+            max_content_bytes: limits.content_bytes,
         };
         welcome.encode(&mut self.output, header.id);
         Ok(())
@@ -290,9 +316,96 @@ impl Session {
     async fn lookup(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
         self.need(Right::Lookup)?;
         let lookup = LookupFrame::decode(payload).map_err(|error| malformed(&error))?;
-        let answered = self.shared.service.answer(&lookup.kinds, lookup.values).await;
-        let answers = answered.map_err(|error| Failure::new(ErrorCode::Malformed, error.to_string()))?;
+        self.check_radii(limits, &lookup.radii)?;
+        let near_values = u64::from(lookup.rows) * lookup.kinds.iter().filter(|kind| !kind.is_exact()).count() as u64;
+        if near_values > limits.near_values.into() {
+            let text = format!("{near_values} values of perceptual kinds: expected at most {}", limits.near_values);
+            return Err(Failure::new(ErrorCode::TooLarge, text));
+        }
+        let Shared { service, workshop, .. } = &*self.shared;
+        let answers = service.answer(workshop, &lookup.kinds, &lookup.radii, lookup.values).await?;
         self.rows_in_turn += lookup.rows as usize;
+        self.put_answers(limits, id, answers)
+    }
+
+    /// Takes a part of a file's content in; with the last, answers what is asked about it.
+    async fn content(
+        &mut self,
+        limits: &Limits,
+        id: RequestId,
+        payload: &[u8],
+        descriptors: &mut impl Descriptors,
+    ) -> Result<(), Failure> {
+        self.need(Right::Content)?;
+        let frame = ContentFrame::decode(payload).map_err(|error| malformed(&error))?;
+        self.check_radii(limits, &frame.options.radii)?;
+        let pending = std::mem::replace(&mut self.content, Pending::None);
+        let mut incoming = match pending {
+            Pending::None if frame.descriptor => {
+                let missing =
+                    || Failure::new(ErrorCode::Malformed, "expected a descriptor with this frame, found none");
+                let descriptor = descriptors.take_descriptor().ok_or_else(missing)?;
+                let answered = content::answer_descriptor(descriptor, &frame.options, limits, &self.shared).await;
+                return self.put_content_answer(limits, id, answered);
+            }
+            Pending::None => Incoming::new(id, frame.options, &self.shared),
+            Pending::Incoming(incoming) if incoming.id == id && !frame.descriptor => incoming,
+            Pending::Refused(refused) if refused == id => {
+                self.content = if frame.more { Pending::Refused(id) } else { Pending::None };
+                return Ok(());
+            }
+            other => {
+                self.content = other;
+                return Err(Failure::new(ErrorCode::Malformed, "the content before is not complete"));
+            }
+        };
+        match incoming.take(frame.bytes, limits, &self.shared).await {
+            Ok(()) if frame.more => {
+                self.content = Pending::Incoming(incoming);
+                Ok(())
+            }
+            Ok(()) => {
+                let answered = incoming.answer(&self.shared).await;
+                self.put_content_answer(limits, id, answered)
+            }
+            Err(refused) => {
+                self.content = if frame.more { Pending::Refused(id) } else { Pending::None };
+                self.put_content_answer(limits, id, Err(refused))
+            }
+        }
+    }
+
+    fn put_content_answer(
+        &mut self,
+        limits: &Limits,
+        id: RequestId,
+        answered: Result<Answers, NoAnswer>,
+    ) -> Result<(), Failure> {
+        match answered {
+            Ok(answers) => self.put_answers(limits, id, answers),
+            Err(NoAnswer::Failed(failure)) => Err(failure),
+            Err(NoAnswer::Busy) => {
+                encode_busy(&mut self.output, id, "no room for more content now");
+                Ok(())
+            }
+        }
+    }
+
+    /// Refuses radii that are wider than the config allows.
+    fn check_radii(&self, limits: &Limits, radii: &Radii) -> Result<(), Failure> {
+        for (kind, radius) in radii.iter() {
+            let max = limits.radius(kind);
+            if radius > max {
+                let text = format!("a radius of {radius} for {kind}: expected at most {max}, which limits.radii sets");
+                return Err(Failure::new(ErrorCode::TooLarge, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes answers, as far as the client may see them.
+    fn put_answers(&mut self, limits: &Limits, id: RequestId, answers: Answers) -> Result<(), Failure> {
+        let answers = if self.rights().has(Right::Detail) { answers } else { answers.without_detail() };
         let start = self.output.len();
         encode_answers(&mut self.output, id, &answers)
             .map_err(|error| Failure::new(ErrorCode::TooLarge, error.to_string()))?;
@@ -379,6 +492,8 @@ impl Session {
         let text = match right {
             Right::Lookup => "this listener grants no lookups",
             Right::Admin => "only the daemon's own user and root may change lists here",
+            Right::Content => "this listener grants no questions about content; send hashes, or ask for the right",
+            Right::Detail => "this listener grants no details",
         };
         Err(Failure::new(ErrorCode::Forbidden, text))
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::fingerprint::{Kind, KindRadius, Radii, Radius};
 use crate::protocol::DEFAULT_MAX_FRAME_BYTES;
 
 /// Bounds of the daemon. Beyond each there is an answer that says so, never a silent loss.
@@ -27,6 +28,18 @@ pub struct Limits {
     pub commands_per_connection: u32,
     /// Commands under way over all connections; one more is answered BUSY. Default 16.
     pub commands: u64,
+    /// Values of perceptual kinds in one LOOKUP; each costs as much as thousands of exact ones. Default 1,024.
+    pub near_values: u32,
+    /// The widest radius that a question may name, by kind; for kinds not named here, the kind's own default. Default
+    /// `{ pdq = 40, phash64 = 8, dhash64 = 8, blockhash64 = 8 }`.
+    pub radii: Radii,
+    /// The largest content of a file that is asked about, in bytes. Default 4 GiB.
+    pub content_bytes: u64,
+    /// Memory for pictures while they come and are decoded, over all connections, in bytes; what finds no room is
+    /// answered BUSY. Default 512 MiB.
+    pub content_memory_bytes: u64,
+    /// Seconds in which a file whose descriptor is passed must have been read. Default 30.
+    pub content_s: u64,
     /// Seconds until a connection without any request is closed. Default 600.
     pub idle_s: u64,
     /// Seconds in which a frame that has begun must be complete. Default 10.
@@ -52,6 +65,14 @@ impl Default for Limits {
             unwritten_bytes: 256 << 10,
             commands_per_connection: 4,
             commands: 16,
+            near_values: 1_024,
+            radii: ["pdq=40", "phash64=8", "dhash64=8", "blockhash64=8"]
+                .into_iter()
+                .map(|text| text.parse::<KindRadius>().expect("defaults are within the kinds' bounds"))
+                .collect(),
+            content_bytes: 4 << 30,
+            content_memory_bytes: 512 << 20,
+            content_s: 30,
             idle_s: 600,
             frame_s: 10,
             write_s: 10,
@@ -89,6 +110,10 @@ impl Limits {
             ("unwritten_bytes", self.unwritten_bytes as u64),
             ("commands_per_connection", self.commands_per_connection.into()),
             ("commands", self.commands),
+            ("near_values", self.near_values.into()),
+            ("content_bytes", self.content_bytes),
+            ("content_memory_bytes", self.content_memory_bytes),
+            ("content_s", self.content_s),
             ("idle_s", self.idle_s),
             ("frame_s", self.frame_s),
             ("write_s", self.write_s),
@@ -99,6 +124,11 @@ impl Limits {
             }
         }
         Ok(())
+    }
+
+    /// The widest radius that a question may name for a perceptual kind.
+    pub(super) fn radius(&self, kind: Kind) -> Radius {
+        self.radii.get(kind).or(kind.radius_default()).unwrap_or(Radius(0))
     }
 
     pub(super) fn idle(&self) -> Duration {

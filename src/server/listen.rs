@@ -16,10 +16,11 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::descriptors::{Descriptors, PassingStream};
 use super::{Granted, Phase, Shared, frame};
 use crate::access::{Peer, Right, Rights, UserId};
 use crate::protocol::{Address, RequestId, encode_busy};
@@ -155,7 +156,7 @@ impl Socket {
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 let user = UserId(stream.peer_cred()?.uid());
-                Ok(Accepted::Unix(stream, Peer::Unix(user)))
+                Ok(Accepted::Unix(PassingStream::new(stream), Peer::Unix(user)))
             }
             Socket::Tcp(listener, _) => {
                 let (stream, address) = listener.accept().await?;
@@ -167,7 +168,7 @@ impl Socket {
 }
 
 enum Accepted {
-    Unix(UnixStream, Peer),
+    Unix(PassingStream, Peer),
     Tcp(TcpStream, Peer),
 }
 
@@ -263,7 +264,7 @@ fn admit<S>(
     phase: &watch::Receiver<Phase>,
     connections: &mut JoinSet<()>,
 ) where
-    S: AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
+    S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin + Send + 'static,
 {
     let limit = shared.limits.load().connections;
     let (granted, shared, phase) = (Arc::clone(granted), Arc::clone(shared), phase.clone());

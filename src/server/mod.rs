@@ -1,8 +1,10 @@
 //! The daemon: listeners, connections, limits, drain.
 //!
 //! ```text
-//! Server ── one task a listener ── one task a connection ── Service ── snapshot: lookups, here and now
-//!                                                                  └── store: commands, on threads of their own
+//! Server ── one task a listener ── one task a connection ─┬─ Service ── snapshot: exact lookups, here and now
+//!                                                         │          └─ store: commands, on threads of their own
+//!                                                         ├─ Workshop: questions by distance, hashing of content
+//!                                                         └─ WorkerPool: pictures, in processes of their own
 //! ```
 //!
 //! Whatever one client does costs at most what [`Limits`] grants it: no other client waits for it, and none is told
@@ -15,13 +17,19 @@
 //! | `listen` | sockets: made, found stale or alive, removed |
 //! | `service` | what is answered, whatever the wire format |
 //! | `inbox` | a connection's read buffer |
+//! | `descriptors` | a Unix stream that keeps what is passed over it |
 //! | `frame` | a connection of the frame protocol |
+//! | `content` | questions about a file's content |
+//! | `workshop` | threads for what takes long |
 
+mod content;
+mod descriptors;
 mod frame;
 mod inbox;
 mod limits;
 mod listen;
 mod service;
+mod workshop;
 
 pub use limits::{BadLimit, Limits};
 pub use listen::{BadListen, Listen, ListenError, Protocol};
@@ -38,10 +46,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::{Rights, UserId};
+use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
 use limits::Gauge;
 use listen::Socket;
 use service::ServiceStatus;
+use workshop::Workshop;
 
 /// How far a listener and its connections are from their end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +86,9 @@ struct Shared {
     connections: Gauge,
     commands: Gauge,
     large_frames: Gauge,
+    content_memory: Gauge,
+    workshop: Workshop,
+    pictures: WorkerPool,
     started_at: Instant,
 }
 
@@ -89,6 +102,7 @@ impl Shared {
             connections: self.connections.used(),
             connections_max: self.limits.load().connections,
             commands: self.commands.used(),
+            pictures: self.pictures.status(),
         }
     }
 }
@@ -104,6 +118,7 @@ struct Status {
     connections: u64,
     connections_max: u64,
     commands: u64,
+    pictures: PoolStatus,
 }
 
 /// A running daemon's listeners.
@@ -119,8 +134,11 @@ struct Listening {
 }
 
 impl Server {
-    /// A daemon that listens nowhere yet.
-    pub fn new(service: Arc<Service>, limits: Limits) -> Server {
+    /// A daemon that listens nowhere yet. Pictures are decoded in `pictures`; `threads` work on what takes long.
+    ///
+    /// # Errors
+    /// The system has no thread to give.
+    pub fn new(service: Arc<Service>, limits: Limits, pictures: WorkerPool, threads: usize) -> std::io::Result<Server> {
         let shared = Shared {
             service,
             limits: ArcSwap::from_pointee(limits),
@@ -128,9 +146,12 @@ impl Server {
             connections: Gauge::default(),
             commands: Gauge::default(),
             large_frames: Gauge::default(),
+            content_memory: Gauge::default(),
+            workshop: Workshop::start(threads)?,
+            pictures,
             started_at: Instant::now(),
         };
-        Server { shared: Arc::new(shared), listening: BTreeMap::new() }
+        Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new() })
     }
 
     /// Listens as `listen` says from now on, within `limits`: opens what is new, lets go what is gone, and keeps what

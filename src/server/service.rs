@@ -8,7 +8,8 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 
-use crate::fingerprint::Kind;
+use super::workshop::Workshop;
+use crate::fingerprint::{Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
 use crate::list::ListState;
@@ -44,17 +45,52 @@ impl Service {
         self.store.get().map_or_else(|| Arc::clone(&self.loading), |store| store.snapshot())
     }
 
-    /// Answers a question, letting other tasks run between its parts.
-    pub(super) async fn answer(&self, kinds: &[Kind], rows: &[u8]) -> Result<Answers, QuestionError> {
+    /// The exact kinds by which a file's content is asked about: those that lists hold. While none does, all; the built-in
+    /// lists may still know the file, and every other answer is "undecided", and says why.
+    pub(super) fn exact_kinds(&self) -> Vec<Kind> {
+        let held = self.held(&Kind::COMPUTED);
+        if held.is_empty() { Kind::COMPUTED.to_vec() } else { held }
+    }
+
+    /// The perceptual kinds by which a picture is asked about.
+    pub(super) fn perceptual_kinds(&self) -> Vec<Kind> {
+        self.held(&Kind::PERCEPTUAL)
+    }
+
+    /// Those of `kinds` that lists hold, or may hold as far as can be told.
+    fn held(&self, kinds: &[Kind]) -> Vec<Kind> {
         let snapshot = self.snapshot();
-        let question = Question { kinds, rows };
+        let held = snapshot.held_kinds();
+        let may_be = |kind: &Kind| held.contains(kind) || *snapshot.kind_state(*kind) != KindState::Ready;
+        kinds.iter().copied().filter(may_be).collect()
+    }
+
+    /// Answers a question: at once where only equality is asked for, letting other tasks run between its parts, and in
+    /// the workshop where distance is.
+    pub(super) async fn answer(
+        &self,
+        workshop: &Workshop,
+        kinds: &[Kind],
+        radii: &Radii,
+        rows: &[u8],
+    ) -> Result<Answers, Failure> {
+        let snapshot = self.snapshot();
+        let malformed = |error: QuestionError| Failure::new(ErrorCode::Malformed, error.to_string());
+        if kinds.iter().any(|kind| !kind.is_exact()) {
+            let (kinds, radii, rows) = (kinds.to_vec(), radii.clone(), rows.to_vec());
+            let answered = workshop
+                .run(move || matching::answer(&snapshot, &Question { kinds: &kinds, rows: &rows, radii: &radii }));
+            let panicked = || Failure::new(ErrorCode::Internal, "the lookup panicked");
+            return answered.await.ok_or_else(panicked)?.map_err(malformed);
+        }
+        let question = Question { kinds, rows, radii };
         let turn_bytes = question.row_width() * ROWS_PER_TURN;
         if rows.len() <= turn_bytes {
-            return matching::answer(&snapshot, &question);
+            return matching::answer(&snapshot, &question).map_err(malformed);
         }
         let mut whole: Option<Joined> = None;
         for part in rows.chunks(turn_bytes) {
-            let part = matching::answer(&snapshot, &Question { kinds, rows: part })?;
+            let part = matching::answer(&snapshot, &Question { rows: part, ..question }).map_err(malformed)?;
             match &mut whole {
                 None => whole = Some(Joined::new(part)),
                 Some(whole) => whole.append(part),
@@ -153,7 +189,7 @@ mod tests {
 
     fn answer(number: u8) -> Answer {
         let verdict = if number.is_multiple_of(2) { Verdict::Known } else { Verdict::Ignorable };
-        Answer { verdict, watched: number >= 4, matches: Vec::new() }
+        Answer { verdict, watched: number >= 4, matches: Vec::new(), nearest: Vec::new(), further: 0 }
     }
 
     /// Answers to rows of which some hit, as [`matching::answer`] would give them.
@@ -180,7 +216,8 @@ mod tests {
         let rows =
             [crate::fingerprint::hash_bytes(Kind::Md5, b""), crate::fingerprint::hash_bytes(Kind::Md5, b"hashward")];
         let rows: Vec<u8> = rows.iter().flat_map(|row| row.value().to_vec()).collect();
-        let answers = service.answer(&[Kind::Md5], &rows).await.unwrap();
+        let workshop = Workshop::start(1).unwrap();
+        let answers = service.answer(&workshop, &[Kind::Md5], &Radii::none(), &rows).await.unwrap();
         assert_eq!(answers.miss, Verdict::Undecided(Reason::Loading));
         assert_eq!(
             answers.iter().map(|answer| answer.map(|answer| answer.verdict)).collect::<Vec<_>>(),

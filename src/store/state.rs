@@ -315,7 +315,15 @@ impl State {
             let current = self.current_source(&row).version;
             let version = self.catalogue.read().version(row.id, current)?;
             let roles = version.map_or(row.roles, |version| version.roles);
-            views.push(ListView { id: row.id, name: row.name, shape: row.shape, state: row.state, roles, current });
+            views.push(ListView {
+                id: row.id,
+                name: row.name,
+                shape: row.shape,
+                state: row.state,
+                roles,
+                radii: crate::fingerprint::Radii::none(),
+                current,
+            });
         }
         if let Some(served) = &mut self.served {
             served.lists = views;

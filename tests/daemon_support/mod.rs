@@ -10,7 +10,7 @@ use std::process::{Child, Command as Process, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
+use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
 use hashward::list::{Entry, Flags, Role};
 use hashward::matching::Verdict;
 use hashward::protocol::{
@@ -146,7 +146,7 @@ pub(crate) fn known(number: u32) -> Fingerprint {
 pub(crate) fn check_answers(client: &mut Client) {
     let numbers = 0..3 * KNOWN_COUNT;
     let rows: Vec<u8> = numbers.clone().flat_map(|number| known(number).value().to_vec()).collect();
-    let answers = client.lookup(&[Kind::Md5], &rows).unwrap();
+    let answers = client.lookup(&[Kind::Md5], &Radii::none(), &rows).unwrap();
     let verdicts: Vec<Verdict> =
         answers.iter().map(|answer| answer.map_or(answers.miss, |answer| answer.verdict)).collect();
     let expected = numbers.map(|number| if number < KNOWN_COUNT { Verdict::Known } else { Verdict::Unknown });

@@ -6,7 +6,7 @@ pub mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
+use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
 use hashward::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::Snapshot;
 use hashward::list::{Category, Entry, Flags, Label, ListName, Role, Roles, Source, VersionNumber};
@@ -114,7 +114,7 @@ pub type Told = (Verdict, BTreeSet<(String, Role, u8)>);
 /// Asks the snapshot of many fingerprints at once.
 pub fn ask(snapshot: &Snapshot, kind: Kind, fingerprints: &[Fingerprint]) -> Vec<Told> {
     let rows: Vec<u8> = fingerprints.iter().flat_map(|fingerprint| fingerprint.value()).copied().collect();
-    let answers = answer(snapshot, &Question { kinds: &[kind], rows: &rows }).unwrap();
+    let answers = answer(snapshot, &Question { kinds: &[kind], rows: &rows, radii: &Radii::none() }).unwrap();
     let told = answers.iter().map(|answer| match answer {
         None => (answers.miss, BTreeSet::new()),
         Some(answer) => {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use hashward::fingerprint::{Encoding, Fingerprint, Kind, hash_bytes};
+use hashward::fingerprint::{Encoding, Fingerprint, Kind, Radii, hash_bytes};
 use hashward::index::snapshot::Snapshot;
 use hashward::matching::{Answer, Question, Verdict, answer};
 use hashward::store::{Store, StoreOptions};
@@ -105,7 +105,8 @@ impl Folder {
 /// The answer about one fingerprint.
 pub(crate) fn ask(snapshot: &Snapshot, fingerprint: &Fingerprint) -> (Verdict, Option<Answer>) {
     let kinds = [fingerprint.kind()];
-    let answers = answer(snapshot, &Question { kinds: &kinds, rows: fingerprint.value() }).expect("a good question");
+    let answers = answer(snapshot, &Question { kinds: &kinds, rows: fingerprint.value(), radii: &Radii::none() })
+        .expect("a good question");
     let found = answers.iter().next().flatten().cloned();
     (found.as_ref().map_or(answers.miss, |answer| answer.verdict), found)
 }

@@ -1,17 +1,11 @@
-//! Exact matching in one segment: is this digest in it, and with which label set?
+//! Segments as files: what a seal, a merge or an import writes, and what answers from then on.
 //!
-//! Two locators stand behind one trait and always give the same answers:
-//!
-//! * `fst` ([`LocatorKind::Fst`]): a transducer from prefixes to ordinals, with a filter in front that answers
-//!   most misses alone. Holds any set of digests.
-//! * `bucket` ([`LocatorKind::Bucket`]): no directory; a digest's leading bits name the 64-byte line it stands in.
-//!   One or two cache lines a lookup, and the fewest bytes; but digests must be spread evenly, as those of real
-//!   files are.
-//!
-//! Lookups come in batches, because a lookup is a few cache misses and little else: in a batch the misses of many
-//! digests are under way at once. [`SegmentWriter`] writes a segment from ascending digests, [`SegmentReader`]
-//! gives them back without mapping the file, and [`verify_file`] checks a file without mapping it.
+//! [`SegmentWriter`] writes a segment from ascending values, [`Segment`] maps one and finds things in it,
+//! [`SegmentReader`] gives its values back without mapping the file, and [`verify_file`] checks one. How things are
+//! found is decided by the segment's *locator*: `fst` and `bucket` find digests by equality ([`super::exact`]), `flat`
+//! and `mih` find codes by distance ([`super::hamming`]).
 
+mod codes;
 mod open;
 mod reader;
 mod walk;
@@ -20,22 +14,23 @@ mod writer;
 pub use crate::segment::layout::{LocatorKind, UnknownLocator};
 pub use reader::{SegmentReader, verify_file};
 pub use walk::Row;
-pub use writer::{FST_DIGESTS_MAX, SegmentWriter, WriteOptions};
+pub use writer::{FLAT_CODES_MAX, FST_DIGESTS_MAX, SegmentWriter, WriteOptions};
 
 use std::path::Path;
 
 use rayon::iter::{IntoParallelIterator, ParallelIterator};
 
-use super::exact::Locator;
 use super::exact::bucket::Bucket;
 use super::exact::filter::Filter;
 use super::exact::fst::Fst;
-use super::exact::in_groups;
 use super::exact::transducer::Transducer;
-use crate::fingerprint::Kind;
+use super::exact::{Locator, in_groups};
+use super::hamming::Mih;
+use crate::fingerprint::{Kind, Radius};
 use crate::list::Source;
 use crate::segment::layout::{Section, SectionTag};
 use crate::segment::{Flaw, LabelSetId, LabelTable, Mapping, SegmentError, check_hash};
+use codes::Codes;
 use open::{Opened, Parameters};
 use walk::{IndexBytes, Walk};
 
@@ -44,7 +39,7 @@ const CHECKED_AT_ONCE: u64 = 1 << 17;
 
 const _: () = assert!(CHECKED_AT_ONCE.is_multiple_of(walk::STRIDE));
 
-/// A digest's place in a segment: its ordinal with `fst`, its slot with `bucket`.
+/// A digest's place in a segment: its slot with `bucket`, its ordinal with every other locator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Place(pub u64);
 
@@ -59,6 +54,19 @@ pub struct Found {
     pub set: LabelSetId,
 }
 
+/// A code of a segment that lies near to a row of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundNear {
+    /// The row, from 0.
+    pub row: u32,
+    /// The code's place.
+    pub place: Place,
+    /// What is said of it.
+    pub set: LabelSetId,
+    /// Bits in which it differs from the row.
+    pub distance: u16,
+}
+
 /// What a writer wrote, or a verification found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SegmentSummary {
@@ -68,7 +76,7 @@ pub struct SegmentSummary {
     pub digests: u64,
     /// How many label sets they have.
     pub label_sets: usize,
-    /// The locator in use. It is `fst`, whatever was asked for, where `bucket` cannot hold the digests.
+    /// The locator in use; see [`WriteOptions::locator`].
     pub locator: LocatorKind,
     /// Withdrawals up to this batch were taken into account.
     pub applied_seq: u64,
@@ -99,9 +107,14 @@ impl Segment {
         if segment.map.len() as u64 != segment.file_bytes() {
             return Err(Flaw::new(segment.file_bytes(), segment.map.len()).within(segment.path(), "header"));
         }
-        if segment.locator() == LocatorKind::Fst {
-            Transducer::new(segment.bytes(SectionTag::Fst))
-                .map_err(|flaw| flaw.within(segment.path(), SectionTag::Fst.name()))?;
+        match segment.locator() {
+            LocatorKind::Fst => Transducer::new(segment.bytes(SectionTag::Fst))
+                .map(drop)
+                .map_err(|flaw| flaw.within(segment.path(), SectionTag::Fst.name()))?,
+            LocatorKind::Mih => {
+                segment.mih().map(drop).map_err(|flaw| flaw.within(segment.path(), SectionTag::Mih.name()))?;
+            }
+            LocatorKind::Bucket | LocatorKind::Flat => {}
         }
         Ok(segment)
     }
@@ -135,7 +148,11 @@ impl Segment {
             let input = |section: &Section, offset| Ok(&self.map[section.range()][offset as usize..]);
             walk::check(&self.opened, Walk::new(&self.opened, places, false, input)?, self.index_bytes())
         });
-        walk::check_count(&self.opened, digests.try_reduce(|| 0, |one, other| Ok(one + other))?)
+        walk::check_count(&self.opened, digests.try_reduce(|| 0, |one, other| Ok(one + other))?)?;
+        match self.locator() {
+            LocatorKind::Mih => walk::check_mih(self.path(), self.mih()),
+            _ => Ok(()),
+        }
     }
 
     /// BLAKE3 of the header, which holds that of every section: it stands for the whole file.
@@ -202,7 +219,38 @@ impl Segment {
         match self.view() {
             View::Bucket(bucket) => in_groups(&bucket, self.kind().width(), digests, found),
             View::Fst(fst) => in_groups(&fst, self.kind().width(), digests, found),
+            View::Codes(codes) => {
+                let rows = digests.chunks_exact(codes.width).zip(0..);
+                let hit = |(row, (place, set))| Found { row, place, set };
+                found.extend(rows.filter_map(|(code, row)| Some(hit((row, codes.find(code)?)))));
+            }
         }
+    }
+
+    /// Looks for codes within `radius` of packed values of the segment's kind, which must be a perceptual one. Appends
+    /// a [`FoundNear`] for every one there is, in no particular order.
+    ///
+    /// # Panics
+    /// If `codes` is not a whole number of values, or the kind is an exact one: that is the caller's mistake.
+    pub fn find_near(&self, codes: &[u8], radius: Radius, found: &mut Vec<FoundNear>) {
+        let View::Codes(view) = self.view() else { panic!("kind {} is compared by equality", self.kind()) };
+        let mut near = Vec::new();
+        view.near(codes, radius, &mut near);
+        found.extend(near.into_iter().map(|near| FoundNear {
+            row: near.row,
+            place: Place(near.ordinal.into()),
+            set: view.set(near.ordinal.into()),
+            distance: near.distance,
+        }));
+    }
+
+    /// The value at a place of a perceptual kind's segment.
+    ///
+    /// # Panics
+    /// If the place did not come from this segment.
+    pub fn code_at(&self, place: Place) -> &[u8] {
+        let width = self.kind().width();
+        &self.bytes(SectionTag::Digests)[place.0 as usize * width..][..width]
     }
 
     /// Looks up one value.
@@ -214,6 +262,7 @@ impl Segment {
         match self.view() {
             View::Bucket(bucket) => bucket.find(digest),
             View::Fst(fst) => fst.find(digest),
+            View::Codes(codes) => codes.find(digest),
         }
     }
 
@@ -223,9 +272,13 @@ impl Segment {
 
     fn index_bytes(&self) -> IndexBytes<'_> {
         match self.locator() {
-            LocatorKind::Bucket => IndexBytes::default(),
+            LocatorKind::Bucket | LocatorKind::Flat | LocatorKind::Mih => IndexBytes::default(),
             LocatorKind::Fst => IndexBytes { fst: self.bytes(SectionTag::Fst), filter: self.bytes(SectionTag::Filter) },
         }
+    }
+
+    fn mih(&self) -> Result<Mih<'_>, Flaw> {
+        Mih::open(self.kind().width(), self.bytes(SectionTag::Digests), self.bytes(SectionTag::Mih))
     }
 
     fn view(&self) -> View<'_> {
@@ -248,6 +301,13 @@ impl Segment {
                 width,
                 set_bits,
             }),
+            Parameters::Codes => View::Codes(Codes {
+                codes: self.bytes(SectionTag::Digests),
+                sets: self.bytes(SectionTag::Sets),
+                width,
+                set_bits,
+                mih: (self.locator() == LocatorKind::Mih).then(|| self.mih().expect("checked when it was opened")),
+            }),
         }
     }
 }
@@ -255,4 +315,5 @@ impl Segment {
 enum View<'a> {
     Bucket(Bucket<'a>),
     Fst(Fst<'a>),
+    Codes(Codes<'a>),
 }

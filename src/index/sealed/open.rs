@@ -11,7 +11,7 @@ use crate::index::exact::filter::FilterParameters;
 use crate::index::exact::fst::{FstParameters, PREFIX_MAX};
 use crate::segment::layout::HEAD_BYTES;
 use crate::segment::layout::{
-    HEADER_BYTES, Header, LABELS_AT, LINE_BYTES, LINE_SLOTS, LocatorKind, PARAMETERS_BYTES, SectionTag, u32_at, u64_at,
+    HEADER_BYTES, Header, LABELS_AT, LINE_BYTES, LocatorKind, PARAMETERS_BYTES, SectionTag, u32_at, u64_at,
 };
 use crate::segment::{Flaw, LabelTable, SegmentError, bits_for, check_hash, packed_bytes};
 
@@ -25,11 +25,16 @@ pub(super) struct Opened {
     pub(super) parameters: Parameters,
 }
 
+/// The most codes of a segment: their ordinals are 32-bit numbers.
+pub(super) const CODES_MAX: u64 = u32::MAX as u64;
+
 /// A locator's parameters, range-checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parameters {
     Bucket(BucketParameters),
     Fst(FstParameters),
+    /// Of `flat` and `mih`, which have none.
+    Codes,
 }
 
 /// Opens a file and checks its structure.
@@ -105,7 +110,7 @@ impl Parameters {
     pub(super) fn place_bound(&self, header: &Header) -> u64 {
         match self {
             Parameters::Bucket(bucket) => bucket.slots(),
-            Parameters::Fst(_) => header.digests,
+            Parameters::Fst(_) | Parameters::Codes => header.digests,
         }
     }
 
@@ -125,6 +130,7 @@ impl Parameters {
                 }
                 bytes[16..20].copy_from_slice(&(fst.prefix as u32).to_le_bytes());
             }
+            Parameters::Codes => {}
         }
         bytes
     }
@@ -168,6 +174,13 @@ impl Parameters {
                     return Err(Flaw::new(format_args!("a prefix of 1 to {PREFIX_MAX} bytes"), prefix));
                 }
                 Parameters::Fst(FstParameters { filter, prefix })
+            }
+            LocatorKind::Flat | LocatorKind::Mih => {
+                check_length(header, SectionTag::Digests, header.digests * width)?;
+                if header.digests > CODES_MAX {
+                    return Err(Flaw::new(format_args!("at most {CODES_MAX} codes"), header.digests));
+                }
+                Parameters::Codes
             }
         };
         if header.set_bits > 32 {

@@ -8,9 +8,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::SegmentSummary;
 use super::open::{Opened, check_gaps, open};
 use super::walk::{IndexBytes, Row, Walk, check, check_count};
+use super::{Segment, SegmentSummary};
 use crate::fingerprint::Kind;
 use crate::list::Source;
 use crate::segment::layout::{LocatorKind, Section, SectionTag};
@@ -85,12 +85,17 @@ impl SegmentReader {
 
 /// Checks a whole file as [`super::Segment::verify`] does, without mapping it.
 ///
-/// Memory: a few megabytes with `bucket`; with `fst` also its transducer and filter, about 5 bytes a digest.
+/// Memory: a few megabytes with `bucket` and `flat`; with `fst` also its transducer and filter, about 5 bytes a digest.
+/// A file with `mih` is mapped after all: that it leads to every code can only be checked with all codes at hand.
 ///
 /// # Errors
 /// [`SegmentError`], which names the file and the section.
 pub fn verify_file(path: impl AsRef<Path>) -> Result<SegmentSummary, SegmentError> {
     let opened = open(path.as_ref())?;
+    if opened.header.locator == LocatorKind::Mih {
+        Segment::open(&opened.path)?.verify()?;
+        return Ok(opened.summary());
+    }
     let Opened { path, file, header, .. } = &opened;
     let whole = |tag| {
         let section = header.section(tag);
@@ -100,7 +105,7 @@ pub fn verify_file(path: impl AsRef<Path>) -> Result<SegmentSummary, SegmentErro
         Ok::<_, SegmentError>(bytes)
     };
     let (fst, filter) = match header.locator {
-        LocatorKind::Bucket => Default::default(),
+        LocatorKind::Bucket | LocatorKind::Flat | LocatorKind::Mih => Default::default(),
         LocatorKind::Fst => (whole(SectionTag::Fst)?, whole(SectionTag::Filter)?),
     };
     let walk = Walk::new(&opened, 0..opened.place_bound(), true, FileFrom::of(&opened))?;

@@ -5,7 +5,7 @@
 
 use std::io::Read;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::Place;
 use super::open::{Opened, Parameters};
@@ -14,6 +14,7 @@ use crate::index::exact::bucket::{self, BucketParameters};
 use crate::index::exact::filter::{Filter, Probe};
 use crate::index::exact::fst::FstParameters;
 use crate::index::exact::transducer::Transducer;
+use crate::index::hamming::Mih;
 use crate::segment::layout::{HEAD_BYTES, LINE_BYTES, LINE_SLOTS, Section, SectionTag};
 use crate::segment::{BitReader, Flaw, LabelSetId, SectionReader, SegmentError, hex};
 
@@ -40,7 +41,7 @@ pub(super) struct Walk<R> {
 }
 
 enum Layout<R> {
-    Fst {
+    Ordered {
         digests: SectionReader<R>,
     },
     Bucket {
@@ -66,7 +67,7 @@ impl<R: Read> Walk<R> {
         // many lines as a digest can be away from home. (A digest still further back is smaller in any case, or
         // is itself too far from home, which the walk over its own range finds.)
         let lead = match parameters {
-            Parameters::Fst(_) => STRIDE,
+            Parameters::Fst(_) | Parameters::Codes => STRIDE,
             Parameters::Bucket(bucket) => ((u64::from(bucket.spill) + 1) * LINE_SLOTS as u64).next_multiple_of(STRIDE),
         };
         let start = places.start.saturating_sub(lead);
@@ -76,7 +77,9 @@ impl<R: Read> Walk<R> {
         };
         let width = header.kind.width();
         let layout = match parameters {
-            Parameters::Fst(_) => Layout::Fst { digests: section(SectionTag::Digests, start * width as u64)? },
+            Parameters::Fst(_) | Parameters::Codes => {
+                Layout::Ordered { digests: section(SectionTag::Digests, start * width as u64)? }
+            }
             Parameters::Bucket(parameters) => Layout::Bucket {
                 heads: section(SectionTag::Heads, start / LINE_SLOTS as u64 * LINE_BYTES as u64)?,
                 tails: section(SectionTag::Tails, start * (width - HEAD_BYTES) as u64)?,
@@ -123,7 +126,7 @@ impl<R: Read> Walk<R> {
         self.place += 1;
         let set = LabelSetId(self.sets.next()?);
         match &mut self.layout {
-            Layout::Fst { digests } => {
+            Layout::Ordered { digests } => {
                 let value = digests.take(self.value.len())?;
                 if checking && self.any && value <= self.value.as_slice() {
                     let flaw = Flaw::new(format_args!("a digest above {}", hex(&self.value)), hex(value));
@@ -163,7 +166,7 @@ impl<R: Read> Walk<R> {
     /// After the last place: with `hashing`, refuses sections that are not what the header says.
     pub(super) fn finish(self) -> Result<(), SegmentError> {
         match self.layout {
-            Layout::Fst { digests } => digests.finish()?,
+            Layout::Ordered { digests } => digests.finish()?,
             Layout::Bucket { heads, tails, .. } => {
                 heads.finish()?;
                 tails.finish()?;
@@ -186,7 +189,7 @@ pub(super) fn check<R: Read>(opened: &Opened, mut walk: Walk<R>, index: IndexByt
     let mut digests = 0;
     match opened.parameters {
         // Where a digest stands is all there is to it.
-        Parameters::Bucket(_) => {
+        Parameters::Bucket(_) | Parameters::Codes => {
             while walk.next()?.is_some() {
                 digests += 1;
             }
@@ -222,6 +225,11 @@ pub(super) fn check<R: Read>(opened: &Opened, mut walk: Walk<R>, index: IndexByt
     }
     walk.finish()?;
     Ok(digests)
+}
+
+/// Checks that `mih` leads to every code, which needs all of them at once.
+pub(super) fn check_mih(path: &Path, mih: Result<Mih<'_>, Flaw>) -> Result<(), SegmentError> {
+    mih.and_then(|mih| mih.verify()).map_err(|flaw| flaw.within(path, SectionTag::Mih.name()))
 }
 
 /// Refuses a file that holds more or fewer digests than its header says.

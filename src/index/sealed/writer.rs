@@ -3,7 +3,8 @@
 //! How a segment is laid out depends on how many digests there are, and nobody knows that before the last has
 //! come. So they go through a *spool*, a temporary file without a name, and the segment is written from there in
 //! one pass, under another name, made durable, and renamed into place: a segment that exists is whole. Memory is
-//! bounded with `bucket`; `fst` needs about 32 bytes a digest while the filter is built.
+//! bounded with `bucket` and `flat`; `fst` needs about 32 bytes a digest while the filter is built, and `mih` has the
+//! codes mapped and needs what [`mih::build`] says.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -11,18 +12,25 @@ use std::os::unix::fs::{FileExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::SegmentSummary;
-use super::open::{Parameters, file_bytes};
+use super::open::{CODES_MAX, Parameters, file_bytes};
 use crate::fingerprint::Kind;
 use crate::index::exact::bucket::{self, BucketParameters};
 use crate::index::exact::filter;
 use crate::index::exact::fst::{FstParameters, PREFIX_MAX};
+use crate::index::hamming::mih;
 use crate::segment::layout::{
     DIGESTS_MAX, HEAD_BYTES, Header, LABELS_AT, LINE_BYTES, LINE_SLOTS, LocatorKind, PAGE_BYTES, Section, SectionTag,
 };
-use crate::segment::{BitWriter, LabelSetId, LabelTable, SectionWriter, SegmentError, bits_for, hex, packed_bytes};
+use crate::segment::{
+    BitWriter, LabelSetId, LabelTable, Mapping, SectionWriter, SegmentError, bits_for, hex, packed_bytes,
+};
 
 /// Up to this many digests a segment is written with `fst` unless told otherwise, and with `bucket` above.
 pub const FST_DIGESTS_MAX: u64 = 4_000_000;
+
+/// Up to this many codes a segment of a perceptual kind is written with `flat` unless told otherwise, and with `mih`
+/// above: a scan of so few costs about as much as looking into all chunks of an index.
+pub const FLAT_CODES_MAX: u64 = 8_192;
 
 /// Home lines of `bucket` are 5 for every 14 digests: 2.8 of the four that fit into each. A lookup then goes on to
 /// a second line once in 6 times; with 3 digests a line it would be once in 4, for 1.5 bytes a digest less.
@@ -38,9 +46,10 @@ const SPOOL_BYTES: usize = 1 << 20;
 /// How to write a segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct WriteOptions {
-    /// The locator; by default `fst` up to [`FST_DIGESTS_MAX`] digests, and `bucket` above. Where `bucket`
-    /// cannot hold the digests, it is `fst` in any case: if one of them starts with 8 zero bytes, or if they are
-    /// spread so unevenly that one would lie more than 64 lines after the line its leading bits name.
+    /// The locator, if it serves the segment's kind. By default `fst` up to [`FST_DIGESTS_MAX`] digests of an exact
+    /// kind, and `bucket` above; `flat` up to [`FLAT_CODES_MAX`] codes of a perceptual kind, and `mih` above. Where
+    /// `bucket` cannot hold the digests, it is `fst` in any case: if one of them starts with 8 zero bytes, or if they
+    /// are spread so unevenly that one would lie more than 64 lines after the line its leading bits name.
     pub locator: Option<LocatorKind>,
     /// Withdrawals up to this batch were taken into account.
     pub applied_seq: u64,
@@ -126,8 +135,16 @@ impl SegmentWriter {
             return Err(SegmentError::UnknownSet { set: self.set_max.0, sets: labels.set_count() });
         }
         self.flush_buffer()?;
-        let rule = if self.digests <= FST_DIGESTS_MAX { LocatorKind::Fst } else { LocatorKind::Bucket };
-        self.write(labels, self.options.locator.unwrap_or(rule)).map_err(SegmentError::io(&self.path, "write"))
+        let by_size = |few_max, few, many| if self.digests <= few_max { few } else { many };
+        let rule = match self.kind.is_exact() {
+            true => by_size(FST_DIGESTS_MAX, LocatorKind::Fst, LocatorKind::Bucket),
+            false => by_size(FLAT_CODES_MAX, LocatorKind::Flat, LocatorKind::Mih),
+        };
+        if !self.kind.is_exact() && self.digests > CODES_MAX {
+            return Err(SegmentError::TooMany { most: CODES_MAX });
+        }
+        let chosen = self.options.locator.filter(|locator| locator.serves(self.kind)).unwrap_or(rule);
+        self.write(labels, chosen).map_err(SegmentError::io(&self.path, "write"))
     }
 
     fn write(&mut self, labels: &LabelTable, locator: LocatorKind) -> io::Result<SegmentSummary> {
@@ -145,24 +162,21 @@ impl SegmentWriter {
         let set_bits = bits_for(labels.set_count());
         let mut body =
             Body { file, start: labels_section.end(), width: self.kind.width(), count: self.digests, set_bits };
-        let bucket = match locator {
-            LocatorKind::Bucket => body.write_bucket(Spooled::new(&mut self.spool, body.width)?)?,
-            LocatorKind::Fst => None,
-        };
-        let (parameters, sections) = match bucket {
-            Some(written) => written,
-            None => {
-                // Also after `bucket` has given up half-way.
-                file.set_len(body.start)?;
-                body.write_fst(Spooled::new(&mut self.spool, body.width)?)?
-            }
+        let spooled = Spooled::new(&mut self.spool, body.width)?;
+        let (locator, (parameters, sections)) = match locator {
+            LocatorKind::Flat | LocatorKind::Mih => (locator, body.write_codes(spooled, locator)?),
+            LocatorKind::Fst => (locator, body.write_fst(spooled)?),
+            LocatorKind::Bucket => match body.write_bucket(spooled)? {
+                Some(written) => (locator, written),
+                None => {
+                    file.set_len(body.start)?;
+                    (LocatorKind::Fst, body.write_fst(Spooled::new(&mut self.spool, body.width)?)?)
+                }
+            },
         };
         let header = Header {
             kind: self.kind,
-            locator: match parameters {
-                Parameters::Bucket(_) => LocatorKind::Bucket,
-                Parameters::Fst(_) => LocatorKind::Fst,
-            },
+            locator,
             set_bits,
             digests: self.digests,
             applied_seq: self.options.applied_seq,
@@ -292,6 +306,27 @@ impl<'f> Body<'f> {
         sets.skip(empty)?;
         let sections = vec![heads.finish()?, tails.finish()?, sets.finish()?.finish()?];
         Ok(Some((Parameters::Bucket(parameters), sections)))
+    }
+
+    fn write_codes(&mut self, mut spooled: Spooled<'_>, locator: LocatorKind) -> io::Result<Written> {
+        let mut digests = self.section(SectionTag::Digests, self.start);
+        let sets = self.section(SectionTag::Sets, digests.offset() + self.count * self.width as u64);
+        let mut sets = BitWriter::new(sets, self.set_bits);
+        spooled.each(|code, set| {
+            digests.put(code)?;
+            sets.push(set)?;
+            Ok(true)
+        })?;
+        let mut sections = vec![digests.finish()?, sets.finish()?.finish()?];
+        if locator == LocatorKind::Mih {
+            let mut section = self.section(SectionTag::Mih, sections[1].end());
+            // What is mapped has been written for good; the index goes behind it.
+            self.file.set_len(sections[1].end())?;
+            let map = Mapping::of(self.file)?;
+            mih::build(self.width, &map[sections[0].range()], &mut section)?;
+            sections.push(section.finish()?);
+        }
+        Ok((Parameters::Codes, sections))
     }
 
     fn write_fst(&mut self, mut spooled: Spooled<'_>) -> io::Result<Written> {

@@ -3,7 +3,7 @@
 use super::super::command::{Command, IncomingSegment, Publish};
 use super::super::{Incoming, StoreOptions};
 use super::*;
-use crate::fingerprint::{Fingerprint, hash_bytes};
+use crate::fingerprint::{Fingerprint, Radii, hash_bytes};
 use crate::list::{Category, Entry, Flags, Label, ListName, Role, Roles};
 use crate::matching::{Question, answer};
 use std::path::Path;
@@ -69,7 +69,8 @@ fn import(store: &Store, list: &str, numbers: &[u32], code: &str) -> VersionNumb
 /// Of each number: what lists say, as `list:category`.
 fn told(store: &Store, numbers: &[u32]) -> Vec<Vec<String>> {
     let rows: Vec<u8> = numbers.iter().flat_map(|number| md5(*number).value().to_vec()).collect();
-    let answers = answer(&store.snapshot(), &Question { kinds: &[Kind::Md5], rows: &rows }).unwrap();
+    let answers =
+        answer(&store.snapshot(), &Question { kinds: &[Kind::Md5], rows: &rows, radii: &Radii::none() }).unwrap();
     let say = |m: &crate::matching::Match| format!("{}:{}", m.list, m.category.as_ref().unwrap());
     answers.iter().map(|answer| answer.map_or(Vec::new(), |answer| answer.matches.iter().map(say).collect())).collect()
 }

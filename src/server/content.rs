@@ -1,0 +1,136 @@
+//! Files that are asked about by their content: hashed as they come, decoded by workers, then looked up.
+//!
+//! Exact digests are computed here and perceptual hashes in the workers' sandbox, so whatever a picture does to a
+//! worker, what is known of the file by equality is still said.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Shared;
+use super::limits::{Limits, Taken};
+use crate::matching::{Answers, Reason};
+use crate::media::picture::HashRequest;
+use crate::media::source::{Content, Intake, Source, SourceError, SourceLimits, read_checked};
+use crate::media::values::Values;
+use crate::media::worker::{Failed, Job};
+use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
+
+/// Content of which not everything has come.
+pub(super) struct Incoming {
+    pub(super) id: RequestId,
+    options: ContentOptions,
+    total_bytes: u64,
+    /// `None` only while a part is being hashed.
+    intake: Option<Intake>,
+    /// For what the intake keeps.
+    memory: Vec<Taken>,
+}
+
+/// Why there is no answer.
+pub(super) enum NoAnswer {
+    Failed(Failure),
+    /// There is no memory for it now.
+    Busy,
+}
+
+impl From<Failure> for NoAnswer {
+    fn from(failure: Failure) -> NoAnswer {
+        NoAnswer::Failed(failure)
+    }
+}
+
+impl Incoming {
+    pub(super) fn new(id: RequestId, options: ContentOptions, shared: &Shared) -> Incoming {
+        let intake = Intake::new(&shared.service.exact_kinds(), shared.pictures.config().input_bytes);
+        let intake = intake.expect("computed kinds can be computed");
+        Incoming { id, options, total_bytes: 0, intake: Some(intake), memory: Vec::new() }
+    }
+
+    /// Takes the next part in.
+    pub(super) async fn take(&mut self, part: &[u8], limits: &Limits, shared: &Shared) -> Result<(), NoAnswer> {
+        self.total_bytes += part.len() as u64;
+        if self.total_bytes > limits.content_bytes {
+            let text = format!("expected content of at most {} bytes, found more", limits.content_bytes);
+            return Err(Failure::new(ErrorCode::TooLarge, text).into());
+        }
+        if self.total_bytes <= shared.pictures.config().input_bytes {
+            let taken = shared.content_memory.take(part.len() as u64, limits.content_memory_bytes);
+            self.memory.push(taken.ok_or(NoAnswer::Busy)?);
+        }
+        let mut intake = self.intake.take().expect("parts come one after the other");
+        let part = part.to_vec();
+        let taken_in = shared.workshop.run(move || {
+            intake.update(&part);
+            intake
+        });
+        let intake = taken_in.await.ok_or_else(panicked)?;
+        if intake.kept_bytes() == 0 {
+            self.memory.clear();
+        }
+        self.intake = Some(intake);
+        Ok(())
+    }
+
+    /// All has come: hashes the picture in it, and asks.
+    pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<Answers, NoAnswer> {
+        let source = self.intake.expect("no part is under way").finish();
+        ask(shared, &self.options, source).await
+    }
+}
+
+/// Answers a question about the file with this descriptor.
+pub(super) async fn answer_descriptor(
+    descriptor: OwnedFd,
+    options: &ContentOptions,
+    limits: &Limits,
+    shared: &Arc<Shared>,
+) -> Result<Answers, NoAnswer> {
+    let source_limits = SourceLimits {
+        file_bytes_max: limits.content_bytes,
+        picture_bytes_max: shared.pictures.config().input_bytes,
+        deadline: Duration::from_secs(limits.content_s),
+    };
+    // How long it is shows when it is read, and then it is in memory.
+    let memory = shared.content_memory.take(source_limits.picture_bytes_max, limits.content_memory_bytes);
+    let _memory = memory.ok_or(NoAnswer::Busy)?;
+    let kinds = shared.service.exact_kinds();
+    let read = shared.workshop.run(move || read_checked(descriptor, &source_limits, &kinds));
+    match read.await.ok_or_else(panicked)? {
+        Ok(source) => ask(shared, options, source).await,
+        Err(SourceError::Busy) => Err(NoAnswer::Busy),
+        Err(error) => Err(Failure::new(ErrorCode::Refused, error.to_string()).into()),
+    }
+}
+
+async fn ask(shared: &Arc<Shared>, options: &ContentOptions, source: Source) -> Result<Answers, NoAnswer> {
+    let request = HashRequest { kinds: shared.service.perceptual_kinds(), dihedral: options.dihedral };
+    let mut values = Values::exact(&source.fingerprints);
+    match source.content {
+        _ if request.kinds.is_empty() => {}
+        Content::NotAPicture => {}
+        Content::TooLarge => values.lack(&request.kinds, Reason::TooLarge),
+        Content::Picture(bytes) => {
+            let (done, outcome) = oneshot::channel();
+            let taken = shared.pictures.submit(Job { bytes, request: request.clone() }, move |outcome| {
+                // Nobody waits any more if the connection was closed by force.
+                let _ = done.send(outcome);
+            });
+            let outcome = match taken {
+                Ok(()) => outcome.await.unwrap_or(Err(Failed::Unavailable)),
+                Err(_) => Err(Failed::Unavailable),
+            };
+            values.add_picture(&request, &outcome);
+        }
+    }
+    let answers = shared.service.answer(&shared.workshop, &values.kinds(), &options.radii, &values.rows()).await?;
+    let mut answers = answers.into_one();
+    answers.lack(values.missing);
+    Ok(answers)
+}
+
+fn panicked() -> Failure {
+    Failure::new(ErrorCode::Internal, "hashing the content panicked")
+}

@@ -1,0 +1,50 @@
+//! Threads for what takes long: questions by distance, and the hashing of content.
+//!
+//! They run at the lowest priority, so that however many such questions there are, an exact lookup that becomes ready
+//! takes the processor from them. A connection waits for its own question and so has one here at most; that bounds the
+//! queue.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use crossbeam_channel::{Sender, unbounded};
+use tokio::sync::oneshot;
+
+/// The `nice` value of the threads: the lowest there is.
+const NICE: i32 = 19;
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// The threads. They end once this is dropped and what was given to them is done.
+pub(super) struct Workshop(Sender<Job>);
+
+impl Workshop {
+    /// Starts `threads` of them.
+    ///
+    /// # Errors
+    /// The system's, if it has no thread to give.
+    pub(super) fn start(threads: usize) -> std::io::Result<Workshop> {
+        let (sender, jobs) = unbounded::<Job>();
+        for number in 0..threads.max(1) {
+            let jobs = jobs.clone();
+            thread::Builder::new().name(format!("workshop-{number}")).spawn(move || {
+                if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+                    tracing::warn!(%error, "costly questions run at ordinary priority");
+                }
+                jobs.iter().for_each(|job| job());
+            })?;
+        }
+        Ok(Workshop(sender))
+    }
+
+    /// Runs `work` on one of the threads; `None` if it panicked.
+    pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (done, result) = oneshot::channel();
+        let job = move || {
+            // Nobody waits any more if the connection was closed by force.
+            let _ = done.send(catch_unwind(AssertUnwindSafe(work)).ok());
+        };
+        self.0.send(Box::new(job)).ok()?;
+        result.await.ok().flatten()
+    }
+}

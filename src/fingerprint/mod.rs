@@ -9,7 +9,7 @@ mod hasher;
 mod text;
 
 pub use degenerate::{DegenerateDigests, degenerate_contents};
-pub use hasher::{Hasher, hash_bytes, hash_reader};
+pub use hasher::{Hasher, NotComputed, hash_bytes, hash_reader};
 pub use text::{Encoding, ValueError};
 
 use std::fmt;

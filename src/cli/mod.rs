@@ -15,6 +15,7 @@ mod match_files;
 mod output;
 mod serve;
 mod status;
+mod worker;
 
 use std::process::ExitCode;
 
@@ -47,6 +48,9 @@ enum Verb {
     Status(status::Arguments),
     /// Check a config, and show what it comes to
     CheckConfig(check_config::Arguments),
+    /// Decode pictures for a parent, in a sandbox
+    #[command(hide = true)]
+    Worker(worker::Arguments),
 }
 
 /// What a verb came to.
@@ -77,6 +81,7 @@ pub fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(&arguments),
+        Verb::Worker(arguments) => worker::run(&arguments),
     };
     match done {
         Ok(exit) => exit.into(),

@@ -1,1 +1,0 @@
-//! Worker processes that decode untrusted pictures in a sandbox.

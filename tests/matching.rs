@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashward::fingerprint::{DegenerateDigests, Fingerprint, Kind, hash_bytes};
+use hashward::fingerprint::{DegenerateDigests, Fingerprint, Kind, Radii, hash_bytes};
 use hashward::index::live::{LiveChange, LiveLayer};
 use hashward::index::sealed::{LocatorKind, Segment, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
@@ -111,6 +111,7 @@ impl World {
             state: *state,
             roles: roles.clone(),
             current: VersionNumber(*current),
+            radii: Radii::none(),
         });
         let segments = self.segments.iter().enumerate().map(|(number, Written { kind, locator, said, withdrawn })| {
             let path = folder.join(format!("{number}.seg"));

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::live::{LiveChange, LiveLayer};
 use super::sealed::{Place, Segment};
-use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind};
+use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind, Radii};
 use crate::list::{
     BUILT_IN, BuiltInList, DEGENERATE, Flags, Label, ListId, ListName, ListShape, ListState, Role, Roles, Source, TEST,
     VersionNumber, test_fingerprints,
@@ -32,6 +32,8 @@ pub struct ListView {
     pub roles: Roles,
     /// The version that counts; [`VersionNumber::LIVE`] for feed lists.
     pub current: VersionNumber,
+    /// Own radii; kinds not named have their kind's default.
+    pub radii: Radii,
 }
 
 impl ListView {
@@ -185,6 +187,7 @@ fn built_in_view(list: &BuiltInList) -> ListView {
         state: ListState::Active,
         roles: Roles::uniform(list.role),
         current: VersionNumber::LIVE,
+        radii: Radii::none(),
     }
 }
 

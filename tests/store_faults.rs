@@ -70,7 +70,7 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
         (Command::SetState { list: name("hashward-test"), state: ListState::Disabled }, "part of hashward"),
         (set_radius("absent", Kind::Pdq, None), "no list"),
         (set_radius("hashward-test", Kind::Pdq, Some(Radius(31))), "part of hashward"),
-        (set_radius("own", Kind::Pdq, Some(Radius(64))), "a radius of 64 for pdq: expected at most 63; name one"),
+        (set_radius("own", Kind::Pdq, Some(Radius(64))), "a radius of 64 for pdq: expected at most 63; name a"),
         (set_radius("own", Kind::Md5, Some(Radius(0))), "md5 is compared by equality and has no radius"),
         (set_radius("own", Kind::PhotoDna, None), "photodna is compared by equality and has no radius"),
         (Command::Remove { list: name("hashward-test") }, "part of hashward"),

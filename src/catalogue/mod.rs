@@ -4,7 +4,7 @@
 //! after it and a multiset checksum over all of them, and linked to the batch before it. Opening recomputes all of
 //! this, so that a row that was lost, changed or brought back by a fault of the disk is noticed, and never answers.
 //!
-//! A catalogue of an earlier schema version is checked as what it is, and then brought to the newest in one transaction.
+//! A catalogue of an earlier schema version is checked as what it is, and then brought to the newest in one step.
 //!
 //! SQLite runs with a rollback journal and `synchronous=FULL`: what a batch has committed survives a loss of power.
 

@@ -128,6 +128,7 @@ pub(super) fn upgrade(connection: &mut Connection, from: i64) -> rusqlite::Resul
     transaction.commit()
 }
 
+/// Takes the steps after version `from`, within the caller's transaction.
 pub(super) fn take_steps(connection: &Connection, from: i64) -> rusqlite::Result<()> {
     for (version, step) in (1..).zip(STEPS).filter(|(version, _)| *version > from) {
         connection.execute_batch(step)?;

@@ -93,7 +93,7 @@ pub enum StoreError {
     #[error("there is no list `{0}` yet; name its role (illegal, ignorable or watch) to create it")]
     NoRole(ListName),
     /// A radius that the kind does not allow.
-    #[error("{0}; name one within its bounds, or none for the kind's own")]
+    #[error("{0}; name a perceptual kind and a radius within its bounds, or none for the kind's own")]
     Radius(#[from] BadRadius),
     /// An entry names no fingerprint.
     #[error("the entry `{source_id}` has no fingerprint; expected at least one")]

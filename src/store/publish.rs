@@ -384,9 +384,9 @@ impl State {
         adopted.map(|()| self.manifest.generation)
     }
 
-    /// Notes a version whose files are in place, and which the manifest does not name yet, with the radii that the list
-    /// has from then on. Were they set here, the version that answers now would have them if a crash followed; were
-    /// they set once the manifest is renamed, a crash before would lose them.
+    /// Notes a version whose files are in place, and which the manifest does not name yet, and beside it the radii that
+    /// the list gets once the manifest does. Were they set in this batch, a crash before the commit point would leave
+    /// them to the version that answers now; were they set after it, a crash in between would lose them.
     fn stage(&mut self, version: &VersionRow, radii: &Radii) -> Result<(), StoreError> {
         let mut batch = self.catalogue.batch()?;
         batch.put_version(version)?;

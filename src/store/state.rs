@@ -138,8 +138,8 @@ impl State {
     }
 
     /// Brings the catalogue in line with the manifest, which decides: versions that it names were published, other
-    /// staged ones were not. So it decides on the radii that an import gives its list, too: they wait beside the staged
-    /// version, and are applied or dropped in the batch in which it is. And the manifest in line with the catalogue, which decides which lists there are.
+    /// staged ones were not. The radii that an import gives its list wait beside its staged version, and are applied
+    /// or dropped in the same batch. And the manifest in line with the catalogue, which decides which lists there are.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         let (lists, versions) = (self.catalogue.read().lists()?, self.catalogue.read().versions()?);
         for row in lists {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::process::{Command as Process, Stdio};
 use std::time::{Duration, Instant};
 
-use hashward::fingerprint::Fingerprint;
+use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use hashward::list::{ListShape, ListState, Role, VersionNumber};
 use hashward::store::command::Published;
 use hashward::store::{Command, Outcome, Store, StoreOptions};
@@ -55,6 +55,7 @@ enum Step {
         list: &'static str,
         said: Said,
         role: Role,
+        radii: Radii,
     },
     Add {
         list: &'static str,
@@ -67,6 +68,10 @@ enum Step {
     SetState {
         list: &'static str,
         state: ListState,
+    },
+    SetRadius {
+        list: &'static str,
+        radius: Option<Radius>,
     },
     Remove {
         list: &'static str,
@@ -81,11 +86,15 @@ fn step(number: u64) -> Step {
     let mut random = Random::of(number);
     let lists = [FILE_LISTS[0], FILE_LISTS[1], FEED_LISTS[0], FEED_LISTS[1]];
     let code = 1 + (number % 250) as u8;
-    match random.next(16) {
+    match random.next(17) {
         0..4 => {
             let said = (0..FILES).filter(|_| random.next(3) == 0).map(|number| (file(number), [code].into())).collect();
             let role = if random.next(2) == 0 { Role::Illegal } else { Role::Ignorable };
-            Step::Import { list: FILE_LISTS[random.next(2) as usize], said, role }
+            let mut radii = Radii::none();
+            if random.next(2) == 0 {
+                radii.set(Kind::Pdq, Radius(random.next(64) as u16)).unwrap();
+            }
+            Step::Import { list: FILE_LISTS[random.next(2) as usize], said, role, radii }
         }
         4..9 => {
             let entries = (0..1 + random.next(12)).map(|_| {
@@ -101,6 +110,10 @@ fn step(number: u64) -> Step {
         12 => {
             let state = if random.next(3) == 0 { ListState::Disabled } else { ListState::Active };
             Step::SetState { list: lists[random.next(4) as usize], state }
+        }
+        16 => {
+            let radius = (random.next(3) > 0).then(|| Radius(random.next(64) as u16));
+            Step::SetRadius { list: lists[random.next(4) as usize], radius }
         }
         13 if random.next(3) == 0 => Step::Remove { list: lists[random.next(4) as usize] },
         13 | 14 => Step::Rollback { list: FILE_LISTS[random.next(2) as usize] },
@@ -148,8 +161,8 @@ fn child() {
 
 fn do_step(store: &Store, step: Step) -> u32 {
     let command = match step {
-        Step::Import { list, said, role } => {
-            let outcome = import(store, &name(list), &said, role, &format!("{said:?}"), false).unwrap();
+        Step::Import { list, said, role, radii } => {
+            let outcome = import_with(store, &name(list), &said, role, &format!("{said:?}"), false, radii).unwrap();
             return match outcome {
                 Outcome::Published(Published { version, .. }) | Outcome::Unchanged { version } => version.0,
                 outcome => panic!("{outcome:?}"),
@@ -161,6 +174,7 @@ fn do_step(store: &Store, step: Step) -> u32 {
         }
         Step::Withdraw { list, files } => Command::Withdraw { list: name(list), fingerprints: files },
         Step::SetState { list, state } => Command::SetState { list: name(list), state },
+        Step::SetRadius { list, radius } => Command::SetRadius { list: name(list), kind: Kind::Pdq, radius },
         Step::Remove { list } => Command::Remove { list: name(list) },
         Step::Rollback { list } => Command::Rollback { list: name(list), to: None },
         Step::Compact => Command::Compact,
@@ -216,7 +230,7 @@ fn has_lists(store: &Store, model: &mut Model) -> bool {
                     info.version == Some(VersionNumber(*current))
                 }
             };
-            same && info.state == list.state
+            same && info.state == list.state && info.radii == list.radii
         })
 }
 
@@ -224,11 +238,10 @@ fn has_lists(store: &Store, model: &mut Model) -> bool {
 fn after(model: &Model, number: u64, version: Option<u32>) -> Vec<Model> {
     let mut next = model.clone();
     match step(number) {
-        Step::Import { list, said, role } => {
-            let list = next.0.entry(list.to_owned()).or_insert(List {
-                state: ListState::Active,
-                content: Content::File { versions: Vec::new(), current: 0 },
-            });
+        Step::Import { list, said, role, radii } => {
+            let content = Content::File { versions: Vec::new(), current: 0 };
+            let list = next.0.entry(list.to_owned()).or_insert(List::new(content));
+            list.radii.merge(radii);
             let Content::File { versions, current } = &mut list.content else { panic!() };
             let number = version.unwrap_or(UNTOLD);
             versions.push(Version { number, role, sources: Vec::new(), said });
@@ -244,7 +257,7 @@ fn after(model: &Model, number: u64, version: Option<u32>) -> Vec<Model> {
         }
         Step::Add { list, entries } => {
             let content = Content::Feed { role: Role::Illegal, entries: Default::default() };
-            let list = next.0.entry(list.to_owned()).or_insert(List { state: ListState::Active, content });
+            let list = next.0.entry(list.to_owned()).or_insert(List::new(content));
             let Content::Feed { entries: into, .. } = &mut list.content else { panic!() };
             into.extend(entries.into_iter().map(|(id, files, code)| (id, (files.into_iter().collect(), code))));
         }
@@ -252,6 +265,10 @@ fn after(model: &Model, number: u64, version: Option<u32>) -> Vec<Model> {
             next.0.get_mut(list).into_iter().for_each(|list| list.withdraw(&files.iter().cloned().collect()))
         }
         Step::SetState { list, state } => next.0.get_mut(list).into_iter().for_each(|list| list.state = state),
+        Step::SetRadius { list, radius } => next.0.get_mut(list).into_iter().for_each(|list| match radius {
+            Some(radius) => list.radii.set(Kind::Pdq, radius).unwrap(),
+            None => list.radii.unset(Kind::Pdq),
+        }),
         Step::Remove { list } => drop(next.0.remove(list)),
         Step::Rollback { list } => {
             let Some(List { content: Content::File { versions, current }, .. }) = next.0.get_mut(list) else {

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 
-use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
+use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius, hash_bytes};
 use hashward::index::snapshot::KindState;
 use hashward::list::{ListId, ListShape, ListState, Role, Source, VersionNumber};
 use hashward::matching::{Reason, Verdict};
@@ -57,6 +57,7 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
     let before = lists(&store);
     let entries = vec![entry("x", vec![fingerprint(Kind::Md5, 9)], 1)];
     let add_to = |list: &str, role| Command::Add { list: name(list), role, entries: entries.clone() };
+    let set_radius = |list: &str, kind, radius| Command::SetRadius { list: name(list), kind, radius };
     let empty = Command::Add { list: name("own"), role: None, entries: vec![entry("x", Vec::new(), 1)] };
     for (command, expected) in [
         (add_to("debian", None), "import a file with --add"),
@@ -67,6 +68,11 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
         (Command::BeginImport { list: name("hashward-degenerate") }, "part of hashward"),
         (Command::SetState { list: name("absent"), state: ListState::Disabled }, "no list"),
         (Command::SetState { list: name("hashward-test"), state: ListState::Disabled }, "part of hashward"),
+        (set_radius("absent", Kind::Pdq, None), "no list"),
+        (set_radius("hashward-test", Kind::Pdq, Some(Radius(31))), "part of hashward"),
+        (set_radius("own", Kind::Pdq, Some(Radius(64))), "a radius of 64 for pdq: expected at most 63; name a"),
+        (set_radius("own", Kind::Md5, Some(Radius(0))), "md5 is compared by equality and has no radius"),
+        (set_radius("own", Kind::PhotoDna, None), "photodna is compared by equality and has no radius"),
         (Command::Remove { list: name("hashward-test") }, "part of hashward"),
         (Command::Rollback { list: name("own"), to: None }, "no versions"),
         (Command::Rollback { list: name("debian"), to: None }, "no version before 1"),
@@ -77,6 +83,75 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
         assert!(message.contains(expected), "{command:?}: {message}");
     }
     assert_eq!(lists(&store), before);
+}
+
+#[test]
+fn radii_are_the_lists_and_not_the_versions() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path(), true);
+    let import = |store: &Store, source, given| {
+        import_with(store, &name("debian"), &said(0..4, 1), Role::Ignorable, source, false, radii(given)).unwrap()
+    };
+    let set = |store: &Store, kind, radius: Option<u16>| {
+        let command = Command::SetRadius { list: name("debian"), kind, radius: radius.map(Radius) };
+        store.execute(command).unwrap()
+    };
+    let seq = |store: &Store| match store.execute(Command::Status) {
+        Ok(Outcome::Status(status)) => status.seq,
+        outcome => panic!("{outcome:?}"),
+    };
+    let check = |store: &Store, version: u32, expected: &str| {
+        let info = &lists(store)["debian"];
+        assert_eq!((info.version, &info.radii), (Some(VersionNumber(version)), &radii(expected)));
+        let snapshot = store.snapshot();
+        let view = snapshot.lists().iter().find(|list| list.id == info.id).unwrap();
+        assert_eq!(view.radii, radii(expected));
+    };
+    import(&store, "a", "pdq=20");
+    check(&store, 1, "pdq=20");
+    import(&store, "b", "phash64=2");
+    check(&store, 2, "pdq=20,phash64=2");
+    // What is there already makes no new version, and still gets its radius.
+    assert_eq!(import(&store, "b", "pdq=30"), Outcome::Unchanged { version: VersionNumber(2) });
+    check(&store, 2, "pdq=30,phash64=2");
+    store.execute(Command::Rollback { list: name("debian"), to: None }).unwrap();
+    check(&store, 1, "pdq=30,phash64=2");
+    let outcome = set(&store, Kind::Phash64, None);
+    assert_eq!(outcome, Outcome::RadiusSet { previous: Some(Radius(2)), radius: None });
+    // The kind's own number is still one of the list's: it stays, should the kind's ever be another.
+    assert_eq!(
+        set(&store, Kind::Pdq, Some(31)),
+        Outcome::RadiusSet { previous: Some(Radius(30)), radius: Some(Radius(31)) }
+    );
+    let before = seq(&store);
+    set(&store, Kind::Pdq, Some(31));
+    assert_eq!(seq(&store), before, "nothing was changed");
+    check(&store, 1, "pdq=31");
+    drop(store);
+    store = open(folder.path(), true);
+    check(&store, 1, "pdq=31");
+    let Ok(Outcome::Inspected(inspected)) = store.execute(Command::Inspect { list: name("debian") }) else { panic!() };
+    let actions: Vec<_> = inspected.history.iter().map(|change| change.action.as_str()).collect();
+    assert_eq!(actions[..2], ["set radius pdq=31", "set radius phash64=default"]);
+    // A list of the same name that comes later is another.
+    store.execute(Command::Remove { list: name("debian") }).unwrap();
+    import(&store, "a", "");
+    assert_eq!(lists(&store)["debian"].radii, Radii::none());
+}
+
+#[test]
+fn a_store_with_a_catalogue_of_version_1_answers_as_before() {
+    let (folder, sound) = filled();
+    let before = lists(&open(folder.path(), true));
+    let catalogue = rusqlite::Connection::open(folder.path().join("catalogue.sqlite")).unwrap();
+    catalogue.execute_batch("DROP TABLE radii; DROP TABLE staged_radii; PRAGMA user_version = 1").unwrap();
+    drop(catalogue);
+    let store = open(folder.path(), true);
+    assert_eq!((lists(&store), verdicts(&store, 0..100)), (before, sound));
+    let command = Command::SetRadius { list: name("own"), kind: Kind::Pdq, radius: Some(Radius(40)) };
+    store.execute(command).unwrap();
+    drop(store);
+    assert_eq!(lists(&open(folder.path(), true))["own"].radii, radii("pdq=40"));
 }
 
 #[test]
@@ -125,6 +200,7 @@ fn an_import_overtaken_or_based_on_what_is_gone_is_refused() {
             roles: hashward::list::Roles::uniform(Role::Illegal),
             source: "b".to_owned(),
             adds: false,
+            radii: Radii::none(),
             counts: Default::default(),
         }));
         result.unwrap_err()

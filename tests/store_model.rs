@@ -5,7 +5,7 @@ mod store_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashward::fingerprint::Fingerprint;
+use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use hashward::list::{ListState, Role, VersionNumber};
 use hashward::store::command::{Changes, Published, Withdrawn};
 use hashward::store::{Command, Outcome, Store, StoreError};
@@ -20,10 +20,11 @@ const FEED_LISTS: [&str; 2] = ["own", "network"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    Import { list: usize, said: Vec<(u32, u8)>, role: Role, adds: bool },
+    Import { list: usize, said: Vec<(u32, u8)>, role: Role, adds: bool, radius: Option<u16> },
     Add { list: usize, role: Role, entries: Vec<(u8, Vec<u32>, u8)> },
     Withdraw { list: usize, files: Vec<u32> },
     SetState { list: usize, state: ListState },
+    SetRadius { list: usize, radius: Option<u16> },
     Remove { list: usize },
     Rollback { list: usize, to: Option<u32> },
     Maintain,
@@ -36,15 +37,17 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let role = || prop_oneof![Just(Role::Illegal), Just(Role::Ignorable), Just(Role::Watch)];
     let state = prop_oneof![Just(ListState::Active), Just(ListState::Disabled), Just(ListState::Shadow)];
     let files = || prop::collection::vec(0..2 * FILES, 1..4);
+    let radius = || prop::option::of(prop_oneof![0u16..4, 62u16..64]);
     let said = prop::collection::vec((0..2 * FILES, 0u8..3), 0..10);
     let entries = prop::collection::vec((0u8..5, files(), 0u8..3), 1..4);
     prop::collection::vec(
         prop_oneof![
-            4 => (0..2usize, said, role(), any::<bool>())
-                .prop_map(|(list, said, role, adds)| Step::Import { list, said, role, adds }),
+            4 => (0..2usize, said, role(), any::<bool>(), radius())
+                .prop_map(|(list, said, role, adds, radius)| Step::Import { list, said, role, adds, radius }),
             6 => (2..4usize, role(), entries).prop_map(|(list, role, entries)| Step::Add { list, role, entries }),
             4 => (0..4usize, files()).prop_map(|(list, files)| Step::Withdraw { list, files }),
             2 => (0..4usize, state).prop_map(|(list, state)| Step::SetState { list, state }),
+            2 => (0..4usize, radius()).prop_map(|(list, radius)| Step::SetRadius { list, radius }),
             1 => (0..4usize).prop_map(|list| Step::Remove { list }),
             3 => (0..2usize, prop::option::of(1u32..5)).prop_map(|(list, to)| Step::Rollback { list, to }),
             4 => Just(Step::Maintain),
@@ -68,14 +71,18 @@ fn list_name(list: usize) -> &'static str {
 /// Does a step with the store and in the model, and holds what the store says of it against the model.
 fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
     match step {
-        Step::Import { list, said, role, adds } => {
+        Step::Import { list, said, role, adds, radius } => {
             let mut asked = Said::new();
             said.iter().for_each(|(file, code)| {
                 asked.entry(number(*file)).or_default().insert(*code);
             });
             let source = format!("{said:?}");
-            let outcome = import(store, &name(list_name(*list)), &asked, *role, &source, *adds).unwrap();
-            imported(model, list_name(*list), asked, *role, source, *adds, outcome);
+            let mut radii = Radii::none();
+            radius.iter().for_each(|bits| radii.set(Kind::Pdq, Radius(*bits)).unwrap());
+            let list = list_name(*list);
+            let outcome = import_with(store, &name(list), &asked, *role, &source, *adds, radii.clone()).unwrap();
+            imported(model, list, asked, *role, source, *adds, outcome);
+            model.0.get_mut(list).unwrap().radii.merge(radii);
         }
         Step::Add { list, role, entries } => {
             let entries: Vec<_> = entries
@@ -87,7 +94,7 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             let list = list_name(*list);
             store.execute(Command::Add { list: name(list), role: Some(*role), entries: entries.clone() }).unwrap();
             let content = Content::Feed { role: *role, entries: BTreeMap::new() };
-            let into = model.0.entry(list.to_owned()).or_insert(List { state: ListState::Active, content });
+            let into = model.0.entry(list.to_owned()).or_insert(List::new(content));
             let Content::Feed { entries: into, .. } = &mut into.content else { panic!() };
             for entry in entries {
                 let code = entry.category.map_or(0, |category| category.code.parse().unwrap());
@@ -115,6 +122,20 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
                 Some(list) => {
                     let previous = std::mem::replace(&mut list.state, *state);
                     assert_eq!(result.unwrap(), Outcome::StateSet { previous, state: *state });
+                }
+                None => assert!(matches!(result, Err(StoreError::NoSuchList(_)))),
+            }
+        }
+        Step::SetRadius { list, radius } => {
+            let radius = radius.map(Radius);
+            let result = store.execute(Command::SetRadius { list: name(list_name(*list)), kind: Kind::Pdq, radius });
+            match model.0.get_mut(list_name(*list)) {
+                Some(list) => {
+                    assert_eq!(result.unwrap(), Outcome::RadiusSet { previous: list.radii.get(Kind::Pdq), radius });
+                    match radius {
+                        Some(radius) => list.radii.set(Kind::Pdq, radius).unwrap(),
+                        None => list.radii.unset(Kind::Pdq),
+                    }
                 }
                 None => assert!(matches!(result, Err(StoreError::NoSuchList(_)))),
             }
@@ -197,10 +218,8 @@ fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: Stri
     }
     let version = Version { number: version.0, role, sources, said };
     let number = version.number;
-    let list = model.0.entry(name.to_owned()).or_insert_with(|| List {
-        state: ListState::Active,
-        content: Content::File { versions: Vec::new(), current: number },
-    });
+    let content = Content::File { versions: Vec::new(), current: number };
+    let list = model.0.entry(name.to_owned()).or_insert_with(|| List::new(content));
     let Content::File { versions, current } = &mut list.content else { panic!() };
     versions.push(version);
     *current = number;

@@ -82,6 +82,67 @@ fn lists_are_disabled_rolled_back_and_removed() {
 }
 
 #[test]
+fn a_list_has_radii_of_its_own() {
+    let folder = Folder::new();
+    folder.write("a.csv", format!("md5,pdq\n{},{}\n", md5(1).to_hex(), "0f".repeat(32)));
+    folder.write("b.csv", format!("md5,pdq\n{},{}\n", md5(2).to_hex(), "3c".repeat(32)));
+    let import = |file: &str, more: &[&str]| folder.run(&[&["import", "seized", file], more].concat());
+    let radii = || folder.lists()["seized"].get("radii").cloned();
+    import("a.csv", &["--role", "watch", "--radius", "pdq=64"]).refused(2, &["--radius", "at most 63"]);
+    import("a.csv", &["--role", "watch", "--radius", "md5=1"]).refused(2, &["md5 is compared by equality"]);
+    import("a.csv", &["--role", "watch"]).done();
+    assert_eq!(radii(), None);
+    assert!(!folder.run(&["lists"]).done().contains("radius"));
+    assert!(!folder.run(&["inspect", "seized"]).done().contains("radius"));
+
+    let text = import("b.csv", &["--radius", "pdq=40,phash64=6"]).done();
+    assert!(text.contains("version 2 answers now") && text.contains("pdq=40,phash64=6"), "{text}");
+    assert_eq!(radii(), Some(json!({"pdq": 40, "phash64": 6})));
+    let held = folder.snapshot();
+    let view = held.lists().iter().find(|list| list.name.as_str() == "seized").unwrap();
+    assert_eq!(view.radii.to_string(), "pdq=40,phash64=6");
+    // The same bytes: no version is made, and the radius is set all the same, but for a dry run.
+    let report = import("b.csv", &["--radius", "pdq=20", "--dry-run", "--report", "json"]).json();
+    assert_eq!((&report["unchanged"], &report["radii"]), (&json!(true), &json!({"pdq": 20})));
+    assert_eq!(radii(), Some(json!({"pdq": 40, "phash64": 6})));
+    let text = import("b.csv", &["--radius", "pdq=20", "--radius", "phash64=6"]).done();
+    assert!(text.contains("version 2 says just this already, its radius alone was set"), "{text}");
+    assert!(text.contains("pdq=20") && !text.contains("phash64"), "{text}");
+    assert_eq!(radii(), Some(json!({"pdq": 20, "phash64": 6})));
+    let text = import("b.csv", &["--radius", "pdq=20"]).done();
+    assert!(text.contains("nothing was done"), "{text}");
+
+    let radius = |setting: &str| folder.run(&["radius", "seized", setting]);
+    assert_eq!(radius("pdq=35").done(), "seized: radius of pdq 35, was 20\n");
+    assert_eq!(radius("pdq=35").done(), "seized: radius of pdq was 35 already\n");
+    assert_eq!(radius("phash64=default").done(), "seized: radius of phash64 4 (default), was 6\n");
+    radius("pdq=64").refused(2, &["a radius of 64 for pdq", "at most 63"]);
+    radius("sha1=default").refused(2, &["sha1 is compared by equality"]);
+    radius("pdq").refused(2, &["KIND=BITS"]);
+    folder.run(&["radius", "nothing", "pdq=1"]).refused(1, &["nothing", "hashward-index lists"]);
+    folder.run(&["radius", "hashward-test", "pdq=1"]).refused(1, &["part of hashward"]);
+
+    folder.run(&["add", "cases", &md5(1).to_string(), "--role", "illegal"]).done();
+    folder.run(&["radius", "cases", "dhash64=0"]).done();
+    let text = folder.run(&["lists"]).done();
+    assert!(text.lines().any(|line| line.starts_with("seized ") && line.ends_with("  pdq=35")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("hashward-test ") && line.ends_with("  -")), "{text}");
+    let text = folder.run(&["lists", "--format", "tsv"]).done();
+    assert!(text.lines().any(|line| line.starts_with("cases\t") && line.ends_with("\tdhash64=0")), "{text}");
+    let text = folder.run(&["inspect", "seized"]).done();
+    assert!(text.contains("radius        pdq 35 (default 31)"), "{text}");
+    assert!(text.contains("set radius pdq=35") && text.contains("with radius pdq=40,phash64=6"), "{text}");
+    let inspected = folder.run(&["inspect", "seized", "--format", "json"]).json();
+    assert_eq!(inspected["list"]["radii"], json!({"pdq": 35}));
+    assert!(folder.run(&["verify"]).done().starts_with("all is well"));
+
+    // A list that is removed leaves its radii to nobody.
+    folder.run(&["remove", "seized"]).done();
+    import("a.csv", &["--role", "watch"]).done();
+    assert_eq!(radii(), None);
+}
+
+#[test]
 fn lists_are_shown_in_every_format() {
     let folder = Folder::new();
     folder.run(&["lists"]).refused(1, &["hashward-data"]);
@@ -91,7 +152,7 @@ fn lists_are_shown_in_every_format() {
     let text = folder.run(&["lists"]).done();
     assert!(text.lines().any(|line| line.starts_with("seized ") && line.ends_with("md5 2")), "{text}");
     let text = folder.run(&["lists", "--format", "tsv"]).done();
-    assert!(text.lines().all(|line| line.split('\t').count() == 8), "{text}");
+    assert!(text.lines().all(|line| line.split('\t').count() == 9), "{text}");
     let text = folder.run(&["inspect", "seized"]).done();
     assert!(text.contains("category 7: illegal") && text.contains("any other category: watch"), "{text}");
     let inspected = folder.run(&["inspect", "seized", "--format", "json"]).json();

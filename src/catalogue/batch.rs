@@ -6,10 +6,12 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
 use super::rows::{EntryRow, ListRow, Row, VersionRow, WithdrawalRow};
-use super::schema::{COUNTERS, ENTRIES, FINGERPRINTS, LISTS, NEXT_LIST, Table, VERSIONS, WITHDRAWALS};
+use super::schema::{
+    COUNTERS, ENTRIES, FINGERPRINTS, LISTS, NEXT_LIST, RADII, STAGED_RADII, Table, VERSIONS, WITHDRAWALS,
+};
 use super::sum::row_hash;
 use super::{BatchHead, CatalogueError, Reader};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use crate::list::{ListId, VersionNumber};
 
 /// The batch being written. Dropped without [`Batch::commit`], nothing has happened.
@@ -155,6 +157,8 @@ impl<'c> Batch<'c> {
         self.take(&LISTS, &["id"], &key)?;
         self.take(&FINGERPRINTS, &["list"], &key)?;
         self.take(&WITHDRAWALS, &["list"], &key)?;
+        self.take(&RADII, &["list"], &key)?;
+        self.take(&STAGED_RADII, &["list"], &key)?;
         Ok((self.take(&VERSIONS, &["list"], &key)?, self.take(&ENTRIES, &["list"], &key)?))
     }
 
@@ -163,10 +167,50 @@ impl<'c> Batch<'c> {
         self.put(&VERSIONS, row)
     }
 
-    /// Removes a version.
+    /// Removes a version, and the radii that were staged with it.
     pub(crate) fn remove_version(&mut self, list: ListId, number: VersionNumber) -> Result<(), CatalogueError> {
-        self.take(&VERSIONS, &["list", "number"], &[i64::from(list.0).into(), i64::from(number.0).into()])?;
+        let key = [i64::from(list.0).into(), i64::from(number.0).into()];
+        self.take(&VERSIONS, &["list", "number"], &key)?;
+        self.take(&STAGED_RADII, &["list", "version"], &key)?;
         Ok(())
+    }
+
+    /// Gives a list a radius of its own, or takes it away.
+    pub(crate) fn set_radius(
+        &mut self,
+        list: ListId,
+        kind: Kind,
+        radius: Option<Radius>,
+    ) -> Result<(), CatalogueError> {
+        let key: [Value; 2] = [i64::from(list.0).into(), i64::from(kind.code()).into()];
+        let Some(radius) = radius else { return self.take(&RADII, &["list", "kind"], &key).map(|_| ()) };
+        let [list, kind] = key;
+        self.insert(&RADII, &[list, kind, i64::from(radius.0).into()]).map_err(|error| self.fault(error))
+    }
+
+    /// Notes the radii that the list shall have as soon as this version of it is published.
+    pub(crate) fn stage_radii(
+        &mut self,
+        list: ListId,
+        version: VersionNumber,
+        radii: &Radii,
+    ) -> Result<(), CatalogueError> {
+        for (kind, radius) in radii.iter() {
+            let numbers = [list.0, version.0, kind.code().into(), radius.0.into()];
+            let row = numbers.map(|number| Value::from(i64::from(number)));
+            self.insert(&STAGED_RADII, &row).map_err(|error| self.fault(error))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the list the radii that were staged with this version. Returns them.
+    pub(crate) fn apply_staged_radii(&mut self, list: ListId, version: VersionNumber) -> Result<Radii, CatalogueError> {
+        let radii = self.read().staged_radii(list, version)?;
+        for (kind, radius) in radii.iter() {
+            self.set_radius(list, kind, Some(radius))?;
+        }
+        self.take(&STAGED_RADII, &["list", "version"], &[i64::from(list.0).into(), i64::from(version.0).into()])?;
+        Ok(radii)
     }
 
     /// Adds or replaces a feed entry with its fingerprints.

@@ -4,6 +4,8 @@
 //! after it and a multiset checksum over all of them, and linked to the batch before it. Opening recomputes all of
 //! this, so that a row that was lost, changed or brought back by a fault of the disk is noticed, and never answers.
 //!
+//! A catalogue of an earlier schema version is checked as what it is, and then brought to the newest in one step.
+//!
 //! SQLite runs with a rollback journal and `synchronous=FULL`: what a batch has committed survives a loss of power.
 
 mod audit;
@@ -86,12 +88,22 @@ impl Catalogue {
         Ok(Catalogue { file: file.to_owned(), connection, head })
     }
 
-    /// Opens the catalogue and checks all of it.
+    /// Opens the catalogue and checks all of it. One of an earlier version is then brought to this one, and checked
+    /// again.
     pub(crate) fn open(file: &Path) -> Result<Catalogue, CatalogueError> {
         let fault = |source| CatalogueError::Sqlite { file: file.to_owned(), source };
-        let connection = connect(file, OpenFlags::empty()).map_err(fault)?;
-        let head = audit::audit(&connection).map_err(|fault| fault.in_file(file))?;
-        Ok(Catalogue { file: file.to_owned(), connection, head })
+        let mut connection = connect(file, OpenFlags::empty()).map_err(fault)?;
+        let (version, head) = audit::audit(&connection).map_err(|fault| fault.in_file(file))?;
+        let upgraded = version < schema::VERSION;
+        if upgraded {
+            schema::upgrade(&mut connection, version).map_err(fault)?;
+        }
+        let catalogue = Catalogue { file: file.to_owned(), connection, head };
+        if upgraded {
+            catalogue.audit()?;
+            tracing::info!(from = version, to = schema::VERSION, "the catalogue has a new schema version");
+        }
+        Ok(catalogue)
     }
 
     /// Whether `file` holds a catalogue: a crash during [`Catalogue::create`] leaves none, or an empty one.
@@ -117,7 +129,7 @@ impl Catalogue {
 
     /// Checks all of it again, against what this process knows.
     pub(crate) fn audit(&self) -> Result<BatchHead, CatalogueError> {
-        let found = audit::audit(&self.connection).map_err(|fault| fault.in_file(&self.file))?;
+        let (_, found) = audit::audit(&self.connection).map_err(|fault| fault.in_file(&self.file))?;
         if found != self.head {
             let found = format!("expected batch {} to be the last, found {}", self.head.seq, found.seq);
             return Err(CatalogueError::Damaged { file: self.file.clone(), found });

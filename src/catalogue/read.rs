@@ -6,8 +6,10 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::CatalogueError;
-use super::rows::{EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_u64};
-use crate::fingerprint::{Fingerprint, Kind};
+use super::rows::{
+    EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
+};
+use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::list::{ListId, ListName, VersionNumber};
 
 /// Reads what stands in the catalogue, within a batch or between two.
@@ -79,6 +81,22 @@ impl<'c> Reader<'c> {
         self.one(sql, [list.0, number.0], VersionRow::read)
     }
 
+    /// The radii of a list that are not its kinds' own.
+    pub(crate) fn radii(&self, list: ListId) -> Result<Radii, CatalogueError> {
+        self.radii_of("SELECT kind, radius FROM radii WHERE list = ?", [list.0])
+    }
+
+    /// Those that the list has as soon as this version of it is published.
+    pub(crate) fn staged_radii(&self, list: ListId, version: VersionNumber) -> Result<Radii, CatalogueError> {
+        self.radii_of("SELECT kind, radius FROM staged_radii WHERE list = ? AND version = ?", [list.0, version.0])
+    }
+
+    fn radii_of(&self, sql: &str, params: impl Params) -> Result<Radii, CatalogueError> {
+        let mut radii = Radii::none();
+        self.all(sql, params, |row| read_radius(row, &mut radii))?;
+        Ok(radii)
+    }
+
     /// One feed entry.
     pub(crate) fn entry(&self, list: ListId, source_id: &str) -> Result<Option<EntryRow>, CatalogueError> {
         let sql = "SELECT * FROM feed_entries WHERE list = ? AND source_id = ?";
@@ -138,12 +156,8 @@ impl<'c> Reader<'c> {
     /// Distinct fingerprints in the entries of feed lists, by list and kind.
     pub(crate) fn fingerprint_counts(&self) -> Result<BTreeMap<(ListId, Kind), u64>, CatalogueError> {
         let sql = "SELECT list, kind, count(DISTINCT value) FROM entry_fingerprints GROUP BY list, kind";
-        let counts = self.all(sql, [], |row| {
-            let code: u8 = row.get(1)?;
-            let kind = Kind::from_code(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(1, code.into()))?;
-            Ok(((ListId(row.get(0)?), kind), read_u64(row, 2)?))
-        })?;
-        Ok(counts.into_iter().collect())
+        let read = |row: &rusqlite::Row<'_>| Ok(((ListId(row.get(0)?), read_kind(row, 1)?), read_u64(row, 2)?));
+        Ok(self.all(sql, [], read)?.into_iter().collect())
     }
 
     /// Entries of each feed list.

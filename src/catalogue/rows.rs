@@ -6,7 +6,7 @@ use rusqlite::types::{Type, Value};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::fingerprint::{Fingerprint, Kind};
+use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use crate::list::{Entry, ListId, ListName, ListShape, ListState, Roles, VersionNumber};
 
 /// A row of a guarded table; values in the order of the table's columns.
@@ -187,12 +187,21 @@ pub(super) fn read_u64(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Resu
     u64::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
 }
 
+/// A kind's code.
+pub(super) fn read_kind(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<Kind> {
+    let code: u8 = row.get(column)?;
+    Kind::from_code(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(column, code.into()))
+}
+
 /// A kind's code and a value beside each other.
 pub(super) fn read_fingerprint(row: &rusqlite::Row<'_>, kind: usize, value: usize) -> rusqlite::Result<Fingerprint> {
-    let code: u8 = row.get(kind)?;
     let bytes = row.get_ref(value)?.as_blob()?;
-    let kind = Kind::from_code(code).ok_or(rusqlite::Error::IntegralValueOutOfRange(kind, code.into()))?;
-    Fingerprint::new(kind, bytes).map_err(|error| conversion(value, error))
+    Fingerprint::new(read_kind(row, kind)?, bytes).map_err(|error| conversion(value, error))
+}
+
+/// A kind's code and a radius, as the first columns, into `radii`.
+pub(super) fn read_radius(row: &rusqlite::Row<'_>, radii: &mut Radii) -> rusqlite::Result<()> {
+    radii.set(read_kind(row, 0)?, Radius(row.get(1)?)).map_err(|error| conversion(1, error))
 }
 
 fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {

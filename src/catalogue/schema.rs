@@ -1,4 +1,4 @@
-//! The tables of the catalogue, and which of them are guarded.
+//! The tables of the catalogue, which of them are guarded, and how a catalogue of an earlier version gets the newest.
 
 use rusqlite::Connection;
 
@@ -6,8 +6,8 @@ use super::sum::{Link, Sum};
 use super::{Batch, BatchHead};
 use crate::list::FIRST_FREE_LIST_ID;
 
-/// The version of the schema below, in SQLite's `user_version`.
-pub(super) const VERSION: i64 = 1;
+/// The version of the schema that all [`STEPS`] lead to, in SQLite's `user_version`.
+pub(super) const VERSION: i64 = STEPS.len() as i64;
 
 /// Tells a catalogue from other SQLite files: `hwct`.
 const APPLICATION_ID: i64 = 0x6877_6374;
@@ -17,39 +17,57 @@ pub(crate) struct Table {
     pub(super) name: &'static str,
     pub(super) columns: &'static [&'static str],
     pub(super) key: usize,
+    /// The version of the schema that brought it.
+    pub(super) since: i64,
 }
 
-pub(super) const COUNTERS: Table = Table { name: "counters", columns: &["name", "value"], key: 1 };
+pub(super) const COUNTERS: Table = Table { name: "counters", columns: &["name", "value"], key: 1, since: 1 };
 
 pub(super) const LISTS: Table = Table {
     name: "lists",
     columns: &["id", "name", "shape", "state", "roles", "next_version", "current", "created_at"],
     key: 1,
+    since: 1,
 };
 
 pub(super) const VERSIONS: Table = Table {
     name: "versions",
     columns: &["list", "number", "state", "roles", "sources", "counts", "segments", "created_at"],
     key: 2,
+    since: 1,
 };
 
 pub(super) const ENTRIES: Table =
-    Table { name: "feed_entries", columns: &["list", "source_id", "seq", "entry"], key: 2 };
+    Table { name: "feed_entries", columns: &["list", "source_id", "seq", "entry"], key: 2, since: 1 };
 
 pub(super) const FINGERPRINTS: Table =
-    Table { name: "entry_fingerprints", columns: &["kind", "value", "list", "source_id"], key: 4 };
+    Table { name: "entry_fingerprints", columns: &["kind", "value", "list", "source_id"], key: 4, since: 1 };
 
-pub(super) const WITHDRAWALS: Table = Table { name: "withdrawals", columns: &["list", "kind", "value", "seq"], key: 3 };
+pub(super) const WITHDRAWALS: Table =
+    Table { name: "withdrawals", columns: &["list", "kind", "value", "seq"], key: 3, since: 1 };
+
+pub(super) const RADII: Table = Table { name: "radii", columns: &["list", "kind", "radius"], key: 2, since: 2 };
+
+pub(super) const STAGED_RADII: Table =
+    Table { name: "staged_radii", columns: &["list", "version", "kind", "radius"], key: 3, since: 2 };
 
 /// All guarded tables.
-pub(super) const GUARDED: [&Table; 6] = [&COUNTERS, &LISTS, &VERSIONS, &ENTRIES, &FINGERPRINTS, &WITHDRAWALS];
+pub(super) const GUARDED: [&Table; 8] =
+    [&COUNTERS, &LISTS, &VERSIONS, &ENTRIES, &FINGERPRINTS, &WITHDRAWALS, &RADII, &STAGED_RADII];
 
 /// The counter of list numbers: the number that the next list gets.
 pub(super) const NEXT_LIST: &str = "next_list";
 
+/// What each version of the schema adds to the one before. Every catalogue comes about by taking all of them in turn, a
+/// new one at once and an older one from where it stands, so that both end with the same schema.
+///
+/// A step that was released is never changed, and changes no row that stands: it makes empty tables, which add nothing
+/// to the checksums.
+const STEPS: [&str; 2] = [LISTS_AND_ENTRIES, OWN_RADII];
+
 /// `lists.current` repeats what the manifest says, so that the history can tell a change that only the manifest saw.
 /// `withdrawals` holds the newest sequence number of each (list, fingerprint): older ones count wherever it does.
-const SQL: &str = "
+const LISTS_AND_ENTRIES: &str = "
 CREATE TABLE counters (name TEXT PRIMARY KEY NOT NULL, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 CREATE TABLE lists (
     id INTEGER PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE, shape TEXT NOT NULL, state TEXT NOT NULL,
@@ -80,17 +98,43 @@ CREATE TABLE batches (
 CREATE INDEX batches_by_list ON batches (list, seq);
 ";
 
+/// `radii` are those of a list that are not its kinds' own. `staged_radii` become so when the version is published.
+const OWN_RADII: &str = "
+CREATE TABLE radii (
+    list INTEGER NOT NULL, kind INTEGER NOT NULL, radius INTEGER NOT NULL, PRIMARY KEY (list, kind)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE staged_radii (
+    list INTEGER NOT NULL, version INTEGER NOT NULL, kind INTEGER NOT NULL, radius INTEGER NOT NULL,
+    PRIMARY KEY (list, version, kind)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Makes the tables and the first batch in one transaction.
 pub(super) fn create(connection: &mut Connection, at: u64) -> rusqlite::Result<BatchHead> {
     let transaction = connection.transaction()?;
-    transaction.execute_batch(SQL)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", VERSION)?;
+    take_steps(&transaction, 0)?;
     let mut head = BatchHead { seq: 0, rows: 0, sum: Sum::default(), link: Link::ROOT };
     let mut batch = Batch::within(transaction, &mut head);
     batch.insert(&COUNTERS, &[NEXT_LIST.to_owned().into(), i64::from(FIRST_FREE_LIST_ID.0).into()])?;
     batch.finish(at, None, "created")?;
     Ok(head)
+}
+
+/// Brings a catalogue of an earlier version to [`VERSION`] in one transaction: a crash leaves the one or the other.
+pub(super) fn upgrade(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    take_steps(&transaction, from)?;
+    transaction.commit()
+}
+
+/// Takes the steps after version `from`, within the caller's transaction.
+pub(super) fn take_steps(connection: &Connection, from: i64) -> rusqlite::Result<()> {
+    for (version, step) in (1..).zip(STEPS).filter(|(version, _)| *version > from) {
+        connection.execute_batch(step)?;
+        connection.pragma_update(None, "user_version", version)?;
+    }
+    Ok(())
 }
 
 /// The schema's version; 0 of a file that holds no catalogue yet.
@@ -106,9 +150,11 @@ pub(super) fn printed(connection: &Connection) -> rusqlite::Result<Vec<String>> 
     statement.query_map([], |row| row.get(0))?.collect()
 }
 
-/// What [`printed`] must say.
-pub(super) fn expected() -> rusqlite::Result<Vec<String>> {
+/// What [`printed`] must say of a catalogue of this version.
+pub(super) fn expected(version: i64) -> rusqlite::Result<Vec<String>> {
     let connection = Connection::open_in_memory()?;
-    connection.execute_batch(SQL)?;
+    for (_, step) in (1..=version).zip(STEPS) {
+        connection.execute_batch(step)?;
+    }
     printed(&connection)
 }

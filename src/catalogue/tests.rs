@@ -1,7 +1,7 @@
 //! What the catalogue promises, and what it refuses.
 
 use super::*;
-use crate::fingerprint::{Fingerprint, Kind, hash_bytes};
+use crate::fingerprint::{Fingerprint, Kind, KindRadius, Radii, Radius, hash_bytes};
 use crate::list::{Entry, Flags, ListId, ListShape, ListState, Role, Roles, VersionNumber};
 use proptest::prelude::*;
 use std::fs;
@@ -33,7 +33,12 @@ fn md5(text: &str) -> Fingerprint {
     hash_bytes(Kind::Md5, text.as_bytes())
 }
 
-/// A catalogue with a list, entries and a withdrawal.
+fn radii(given: &str) -> Radii {
+    given.split(',').map(|given| given.parse::<KindRadius>().unwrap()).collect()
+}
+
+/// A catalogue with a list, entries and a withdrawal. `tests/data/catalogue-v1.sqlite` is what schema version 1 made of
+/// this, and never written anew.
 fn filled(file: &Path) -> Catalogue {
     let mut catalogue = Catalogue::create(file, 1).unwrap();
     let mut batch = catalogue.batch().unwrap();
@@ -46,6 +51,18 @@ fn filled(file: &Path) -> Catalogue {
     batch.put_entry(&entry(id, batch.seq(), "a", &["one"])).unwrap();
     batch.withdraw(id, &md5("two")).unwrap();
     batch.commit(3, Some(id), "withdrew").unwrap();
+    catalogue
+}
+
+/// The same with radii, in force and staged.
+fn filled_with_radii(file: &Path) -> Catalogue {
+    let mut catalogue = filled(file);
+    let id = crate::list::FIRST_FREE_LIST_ID;
+    let mut batch = catalogue.batch().unwrap();
+    batch.set_radius(id, Kind::Pdq, Some(Radius(40))).unwrap();
+    batch.set_radius(id, Kind::Phash64, Some(Radius(0))).unwrap();
+    batch.stage_radii(id, VersionNumber(1), &radii("pdq=20,dhash64=6")).unwrap();
+    batch.commit(4, Some(id), "set radii").unwrap();
     catalogue
 }
 
@@ -80,6 +97,97 @@ fn what_was_committed_is_read_again() {
 }
 
 #[test]
+fn radii_are_set_staged_and_applied() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("catalogue.sqlite");
+    drop(filled_with_radii(&file));
+    let mut catalogue = Catalogue::open(&file).unwrap();
+    let (id, one, two) = (crate::list::FIRST_FREE_LIST_ID, VersionNumber(1), VersionNumber(2));
+    assert_eq!(catalogue.read().radii(id).unwrap(), radii("pdq=40,phash64=0"));
+    assert_eq!(catalogue.read().radii(ListId(id.0 + 1)).unwrap(), Radii::none());
+    assert_eq!(catalogue.read().staged_radii(id, one).unwrap(), radii("pdq=20,dhash64=6"));
+
+    let mut batch = catalogue.batch().unwrap();
+    batch.set_radius(id, Kind::Phash64, None).unwrap();
+    assert_eq!(batch.apply_staged_radii(id, one).unwrap(), radii("pdq=20,dhash64=6"));
+    batch.stage_radii(id, two, &radii("pdq=1")).unwrap();
+    batch.remove_version(id, two).unwrap();
+    batch.commit(5, Some(id), "published").unwrap();
+    assert_eq!(catalogue.read().radii(id).unwrap(), radii("pdq=20,dhash64=6"));
+    for version in [one, two] {
+        assert_eq!(catalogue.read().staged_radii(id, version).unwrap(), Radii::none());
+    }
+    let mut batch = catalogue.batch().unwrap();
+    batch.stage_radii(id, two, &radii("pdq=1")).unwrap();
+    batch.remove_list(id).unwrap();
+    batch.commit(6, Some(id), "removed").unwrap();
+    assert_eq!(catalogue.read().radii(id).unwrap(), Radii::none());
+    assert_eq!(catalogue.audit().unwrap().rows, 1);
+}
+
+/// The golden file in a folder of its own.
+fn version_1() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("catalogue.sqlite");
+    fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/catalogue-v1.sqlite"), &file).unwrap();
+    (folder, file)
+}
+
+fn version_of(file: &Path) -> i64 {
+    schema::version(&connect(file, OpenFlags::empty()).unwrap()).unwrap()
+}
+
+#[test]
+fn a_catalogue_of_version_1_holds_the_same_as_one_of_today() {
+    let (folder, file) = version_1();
+    assert_eq!(version_of(&file), 1);
+    let today = filled(&folder.path().join("today.sqlite"));
+    for _ in 0..2 {
+        let catalogue = Catalogue::open(&file).unwrap();
+        assert_eq!((contents(&catalogue), catalogue.head()), (contents(&today), today.head()));
+        let printed = |catalogue: &Catalogue| schema::printed(&catalogue.connection).unwrap();
+        assert_eq!(printed(&catalogue), printed(&today));
+        drop(catalogue);
+        assert_eq!(version_of(&file), schema::VERSION);
+    }
+}
+
+#[test]
+fn an_upgrade_that_is_cut_short_has_not_happened() {
+    let (folder, file) = version_1();
+    let sound = fs::read(&file).unwrap();
+    let mut connection = connect(&file, OpenFlags::empty()).unwrap();
+    let transaction = connection.transaction().unwrap();
+    schema::take_steps(&transaction, 1).unwrap();
+    // All of it is on the disk but the commit: what a crash leaves then is a changed file, and a journal beside it.
+    transaction.cache_flush().unwrap();
+    let left = folder.path().join("left.sqlite");
+    fs::copy(&file, &left).unwrap();
+    fs::copy(folder.path().join("catalogue.sqlite-journal"), folder.path().join("left.sqlite-journal")).unwrap();
+    assert!(fs::read(&left).unwrap() != sound);
+    assert_eq!(version_of(&left), 1);
+    let today = filled(&folder.path().join("today.sqlite"));
+    assert_eq!(contents(&Catalogue::open(&left).unwrap()), contents(&today));
+    assert_eq!(version_of(&left), schema::VERSION);
+}
+
+#[test]
+fn a_damaged_catalogue_of_version_1_is_refused_as_it_is() {
+    for sql in [
+        "UPDATE lists SET state = 'disabled'",
+        "CREATE TABLE radii (list INTEGER NOT NULL) STRICT",
+        "PRAGMA user_version = 2",
+        "PRAGMA user_version = -1",
+    ] {
+        let (_folder, file) = version_1();
+        Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+        let damaged = fs::read(&file).unwrap();
+        assert!(matches!(Catalogue::open(&file), Err(CatalogueError::Damaged { .. })), "{sql}");
+        assert!(fs::read(&file).unwrap() == damaged, "{sql}");
+    }
+}
+
+#[test]
 fn a_changed_row_is_noticed() {
     for sql in [
         "UPDATE feed_entries SET seq = seq + 1 WHERE source_id = 'b'",
@@ -90,10 +198,14 @@ fn a_changed_row_is_noticed() {
         "DELETE FROM batches WHERE seq = 1",
         "UPDATE batches SET action = 'added less' WHERE seq = 2",
         "DROP INDEX withdrawals_by_seq",
+        "UPDATE radii SET radius = 41 WHERE radius = 40",
+        "DELETE FROM staged_radii",
+        "UPDATE staged_radii SET version = 2",
+        "PRAGMA user_version = 1",
     ] {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("catalogue.sqlite");
-        drop(filled(&file));
+        drop(filled_with_radii(&file));
         Connection::open(&file).unwrap().execute_batch(sql).unwrap();
         assert!(matches!(Catalogue::open(&file), Err(CatalogueError::Damaged { .. })), "{sql}");
     }
@@ -104,8 +216,8 @@ fn a_later_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("catalogue.sqlite");
     drop(filled(&file));
-    Connection::open(&file).unwrap().pragma_update(None, "user_version", 2).unwrap();
-    assert!(matches!(Catalogue::open(&file), Err(CatalogueError::TooNew { found: 2, .. })));
+    Connection::open(&file).unwrap().pragma_update(None, "user_version", 3).unwrap();
+    assert!(matches!(Catalogue::open(&file), Err(CatalogueError::TooNew { found: 3, known: 2, .. })));
 }
 
 /// Everything that queries can see.
@@ -113,13 +225,15 @@ fn contents(catalogue: &Catalogue) -> String {
     let read = catalogue.read();
     let own = crate::list::FIRST_FREE_LIST_ID;
     format!(
-        "{:?} {:?} {:?} {:?} {:?} {:?}",
+        "{:?} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
         read.lists().unwrap(),
         read.versions().unwrap(),
         read.pairs_after(0).unwrap(),
         read.entries_with(own, &md5("two")).unwrap(),
         read.entry(own, "a").unwrap(),
         read.withdrawals_up_to(own, 9).unwrap(),
+        read.radii(own).unwrap(),
+        read.staged_radii(own, VersionNumber(1)).unwrap(),
     )
 }
 
@@ -130,7 +244,7 @@ proptest! {
         static SOUND: LazyLock<(Vec<u8>, String)> = LazyLock::new(|| {
             let folder = tempfile::tempdir().unwrap();
             let file = folder.path().join("catalogue.sqlite");
-            let expected = contents(&filled(&file));
+            let expected = contents(&filled_with_radii(&file));
             (fs::read(&file).unwrap(), expected)
         });
         let (mut bytes, expected) = (SOUND.0.clone(), &SOUND.1);

@@ -58,9 +58,24 @@ impl Radii {
         self.0.is_empty()
     }
 
+    /// Takes over the radii of others, in place of its own of the same kinds.
+    pub fn merge(&mut self, others: Radii) {
+        self.0.extend(others.0);
+    }
+
     /// All of them, in the order of kinds.
     pub fn iter(&self) -> impl Iterator<Item = (Kind, Radius)> + '_ {
         self.0.iter().map(|(kind, radius)| (*kind, *radius))
+    }
+}
+
+/// As one gives them: `pdq=40,phash64=6`.
+impl fmt::Display for Radii {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, (kind, radius)) in self.iter().enumerate() {
+            write!(f, "{}{kind}={radius}", if at > 0 { "," } else { "" })?;
+        }
+        Ok(())
     }
 }
 
@@ -91,6 +106,18 @@ impl From<Radii> for BTreeMap<Kind, Radius> {
 pub struct KindRadius {
     kind: Kind,
     radius: Radius,
+}
+
+impl KindRadius {
+    /// The kind, which is a perceptual one.
+    pub fn kind(self) -> Kind {
+        self.kind
+    }
+
+    /// The radius, which the kind allows.
+    pub fn radius(self) -> Radius {
+        self.radius
+    }
 }
 
 impl FromStr for KindRadius {
@@ -141,6 +168,7 @@ mod tests {
         assert_eq!(radii.get(Kind::Pdq), Some(Radius(63)));
         assert_eq!(radii.get(Kind::Phash64), Some(Radius(0)));
         assert_eq!(radii.get(Kind::Dhash64), None);
+        assert_eq!(radii.to_string(), "pdq=63,phash64=0");
         let json = serde_json::to_string(&radii).unwrap();
         assert_eq!(json, r#"{"pdq":63,"phash64":0}"#);
         assert_eq!(serde_json::from_str::<Radii>(&json).unwrap(), radii);

@@ -2,4 +2,5 @@
 
 pub mod picture;
 pub mod source;
+pub mod values;
 pub mod worker;

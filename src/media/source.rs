@@ -170,6 +170,11 @@ impl Intake {
         }
     }
 
+    /// Bytes that are kept, because they may be a picture within its limit.
+    pub fn kept_bytes(&self) -> usize {
+        self.kept.len()
+    }
+
     /// What all bytes come to.
     pub fn finish(self) -> Source {
         let content = if sniff(&self.head).is_none() {

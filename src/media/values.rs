@@ -1,6 +1,6 @@
 //! From a worker's outcome to what is asked: the values that a picture has, and why it has no others.
 
-use super::picture::{HashRequest, PDQ_QUALITY_MIN};
+use super::picture::{HashRequest, PDQ_QUALITY_MIN, Pdq};
 use super::worker::{Failed, Outcome};
 use crate::fingerprint::{Fingerprint, Kind};
 use crate::matching::Reason;
@@ -29,8 +29,9 @@ impl Values {
             Err(failed) => return self.lack(&request.kinds, reason(*failed)),
         };
         for kind in request.kinds.iter().copied() {
-            let of_picture: Vec<Box<[u8]>> = match kind {
-                Kind::Pdq => hashes.pdq.iter().flat_map(|pdq| pdq.variants()).map(|hash| hash[..].into()).collect(),
+            let of_picture: Vec<Box<[u8]>> = match (kind, &hashes.pdq) {
+                (Kind::Pdq, Some(Pdq { dihedral: Some(all), .. })) => all.iter().map(|hash| hash.0[..].into()).collect(),
+                (Kind::Pdq, Some(pdq)) => vec![pdq.hash.0[..].into()],
                 _ => hashes.hashes64.iter().filter(|(of, _)| *of == kind).map(|(_, hash)| hash[..].into()).collect(),
             };
             let is_poor = kind == Kind::Pdq && hashes.pdq.as_ref().is_some_and(|pdq| pdq.quality < PDQ_QUALITY_MIN);
@@ -61,8 +62,8 @@ impl Values {
 
 fn reason(failed: Failed) -> Reason {
     match failed {
-        Failed::Malformed | Failed::NotAPicture => Reason::NotDecoded,
-        Failed::TooLarge => Reason::TooLarge,
+        Failed::Malformed | Failed::Unsupported | Failed::NotAPicture => Reason::NotDecoded,
+        Failed::TooLarge | Failed::Memory => Reason::TooLarge,
         Failed::TimedOut => Reason::TimedOut,
         Failed::Crashed => Reason::WorkerFailed,
         Failed::Unavailable => Reason::NoWorker,

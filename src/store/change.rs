@@ -1,4 +1,4 @@
-//! Changes that the catalogue alone makes durable: feed entries, withdrawals, states, removal.
+//! Changes that the catalogue alone makes durable: feed entries, withdrawals, states, radii, removal.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use super::command::{Added, Outcome, Withdrawn};
 use super::state::{State, live_change};
 use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
 use crate::catalogue::{EntryRow, ListRow};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{BadRadius, Fingerprint, Kind, Radii, Radius};
 use crate::index::live::LiveChange;
 use crate::list::{Entry, ListId, ListName, ListShape, ListState, Role, Roles, VersionNumber};
 
@@ -176,6 +176,26 @@ impl Store {
         Ok(Outcome::StateSet { previous, state: new })
     }
 
+    pub(super) fn set_radius(
+        &self,
+        list: &ListName,
+        kind: Kind,
+        radius: Option<Radius>,
+    ) -> Result<Outcome, StoreError> {
+        // Also what is taken away must be of a kind that has one.
+        let default = kind.radius_default().ok_or(BadRadius::ExactKind(kind))?;
+        Radii::none().set(kind, radius.unwrap_or(default))?;
+        let mut state = self.state();
+        state.ready_to_change()?;
+        let row = state.list(list)?;
+        let previous = state.radii(&row)?.get(kind);
+        if state.change_radii(&row, &[(kind, radius)])? {
+            state.refresh_lists()?;
+            self.show(&state);
+        }
+        Ok(Outcome::RadiusSet { previous, radius })
+    }
+
     pub(super) fn remove(&self, list: &ListName) -> Result<Outcome, StoreError> {
         let mut state = self.state();
         state.ready_to_change()?;
@@ -205,6 +225,23 @@ impl Store {
 type Held = (Vec<Fingerprint>, Vec<Fingerprint>);
 
 impl State {
+    /// Gives a list radii of its own, or takes them away, in one batch. Returns whether any of them is another now.
+    pub(super) fn change_radii(&mut self, row: &ListRow, asked: &[(Kind, Option<Radius>)]) -> Result<bool, StoreError> {
+        let before = self.radii(row)?;
+        let mut batch = self.catalogue.batch()?;
+        let mut done = Vec::new();
+        for (kind, radius) in asked.iter().filter(|(kind, radius)| before.get(*kind) != *radius) {
+            batch.set_radius(row.id, *kind, *radius)?;
+            let bits = radius.map_or("default".to_owned(), |radius| radius.to_string());
+            done.push(format!("{kind}={bits}"));
+        }
+        if done.is_empty() {
+            return Ok(false);
+        }
+        batch.commit(now(), Some(row.id), &format!("set radius {}", done.join(",")))?;
+        Ok(true)
+    }
+
     fn held_by_entries(&self, list: ListId, fingerprints: BTreeSet<Fingerprint>) -> Result<Held, StoreError> {
         let (mut held, mut not_held) = Held::default();
         for fingerprint in fingerprints {

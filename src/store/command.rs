@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::fingerprint::{Fingerprint, Kind};
+use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use crate::list::{Category, Entry, ListId, ListName, ListShape, ListState, Role, Roles, VersionNumber};
 
 /// One thing to do, or to tell.
@@ -46,6 +46,15 @@ pub enum Command {
         list: ListName,
         /// Its new state.
         state: ListState,
+    },
+    /// Gives a list a radius of its own for a perceptual kind. Answer: [`Outcome::RadiusSet`].
+    SetRadius {
+        /// The list, of either shape.
+        list: ListName,
+        /// The kind; the list need not hold it yet.
+        kind: Kind,
+        /// Its new radius; without one, back to the kind's own.
+        radius: Option<Radius>,
     },
     /// Removes a list with all its versions and entries. Its number is never given again. Answer: [`Outcome::Removed`].
     Remove {
@@ -107,6 +116,10 @@ pub struct Publish {
     /// Whether it is the union of its base and the source (`--add`), so that the base's sources count on.
     #[serde(default)]
     pub adds: bool,
+    /// Radii that the list gets in the same step as the version answers; those not named stay as they are. They are
+    /// the list's and not the version's: a rollback leaves them.
+    #[serde(default, skip_serializing_if = "Radii::is_empty")]
+    pub radii: Radii,
     /// What the tool counted.
     #[serde(default)]
     pub counts: ImportCounts,
@@ -148,7 +161,8 @@ pub enum Outcome {
     ImportBegun(ImportBegun),
     /// The version answers.
     Published(Published),
-    /// The source is the one of the current version: nothing was done, and what was built is removed.
+    /// The source is the one of the current version: what was built is removed, and nothing was done except that the
+    /// list has the radii that were named.
     Unchanged {
         /// The current version.
         version: VersionNumber,
@@ -163,6 +177,13 @@ pub enum Outcome {
         previous: ListState,
         /// The state it has.
         state: ListState,
+    },
+    /// A list has this radius.
+    RadiusSet {
+        /// The one of its own that it had before; `None` if it had the kind's.
+        previous: Option<Radius>,
+        /// The one of its own that it has; `None` if it has the kind's.
+        radius: Option<Radius>,
     },
     /// A list is gone.
     Removed {
@@ -298,6 +319,9 @@ pub struct ListInfo {
     pub state: ListState,
     /// Its roles.
     pub roles: Roles,
+    /// Own radii; kinds not named have their kind's default.
+    #[serde(default, skip_serializing_if = "Radii::is_empty")]
+    pub radii: Radii,
     /// The version that answers; `None` for lists without versions.
     pub version: Option<VersionNumber>,
     /// Distinct fingerprints by kind. Of a file list: as built, withdrawals not subtracted.
@@ -416,7 +440,7 @@ pub enum RefusalReason {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::fingerprint::hash_bytes;
+    use crate::fingerprint::{KindRadius, hash_bytes};
     use crate::list::Flags;
 
     #[test]
@@ -440,11 +464,15 @@ mod tests {
             roles: Roles::uniform(Role::Watch),
             source: "s".to_owned(),
             adds: true,
+            radii: ["pdq=40".parse::<KindRadius>().unwrap()].into_iter().collect(),
             counts: ImportCounts { by_category, ..ImportCounts::default() },
         };
         for command in [
             Command::Add { list: list.clone(), role: Some(Role::Illegal), entries: vec![entry] },
+            Command::Publish(Publish { radii: Radii::none(), ..publish.clone() }),
             Command::Publish(publish),
+            Command::SetRadius { list: list.clone(), kind: Kind::Pdq, radius: Some(Radius(40)) },
+            Command::SetRadius { list: list.clone(), kind: Kind::Phash64, radius: None },
             Command::Rollback { list, to: None },
             Command::Compact,
         ] {
@@ -452,6 +480,7 @@ mod tests {
             assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
         }
         for outcome in [
+            Outcome::RadiusSet { previous: Some(Radius(0)), radius: None },
             Outcome::Withdrawn(Withdrawn { withdrawn: 0, not_held: vec![fingerprint] }),
             Outcome::Published(Published {
                 version: VersionNumber(2),

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::command::{Refusal, RefusalReason};
 use crate::catalogue::CatalogueError;
+use crate::fingerprint::BadRadius;
 use crate::list::{ListName, ListShape, VersionNumber};
 use crate::segment::SegmentError;
 
@@ -91,6 +92,9 @@ pub enum StoreError {
     /// A list would be created, and nobody said what its matches mean.
     #[error("there is no list `{0}` yet; name its role (illegal, ignorable or watch) to create it")]
     NoRole(ListName),
+    /// A radius that the kind does not allow.
+    #[error("{0}; name a perceptual kind and a radius within its bounds, or none for the kind's own")]
+    Radius(#[from] BadRadius),
     /// An entry names no fingerprint.
     #[error("the entry `{source_id}` has no fingerprint; expected at least one")]
     EmptyEntry {

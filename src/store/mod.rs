@@ -11,7 +11,7 @@
 //! | `open` | opens a folder, whatever a crash left there |
 //! | `state` | what the mutex guards; makes snapshots; brings manifest and catalogue in line |
 //! | `publish` | versions of file lists: reserve, publish, roll back |
-//! | `change` | feed entries, withdrawals, states, removal |
+//! | `change` | feed entries, withdrawals, states, radii, removal |
 //! | `checked` | segment files, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
@@ -110,6 +110,7 @@ impl Store {
             Command::Add { list, role, entries } => self.add(&list, role, entries).map(Outcome::Added),
             Command::Withdraw { list, fingerprints } => self.withdraw(&list, fingerprints).map(Outcome::Withdrawn),
             Command::SetState { list, state } => self.set_state(&list, state),
+            Command::SetRadius { list, kind, radius } => self.set_radius(&list, kind, radius),
             Command::Remove { list } => self.remove(&list),
             Command::Rollback { list, to } => self.rollback(&list, to),
             Command::Compact => self.compact_all(),

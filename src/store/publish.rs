@@ -13,7 +13,7 @@ use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
 use super::state::State;
 use super::{SEGMENTS, Store, StoreError, now};
 use crate::catalogue::{ListRow, SegmentFile, VersionRow, VersionState};
-use crate::fingerprint::{Fingerprint, Kind};
+use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::index::sealed::Segment;
 use crate::list::{ListName, ListShape, ListState, Roles, Source, VersionNumber};
 
@@ -59,12 +59,19 @@ impl Store {
 
     pub(super) fn publish(&self, publish: &Publish) -> Result<Outcome, StoreError> {
         let incoming = incoming_folder(&self.folder, &publish.incoming)?;
-        let mut base = self.base(publish)?;
-        if let Some(unchanged) = base.unchanged(publish, &incoming) {
-            return Ok(unchanged);
-        }
-        let built = self.check_built(publish, &incoming)?;
+        let mut built = None;
         loop {
+            let base = match self.base(publish)? {
+                Base::Differs(base) => base,
+                Base::Same(version) => {
+                    remove_incoming(&incoming);
+                    return Ok(Outcome::Unchanged { version });
+                }
+            };
+            let built = match &built {
+                Some(built) => built,
+                None => built.insert(self.check_built(publish, &incoming)?),
+            };
             let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
             let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
             let changes = compare(new, base.files)?;
@@ -73,7 +80,7 @@ impl Store {
             let row = state.expect_base(publish)?;
             let replaced = base.current.as_ref().map(|current| current.number);
             if state.current_version_row(&row)?.map(|current| current.number) == replaced {
-                let generation = state.adopt(publish, &row, base.current, &built, &incoming)?;
+                let generation = state.adopt(publish, &row, base.current, built, &incoming)?;
                 state.refresh_lists()?;
                 self.show(&state);
                 drop(state);
@@ -81,21 +88,25 @@ impl Store {
                 return Ok(Outcome::Published(Published { version: publish.version, replaced, generation, changes }));
             }
             // Another version was published meanwhile, which is then what this one is compared with.
-            drop(state);
-            base = self.base(publish)?;
-            if let Some(unchanged) = base.unchanged(publish, &incoming) {
-                return Ok(unchanged);
-            }
         }
     }
 
+    /// What the version is compared with. If the current one says just this, the list gets the radii that were named.
     fn base(&self, publish: &Publish) -> Result<Base, StoreError> {
         let mut state = self.state();
         state.ready_to_change()?;
         let row = state.expect_base(publish)?;
         let current = state.current_version_row(&row)?;
+        if let Some(current) = current.as_ref().filter(|current| is_same(publish, current)) {
+            let radii: Vec<_> = publish.radii.iter().map(|(kind, radius)| (kind, Some(radius))).collect();
+            if state.change_radii(&row, &radii)? {
+                state.refresh_lists()?;
+                self.show(&state);
+            }
+            return Ok(Base::Same(current.number));
+        }
         let files = current.as_ref().map(|current| state.open_version(current)).transpose()?.unwrap_or_default();
-        Ok(Base { current, files })
+        Ok(Base::Differs(Differs { current, files }))
     }
 
     /// Verifies what a tool built: every byte of it, and that it is what it says.
@@ -178,19 +189,17 @@ impl Store {
 }
 
 /// What a new version is compared with.
-struct Base {
+enum Base {
+    /// The version that answers was made from the same source, and has the same roles.
+    Same(VersionNumber),
+    Differs(Differs),
+}
+
+/// Another version, or none.
+struct Differs {
     current: Option<VersionRow>,
     /// Open, so that they may be removed meanwhile.
     files: OpenVersion,
-}
-
-impl Base {
-    /// The answer to an import of what is there already.
-    fn unchanged(&self, publish: &Publish, incoming: &Path) -> Option<Outcome> {
-        let current = self.current.as_ref().filter(|current| is_same(publish, current))?;
-        remove_incoming(incoming);
-        Some(Outcome::Unchanged { version: current.number })
-    }
 }
 
 /// A file of a version that was built and verified.
@@ -363,7 +372,7 @@ impl State {
         let adopted = moved
             .and_then(|()| sync_folder(&self.folder.join(SEGMENTS)))
             .and_then(|()| sync_folder(incoming))
-            .and_then(|()| self.stage(&version))
+            .and_then(|()| self.stage(&version, &publish.radii))
             .and_then(|()| {
                 let mut manifest = self.manifest.clone();
                 manifest.current.insert(row.id, publish.version);
@@ -375,10 +384,13 @@ impl State {
         adopted.map(|()| self.manifest.generation)
     }
 
-    /// Notes a version whose files are in place, and which the manifest does not name yet.
-    fn stage(&mut self, version: &VersionRow) -> Result<(), StoreError> {
+    /// Notes a version whose files are in place, and which the manifest does not name yet, and beside it the radii that
+    /// the list gets once the manifest does. Were they set in this batch, a crash before the commit point would leave
+    /// them to the version that answers now; were they set after it, a crash in between would lose them.
+    fn stage(&mut self, version: &VersionRow, radii: &Radii) -> Result<(), StoreError> {
         let mut batch = self.catalogue.batch()?;
         batch.put_version(version)?;
+        batch.stage_radii(version.list, version.number, radii)?;
         batch.commit(now(), Some(version.list), &format!("staged version {}", version.number))?;
         Ok(())
     }
@@ -408,3 +420,6 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use super::checked::open_verified;
 use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_folder};
 use super::{SEGMENTS, StoreError, now};
 use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, VersionRow, VersionState};
-use crate::fingerprint::{Fingerprint, Kind};
+use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::index::live::{LiveChange, LiveLayer};
 use crate::index::sealed::Segment;
 use crate::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
@@ -128,8 +128,18 @@ impl State {
         Source { list: row.id, version }
     }
 
+    /// The list's own radii. Those staged with a version count from the moment that the manifest names it, whether the
+    /// catalogue has been brought in line since or not.
+    pub(super) fn radii(&self, row: &ListRow) -> Result<Radii, StoreError> {
+        let read = self.catalogue.read();
+        let mut radii = read.radii(row.id)?;
+        radii.merge(read.staged_radii(row.id, self.current_source(row).version)?);
+        Ok(radii)
+    }
+
     /// Brings the catalogue in line with the manifest, which decides: versions that it names were published, other
-    /// staged ones were not. And the manifest in line with the catalogue, which decides which lists there are.
+    /// staged ones were not. The radii that an import gives its list wait beside its staged version, and are applied
+    /// or dropped in the same batch. And the manifest in line with the catalogue, which decides which lists there are.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         let (lists, versions) = (self.catalogue.read().lists()?, self.catalogue.read().versions()?);
         for row in lists {
@@ -145,6 +155,10 @@ impl State {
             {
                 batch.put_version(&VersionRow { state: VersionState::Published, ..version.clone() })?;
                 action = format!("published version {current}");
+                let radii = batch.apply_staged_radii(row.id, current)?;
+                if !radii.is_empty() {
+                    action.push_str(&format!(" with radius {radii}"));
+                }
                 for number in surplus {
                     batch.remove_version(row.id, number)?;
                 }
@@ -314,16 +328,10 @@ impl State {
             }
             let current = self.current_source(&row).version;
             let version = self.catalogue.read().version(row.id, current)?;
-            let roles = version.map_or(row.roles, |version| version.roles);
-            views.push(ListView {
-                id: row.id,
-                name: row.name,
-                shape: row.shape,
-                state: row.state,
-                roles,
-                radii: crate::fingerprint::Radii::none(),
-                current,
-            });
+            let radii = self.radii(&row)?;
+            let ListRow { id, name, shape, state, roles, .. } = row;
+            let roles = version.map_or(roles, |version| version.roles);
+            views.push(ListView { id, name, shape, state, roles, current, radii });
         }
         if let Some(served) = &mut self.served {
             served.lists = views;

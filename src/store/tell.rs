@@ -8,7 +8,7 @@ use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
 use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow};
-use crate::fingerprint::Kind;
+use crate::fingerprint::{Kind, Radii};
 use crate::list::{BUILT_IN, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints};
 
 impl Store {
@@ -27,6 +27,7 @@ impl Store {
                 shape: ListShape::BuiltIn,
                 state: ListState::Active,
                 roles: Roles::uniform(list.role),
+                radii: Radii::none(),
                 version: None,
                 fingerprints,
                 entries: 0,
@@ -141,6 +142,7 @@ impl State {
         let mut infos = Vec::new();
         for row in read.lists()?.into_iter().filter(|row| self.is_visible(row)) {
             let version = read.version(row.id, self.current_source(&row).version)?;
+            let radii = self.radii(&row)?;
             let withdrawn = version.as_ref().map_or(Ok(0), |version| self.count_withdrawn(version))?;
             let of_list = fingerprints.iter().filter(|((list, _), _)| *list == row.id);
             let of_entries = of_list.map(|((_, kind), count)| (*kind, *count)).collect();
@@ -155,6 +157,7 @@ impl State {
                 version: version.as_ref().map(|version| version.number),
                 fingerprints: version.as_ref().map_or(of_entries, of_version),
                 roles: version.map_or(roles, |version| version.roles),
+                radii,
                 entries: entries.get(&id).copied().unwrap_or(0),
                 withdrawn,
                 created_at,

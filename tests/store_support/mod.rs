@@ -6,7 +6,7 @@ pub mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
+use hashward::fingerprint::{Fingerprint, Kind, KindRadius, Radii, hash_bytes};
 use hashward::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::Snapshot;
 use hashward::list::{Category, Entry, Flags, Label, ListName, Role, Roles, Source, VersionNumber};

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hashward::fingerprint::Fingerprint;
+use hashward::fingerprint::{Fingerprint, Radii};
 use hashward::list::{ListState, Role};
 use hashward::matching::{Reason, Verdict};
 use hashward::store::Store;
@@ -27,6 +27,7 @@ pub enum Content {
 #[derive(Clone, Debug, PartialEq)]
 pub struct List {
     pub state: ListState,
+    pub radii: Radii,
     pub content: Content,
 }
 
@@ -35,6 +36,10 @@ pub struct List {
 pub struct Model(pub BTreeMap<String, List>);
 
 impl List {
+    pub fn new(content: Content) -> List {
+        List { state: ListState::Active, radii: Radii::none(), content }
+    }
+
     /// It says nothing of these any more, and a rollback does not bring them back.
     pub fn withdraw(&mut self, gone: &BTreeSet<Fingerprint>) {
         match &mut self.content {
@@ -103,6 +108,13 @@ fn tells(active: &[Active<'_>], fingerprint: &Fingerprint) -> (Option<Verdict>, 
 /// Holds what the store answers of all `files` against the model. The error says what differs.
 pub fn check(store: &Store, model: &Model, files: &[Fingerprint]) -> Result<(), String> {
     let snapshot = store.snapshot();
+    for (name, list) in &model.0 {
+        let view = snapshot.lists().iter().find(|view| view.name.as_str() == name);
+        let found = view.map(|view| view.radii.clone());
+        if found.as_ref() != Some(&list.radii) {
+            return Err(format!("{name}: expected radii {:?}, found {found:?}", list.radii));
+        }
+    }
     let active = model.active();
     for kind in KINDS {
         let asked: Vec<Fingerprint> = files.iter().filter(|asked| asked.kind() == kind).cloned().collect();

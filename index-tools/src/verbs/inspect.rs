@@ -51,6 +51,10 @@ fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
     } else if list.roles.unnamed != list.roles.default {
         line("", format!("any category: {}, until --roles or --all-categories says more", list.roles.unnamed));
     }
+    for (kind, radius) in list.radii.iter() {
+        let default = kind.radius_default().map(|default| format!(" (default {default})")).unwrap_or_default();
+        line("radius", format!("{kind} {radius}{default}"));
+    }
     if let Some(version) = list.version {
         line("version", version.to_string());
     }

@@ -27,8 +27,13 @@ pub(super) fn run(args: ListsArgs) -> anyhow::Result<ExitCode> {
     match args.format {
         OutputFormat::Json => print::json_lines(&lists)?,
         format => {
-            let rows: Vec<_> = lists.iter().map(row).collect();
-            let header = ["list", "shape", "state", "role", "version", "withdrawn", "changed", "fingerprints"];
+            let mut rows: Vec<_> = lists.iter().map(row).collect();
+            let mut header = vec!["list", "shape", "state", "role", "version", "withdrawn", "changed", "fingerprints"];
+            // Programs find the same columns always; people see this one where it says something.
+            if format == OutputFormat::Tsv || lists.iter().any(|list| !list.radii.is_empty()) {
+                header.push("radius");
+                rows.iter_mut().zip(&lists).for_each(|(row, list)| row.push(radii(list)));
+            }
             print::out(&print::table(format, &header, &rows))?;
         }
     }
@@ -46,6 +51,11 @@ fn row(list: &ListInfo) -> Vec<String> {
         print::moment(list.changed_at),
         print::by_kind(list.fingerprints.iter().map(|(kind, count)| (kind, *count))),
     ]
+}
+
+/// Own radii; a dash where the list has none.
+fn radii(list: &ListInfo) -> String {
+    if list.radii.is_empty() { "-".to_owned() } else { list.radii.to_string() }
 }
 
 /// The default role, marked where it is not that of all categories.

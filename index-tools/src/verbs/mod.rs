@@ -11,6 +11,7 @@ mod import;
 mod inspect;
 mod lists;
 mod print;
+mod radius;
 mod remove;
 mod rollback;
 mod state;
@@ -53,6 +54,8 @@ enum Verb {
     Disable(state::StateArgs),
     /// Let a list be recorded only
     Shadow(state::StateArgs),
+    /// Set within how many bits a list's perceptual hashes match
+    Radius(radius::RadiusArgs),
     /// Remove a list with all its versions and entries
     Remove(remove::RemoveArgs),
     /// Return a list to an earlier version
@@ -95,6 +98,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Enable(args) => state::run(args, ListState::Active),
         Verb::Disable(args) => state::run(args, ListState::Disabled),
         Verb::Shadow(args) => state::run(args, ListState::Shadow),
+        Verb::Radius(args) => radius::run(args),
         Verb::Remove(args) => remove::run(args),
         Verb::Rollback(args) => rollback::run(args),
         Verb::Compact(args) => compact::run(args),

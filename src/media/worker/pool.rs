@@ -162,6 +162,11 @@ impl WorkerPool {
         receiver.recv().unwrap_or(Err(Failed::Unavailable))
     }
 
+    /// What it was started with.
+    pub fn config(&self) -> &WorkerConfig {
+        &self.shared.config
+    }
+
     /// How the pool is.
     pub fn status(&self) -> PoolStatus {
         let newest = self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner);

@@ -60,6 +60,7 @@ fn import(store: &Store, list: &str, numbers: &[u32], code: &str) -> VersionNumb
         roles: Roles::uniform(Role::Illegal),
         source: begun.version.to_string(),
         adds: false,
+        radii: Default::default(),
         counts: Default::default(),
     };
     store.execute(Command::Publish(publish)).unwrap();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, KindRadius, Radii};
 use hashward::index::sealed::LocatorKind;
 use hashward::list::{CategoryRole, ListName, Role};
 
@@ -32,6 +32,9 @@ pub(in crate::verbs) struct ImportArgs {
     /// Give all categories the one role
     #[arg(long)]
     pub(super) all_categories: bool,
+    /// Within how many bits the list's perceptual hashes match, as pdq=40; other kinds keep their radius
+    #[arg(long = "radius", value_name = "KIND=BITS", value_delimiter = ',')]
+    pub(super) radii: Vec<KindRadius>,
     /// For CSV and TSV: which header holds a field (md5, sha1, …, name, size, category, scheme)
     #[arg(long = "column", value_name = "FIELD=HEADER", value_parser = column)]
     pub(super) columns: Vec<(String, String)>,
@@ -55,6 +58,13 @@ pub(in crate::verbs) struct ImportArgs {
     pub(super) report: ReportFormat,
     #[command(flatten)]
     pub(super) place: Place,
+}
+
+impl ImportArgs {
+    /// The radii that were named; of a kind that was named twice, the last.
+    pub(super) fn radii(&self) -> Radii {
+        self.radii.iter().copied().collect()
+    }
 }
 
 /// How an import reports.

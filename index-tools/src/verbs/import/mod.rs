@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context;
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, Radii};
 use hashward::list::{Source, VersionNumber};
 use hashward::store::command::{ImportBegun, ImportCounts, IncomingSegment, VersionInfo};
 use hashward::store::{Command, Incoming, Outcome, Publish};
@@ -51,7 +51,8 @@ pub(super) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
 
 fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     let keeper = args.place.keeper()?;
-    let current = current_version(args, &keeper)?;
+    let (radii, current) = current_version(args, &keeper)?;
+    report.note_radii(args.radii(), &radii);
     let plan = RolePlan::decide(args, current.as_ref().map(|current| &current.roles))?;
     if keeper.daemon_answers() {
         // Where the system does not allow it, the import is merely less polite.
@@ -65,6 +66,9 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     plan::check_categories(&read.taken, &plan)?;
     plan::check_anything(&read.taken.counts)?;
     if let Some(current) = current.as_ref().filter(|current| says_just_this(current, args, &plan, &read)) {
+        if !args.dry_run {
+            set_radii(args, &keeper)?;
+        }
         report.note_version(current.version, true);
         return Ok(());
     }
@@ -130,21 +134,34 @@ impl Workshop {
     }
 }
 
-/// The version of the list that answers now, found without reserving the next.
-fn current_version(args: &ImportArgs, keeper: &Keeper) -> anyhow::Result<Option<VersionInfo>> {
+/// The radii of the list, and the version of it that answers now, found without reserving the next.
+fn current_version(args: &ImportArgs, keeper: &Keeper) -> anyhow::Result<(Radii, Option<VersionInfo>)> {
     let lists = match keeper.execute(Command::Lists) {
         Ok(Outcome::Lists { lists }) => lists,
         Ok(other) => return Err(unexpected(&other)),
-        Err(error) if error.is_no_store() => return Ok(None),
+        Err(error) if error.is_no_store() => return Ok(Default::default()),
         Err(error) => return Err(error.into()),
     };
     if !lists.iter().any(|list| list.name == args.list) {
-        return Ok(None);
+        return Ok(Default::default());
     }
     match keeper.execute(Command::Inspect { list: args.list.clone() })? {
-        Outcome::Inspected(inspected) => Ok(inspected.versions.into_iter().find(|version| version.current)),
+        Outcome::Inspected(inspected) => {
+            Ok((inspected.list.radii, inspected.versions.into_iter().find(|version| version.current)))
+        }
         other => Err(unexpected(&other)),
     }
+}
+
+/// Of an import that publishes nothing: the radii that it names all the same.
+fn set_radii(args: &ImportArgs, keeper: &Keeper) -> anyhow::Result<()> {
+    for (kind, radius) in args.radii().iter() {
+        match keeper.execute(Command::SetRadius { list: args.list.clone(), kind, radius: Some(radius) })? {
+            Outcome::RadiusSet { .. } => {}
+            other => return Err(unexpected(&other)),
+        }
+    }
+    Ok(())
 }
 
 /// Whether the list was made from the same bytes, read in the same way, with the same roles.
@@ -197,6 +214,7 @@ fn build(
         roles: plan.roles,
         source: read.source,
         adds: args.add,
+        radii: args.radii(),
         counts: ImportCounts {
             records: counts.records,
             rejected: counts.rejected,

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use hashward::fingerprint::Kind;
+use hashward::fingerprint::{Kind, Radii};
 use hashward::list::{ListName, Role, Roles, VersionNumber};
 use hashward::store::command::Changes;
 use serde::Serialize;
@@ -25,9 +25,12 @@ pub(super) struct Report {
     list: ListName,
     /// The version that answers now; none if nothing was published yet.
     version: Option<VersionNumber>,
-    /// Whether the list said just this already, so that nothing was done.
+    /// Whether the list said just this already, so that nothing was done beyond its `radii`.
     unchanged: bool,
     dry_run: bool,
+    /// Radii that the import gives the list, and that it did not have.
+    #[serde(skip_serializing_if = "Radii::is_empty")]
+    radii: Radii,
     /// Why nothing was imported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) refused: Option<String>,
@@ -89,6 +92,7 @@ impl Report {
             version: None,
             unchanged: false,
             dry_run: args.dry_run,
+            radii: Radii::none(),
             refused: None,
             format: None,
             kind: None,
@@ -157,6 +161,16 @@ impl Report {
         }
     }
 
+    /// Which of the radii that were named are news to the list.
+    pub(super) fn note_radii(&mut self, given: Radii, before: &Radii) {
+        self.radii = given;
+        for (kind, radius) in before.iter() {
+            if self.radii.get(kind) == Some(radius) {
+                self.radii.unset(kind);
+            }
+        }
+    }
+
     pub(super) fn note_version(&mut self, version: VersionNumber, unchanged: bool) {
         (self.version, self.unchanged) = (Some(version), unchanged);
     }
@@ -164,6 +178,9 @@ impl Report {
     /// The end, whatever it is.
     pub(super) fn finish(&mut self, refused: Option<String>) {
         self.refused = refused;
+        if self.refused.is_some() {
+            self.radii = Radii::none();
+        }
         self.seconds = self.started.elapsed().as_secs_f64();
         self.rows_per_s = (self.records + self.rejected_total) as f64 / self.seconds.max(1e-9);
     }
@@ -173,13 +190,22 @@ impl Report {
         let version = self.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
         let mut text = match (&self.refused, self.dry_run, self.unchanged) {
             (Some(_), _, _) => format!("{}: nothing was imported\n", self.list),
-            (None, _, true) => format!("{}: version {version} says just this already, nothing was done\n", self.list),
+            (None, _, true) if self.radii.is_empty() => {
+                format!("{}: version {version} says just this already, nothing was done\n", self.list)
+            }
+            (None, true, true) => format!("{}: its radius alone would change; nothing was changed\n", self.list),
+            (None, false, true) => {
+                format!("{}: version {version} says just this already, its radius alone was set\n", self.list)
+            }
             (None, true, false) => format!("{}: would be imported so; nothing was changed\n", self.list),
             (None, false, false) => format!("{}: version {version} answers now\n", self.list),
         };
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "  {name:11} {value}");
         };
+        if !self.radii.is_empty() {
+            line("radius", self.radii.to_string());
+        }
         for file in &self.files {
             let mut how = format!("{}: {}", file.file.display(), file.format);
             if file.format_from == "content" {

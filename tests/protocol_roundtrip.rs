@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use hashward::access::Rights;
-use hashward::fingerprint::{Kind, Radii};
+use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use hashward::list::{Category, Flags, Role};
-use hashward::matching::{Answer, Answers, Match, Reason, Verdict};
+use hashward::matching::{Answer, Answers, Match, NEAREST_MAX, Neighbour, Reason, Verdict};
 use hashward::protocol::{
-    ErrorCode, Failure, HEADER_BYTES, Header, Hello, LookupFrame, MAX_VALUES, Op, RequestId, Welcome, decode_answers,
-    encode_answers, encode_error, encode_lookup,
+    ContentFrame, ContentOptions, ErrorCode, Failure, HEADER_BYTES, Header, Hello, LookupFrame, MAX_VALUES, Op,
+    RequestId, Welcome, decode_answers, encode_answers, encode_content, encode_error, encode_lookup,
 };
 use proptest::prelude::*;
 
@@ -36,20 +36,46 @@ fn category() -> impl Strategy<Value = Category> {
 
 fn one_match() -> impl Strategy<Value = Match> {
     let role = (0..3usize).prop_map(|index| [Role::Illegal, Role::Ignorable, Role::Watch][index]);
-    (kind(), "[a-z0-9][a-z0-9._-]{0,63}", role, proptest::option::of(category()), any::<u8>()).prop_map(
-        |(kind, list, role, category, flags)| Match {
+    let distance = proptest::option::of(0..=256u16);
+    (kind(), "[a-z0-9][a-z0-9._-]{0,63}", role, proptest::option::of(category()), any::<u8>(), distance).prop_map(
+        |(kind, list, role, category, flags, distance)| Match {
             kind,
             list: list.parse().expect("the pattern is that of list names"),
             role,
             category,
             flags: Flags(flags),
+            distance,
         },
     )
 }
 
+fn neighbour() -> impl Strategy<Value = Neighbour> {
+    (kind(), any::<u8>(), any::<u16>()).prop_map(|(kind, byte, distance)| Neighbour {
+        distance,
+        fingerprint: Fingerprint::new(kind, &vec![byte; kind.width()]).unwrap(),
+    })
+}
+
 fn answer() -> impl Strategy<Value = Answer> {
-    (verdict(), any::<bool>(), proptest::collection::vec(one_match(), 0..4))
-        .prop_map(|(verdict, watched, matches)| Answer { verdict, watched, matches })
+    let nearest = prop_oneof![
+        4 => proptest::collection::vec(neighbour(), 0..3),
+        1 => neighbour().prop_map(|near| vec![near; NEAREST_MAX]),
+    ];
+    (verdict(), any::<bool>(), proptest::collection::vec(one_match(), 0..4), nearest, any::<u32>()).prop_map(
+        |(verdict, watched, matches, nearest, further)| Answer { verdict, watched, matches, nearest, further },
+    )
+}
+
+fn radii() -> impl Strategy<Value = Radii> {
+    let of = |kind: Kind| proptest::option::of((0..=kind.radius_max().unwrap().0).prop_map(Radius));
+    let [pdq, phash, dhash, blockhash] = Kind::PERCEPTUAL.map(of);
+    (pdq, phash, dhash, blockhash).prop_map(|(pdq, phash, dhash, blockhash)| {
+        let mut radii = Radii::none();
+        for (kind, radius) in Kind::PERCEPTUAL.into_iter().zip([pdq, phash, dhash, blockhash]) {
+            radius.into_iter().for_each(|radius| radii.set(kind, radius).unwrap());
+        }
+        radii
+    })
 }
 
 /// Answers whose hits name every distinct answer; up to 600 of them, so that both widths of index occur.
@@ -86,6 +112,7 @@ fn decode_by_all(payload: &[u8]) {
     let _ = Hello::decode(payload);
     let _ = Welcome::decode(payload);
     let _ = LookupFrame::decode(payload);
+    let _ = ContentFrame::decode(payload);
     let _ = decode_answers(payload);
     let _ = Failure::decode(payload);
     if let Some(header) = payload.first_chunk::<HEADER_BYTES>() {
@@ -112,13 +139,34 @@ proptest! {
     }
 
     #[test]
-    fn questions_survive(kinds in kinds(1), rows in 0..50usize, byte in any::<u8>(), id in any::<u32>()) {
+    fn questions_survive(
+        kinds in kinds(1),
+        radii in radii(),
+        rows in 0..50usize,
+        byte in any::<u8>(),
+        id in any::<u32>(),
+    ) {
         let width: usize = kinds.iter().map(|kind| kind.width()).sum();
         let values: Vec<u8> = (0..rows * width).map(|index| (index as u8).wrapping_add(byte)).collect();
         let mut frame = Vec::new();
-        encode_lookup(&mut frame, RequestId(id), &kinds, &Radii::none(), &values);
+        encode_lookup(&mut frame, RequestId(id), &kinds, &radii, &values);
         let lookup = LookupFrame::decode(payload_of(&frame, Op::Lookup, RequestId(id))).unwrap();
-        prop_assert_eq!(lookup, LookupFrame { kinds, rows: rows as u32, values: &values });
+        prop_assert_eq!(lookup, LookupFrame { kinds, radii, rows: rows as u32, values: &values });
+    }
+
+    #[test]
+    fn content_survives(
+        radii in radii(),
+        dihedral: bool,
+        flag in 0..3u8,
+        bytes in proptest::collection::vec(any::<u8>(), 0..300),
+    ) {
+        let (more, descriptor) = (flag == 1, flag == 2);
+        let bytes = if descriptor { &[][..] } else { &bytes };
+        let content = ContentFrame { options: ContentOptions { dihedral, radii }, more, descriptor, bytes };
+        let mut frame = Vec::new();
+        encode_content(&mut frame, RequestId(3), &content);
+        prop_assert_eq!(ContentFrame::decode(payload_of(&frame, Op::Content, RequestId(3))).unwrap(), content);
     }
 
     #[test]
@@ -147,7 +195,7 @@ proptest! {
 #[test]
 fn counts_that_the_bytes_do_not_bear_out_are_refused() {
     // 65,537 rows of md5 claimed, none sent; then 65,536 claimed, one byte short.
-    let head = |rows: u32| [&[1, Kind::Md5.code()][..], &rows.to_le_bytes()].concat();
+    let head = |rows: u32| [&[1, Kind::Md5.code(), 0][..], &rows.to_le_bytes()].concat();
     assert!(LookupFrame::decode(&head(MAX_VALUES + 1)).unwrap_err().to_string().contains("at most 65536"));
     assert!(LookupFrame::decode(&head(u32::MAX)).is_err());
     let mut short = head(MAX_VALUES);
@@ -156,10 +204,23 @@ fn counts_that_the_bytes_do_not_bear_out_are_refused() {
     short.push(0);
     assert_eq!(LookupFrame::decode(&short).unwrap().rows, MAX_VALUES);
 
-    let twice = [2, Kind::Md5.code(), Kind::Md5.code(), 0, 0, 0, 0];
+    let twice = [2, Kind::Md5.code(), Kind::Md5.code(), 0, 0, 0, 0, 0];
     assert!(LookupFrame::decode(&twice).unwrap_err().to_string().contains("each once"));
     assert!(LookupFrame::decode(&[0, 0, 0, 0, 0]).is_err());
-    assert!(LookupFrame::decode(&[1, 99, 0, 0, 0, 0]).is_err());
+    assert!(LookupFrame::decode(&[1, 99, 0, 0, 0, 0, 0]).is_err());
+    let radii = |radii: &[u8]| LookupFrame::decode(&[&[1, Kind::Pdq.code()], radii, &[0, 0, 0, 0]].concat()).map(drop);
+    assert!(radii(&[1, Kind::Pdq.code(), 63, 0]).is_ok());
+    for bad in [
+        &[1, Kind::Pdq.code(), 64, 0][..],
+        &[1, Kind::Md5.code(), 1, 0],
+        &[2, Kind::Pdq.code(), 1, 0, Kind::Pdq.code(), 2, 0],
+    ] {
+        assert!(radii(bad).unwrap_err().to_string().contains("radius"), "{bad:?}");
+    }
+    // A flag without a meaning; more to follow, or bytes, beside a descriptor.
+    for bad in [&[8, 0][..], &[3, 0], &[2, 0, 1]] {
+        assert!(ContentFrame::decode(bad).unwrap_err().to_string().contains("flags"), "{bad:?}");
+    }
 }
 
 #[test]
@@ -172,10 +233,18 @@ fn a_zeroed_answer_is_no_answer() {
 #[test]
 fn unknown_rights_are_not_granted() {
     let mut frame = Vec::new();
-    let welcome = Welcome { version: 1, rights: Rights::ALL, max_frame_bytes: 1, max_values: 2, max_commands: 3 };
+    let welcome = Welcome {
+        version: 1,
+        rights: Rights::ALL,
+        max_frame_bytes: 1,
+        max_values: 2,
+        max_commands: 3,
+        max_near_values: 4,
+        max_content_bytes: 5,
+    };
     welcome.encode(&mut frame, RequestId(1));
     let mut payload = payload_of(&frame, Op::Welcome, RequestId(1)).to_vec();
     assert_eq!(Welcome::decode(&payload).unwrap(), welcome);
-    payload[2] = 0b1111_1101;
+    payload[2] = 0b1111_0001;
     assert_eq!(Welcome::decode(&payload).unwrap().rights, Rights::LOOKUP);
 }

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use hashward::access::Rights;
-use hashward::fingerprint::{Kind, Radii, hash_bytes};
+use hashward::fingerprint::{Encoding, Fingerprint, Kind, Radii, hash_bytes};
 use hashward::list::{Category, Flag, Flags, Role};
-use hashward::matching::{Answer, Answers, Match, Reason, Verdict};
+use hashward::matching::{Answer, Answers, Match, Neighbour, Reason, Verdict};
 use hashward::protocol::{
-    ErrorCode, Failure, HEADER_BYTES, Header, Hello, LookupFrame, Op, RequestId, Welcome, decode_answers,
-    encode_answers, encode_busy, encode_error, encode_frame, encode_lookup,
+    ContentFrame, ContentOptions, ErrorCode, Failure, HEADER_BYTES, Header, Hello, LookupFrame, Op, PROTOCOL_VERSION,
+    RequestId, Welcome, decode_answers, encode_answers, encode_busy, encode_content, encode_error, encode_frame,
+    encode_lookup,
 };
 
 const PAGE: &str = include_str!("../docs/protocol.md");
@@ -39,7 +40,11 @@ fn check(
     encode(&mut written, RequestId(id));
     assert_eq!(hex(&written), hex(&frame), "what the code writes is on the left; vector {name}");
     let header = Header::decode(frame.first_chunk::<HEADER_BYTES>().unwrap(), 1 << 20).unwrap();
-    assert_eq!((Op::from_code(header.op), header.version, header.id), (Some(op), 1, RequestId(id)), "{name}");
+    assert_eq!(
+        (Op::from_code(header.op), header.version, header.id),
+        (Some(op), PROTOCOL_VERSION, RequestId(id)),
+        "{name}"
+    );
     assert_eq!(header.frame_bytes(), frame.len(), "{name}");
     frame[HEADER_BYTES..].to_vec()
 }
@@ -57,6 +62,7 @@ fn answers(name: &str) -> (u32, Answers) {
                 role: Role::Ignorable,
                 category: None,
                 flags: Flags::NONE,
+                distance: None,
             };
             let answers = Answers {
                 generation: 7,
@@ -64,7 +70,7 @@ fn answers(name: &str) -> (u32, Answers) {
                 checked: vec![Kind::Md5],
                 incomplete: vec![],
                 miss: Verdict::Unknown,
-                distinct: vec![Answer { verdict: Verdict::Ignorable, watched: false, matches: vec![degenerate] }],
+                distinct: vec![Answer::of(vec![degenerate], Verdict::Unknown)],
                 hits: vec![(0, 0)],
             };
             (2, answers)
@@ -76,6 +82,7 @@ fn answers(name: &str) -> (u32, Answers) {
                 role: Role::Illegal,
                 category: Some(Category::new(Some("US"), "1")),
                 flags: Flags::NONE.with(Flag::Precategorized, true).with(Flag::Distributed, true),
+                distance: None,
             };
             let answers = Answers {
                 generation: 1,
@@ -83,10 +90,32 @@ fn answers(name: &str) -> (u32, Answers) {
                 checked: vec![Kind::Md5],
                 incomplete: vec![(Kind::Sha256, Reason::Failed)],
                 miss: Verdict::Undecided(Reason::Failed),
-                distinct: vec![Answer { verdict: Verdict::Known, watched: true, matches: vec![found] }],
+                distinct: vec![Answer { watched: true, ..Answer::of(vec![found], Verdict::Unknown) }],
                 hits: vec![(0, 0)],
             };
             (3, answers)
+        }
+        "answers-near" => {
+            let found = Match {
+                kind: Kind::Phash64,
+                list: "a".parse().unwrap(),
+                role: Role::Illegal,
+                category: None,
+                flags: Flags::NONE,
+                distance: Some(2),
+            };
+            let fingerprint = Fingerprint::parse(Kind::Phash64, "0011223344556674", Encoding::Hex).unwrap();
+            let nearest = vec![Neighbour { distance: 2, fingerprint }];
+            let answers = Answers {
+                generation: 1,
+                rows: 1,
+                checked: vec![Kind::Phash64],
+                incomplete: vec![],
+                miss: Verdict::Unknown,
+                distinct: vec![Answer { nearest, further: 5, ..Answer::of(vec![found], Verdict::Unknown) }],
+                hits: vec![(0, 0)],
+            };
+            (7, answers)
         }
         "answers-undecided" => {
             let answers = Answers {
@@ -109,12 +138,19 @@ fn the_page_and_the_code_agree() {
     let mut vectors = vectors();
     let vectors = &mut vectors;
 
-    let hello = Hello { lowest: 1, highest: 1 };
+    let hello = Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION };
     let payload = check(vectors, "hello", Op::Hello, 1, |out, id| hello.encode(out, id));
     assert_eq!(Hello::decode(&payload), Ok(hello));
 
-    let welcome =
-        Welcome { version: 1, rights: Rights::LOOKUP, max_frame_bytes: 16 << 20, max_values: 65_536, max_commands: 4 };
+    let welcome = Welcome {
+        version: PROTOCOL_VERSION,
+        rights: Rights::LOOKUP,
+        max_frame_bytes: 16 << 20,
+        max_values: 65_536,
+        max_commands: 4,
+        max_near_values: 1_024,
+        max_content_bytes: 4 << 30,
+    };
     let payload = check(vectors, "welcome", Op::Welcome, 1, |out, id| welcome.encode(out, id));
     assert_eq!(Welcome::decode(&payload), Ok(welcome));
 
@@ -124,9 +160,22 @@ fn the_page_and_the_code_agree() {
     let payload = check(vectors, "lookup", Op::Lookup, 2, |out, id| {
         encode_lookup(out, id, &[Kind::Md5], &Radii::none(), &values)
     });
-    assert_eq!(LookupFrame::decode(&payload), Ok(LookupFrame { kinds: vec![Kind::Md5], rows: 2, values: &values }));
+    let lookup = LookupFrame { kinds: vec![Kind::Md5], radii: Radii::none(), rows: 2, values: &values };
+    assert_eq!(LookupFrame::decode(&payload), Ok(lookup));
 
-    for name in ["answers", "answers-category", "answers-undecided"] {
+    let radii: Radii = ["phash64=6".parse().unwrap()].into_iter().collect::<Radii>();
+    let code: Vec<u8> = (0..8).map(|digit| digit * 0x11).collect();
+    let payload =
+        check(vectors, "lookup-near", Op::Lookup, 7, |out, id| encode_lookup(out, id, &[Kind::Phash64], &radii, &code));
+    let lookup = LookupFrame { kinds: vec![Kind::Phash64], radii, rows: 1, values: &code };
+    assert_eq!(LookupFrame::decode(&payload), Ok(lookup));
+
+    let options = ContentOptions { dihedral: true, radii: Radii::none() };
+    let content = ContentFrame { options, more: false, descriptor: false, bytes: b"abc" };
+    let payload = check(vectors, "content", Op::Content, 8, |out, id| encode_content(out, id, &content));
+    assert_eq!(ContentFrame::decode(&payload), Ok(content));
+
+    for name in ["answers", "answers-category", "answers-near", "answers-undecided"] {
         let (id, answers) = answers(name);
         let payload = check(vectors, name, Op::Answers, id, |out, id| encode_answers(out, id, &answers).unwrap());
         assert_eq!(decode_answers(&payload), Ok(answers));

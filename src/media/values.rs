@@ -30,7 +30,9 @@ impl Values {
         };
         for kind in request.kinds.iter().copied() {
             let of_picture: Vec<Box<[u8]>> = match (kind, &hashes.pdq) {
-                (Kind::Pdq, Some(Pdq { dihedral: Some(all), .. })) => all.iter().map(|hash| hash.0[..].into()).collect(),
+                (Kind::Pdq, Some(Pdq { dihedral: Some(all), .. })) => {
+                    all.iter().map(|hash| hash.0[..].into()).collect()
+                }
                 (Kind::Pdq, Some(pdq)) => vec![pdq.hash.0[..].into()],
                 _ => hashes.hashes64.iter().filter(|(of, _)| *of == kind).map(|(_, hash)| hash[..].into()).collect(),
             };

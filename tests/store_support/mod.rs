@@ -42,6 +42,11 @@ pub fn options(serve: bool) -> StoreOptions {
     StoreOptions { create: true, serve, seal_at: 6, ..StoreOptions::default() }
 }
 
+/// `pdq=40,phash64=6`; nothing for none.
+pub fn radii(given: &str) -> Radii {
+    given.split(',').filter(|given| !given.is_empty()).map(|given| given.parse::<KindRadius>().unwrap()).collect()
+}
+
 /// Builds a version as the tool does, and publishes it.
 pub fn import(
     store: &Store,
@@ -50,6 +55,19 @@ pub fn import(
     role: Role,
     source: &str,
     adds: bool,
+) -> Result<Outcome, StoreError> {
+    import_with(store, list, said, role, source, adds, Radii::none())
+}
+
+/// The same, with radii for the list.
+pub fn import_with(
+    store: &Store,
+    list: &ListName,
+    said: &Said,
+    role: Role,
+    source: &str,
+    adds: bool,
+    radii: Radii,
 ) -> Result<Outcome, StoreError> {
     let Outcome::ImportBegun(begun) = store.execute(Command::BeginImport { list: list.clone() })? else { panic!() };
     let mut all = said.clone();
@@ -81,6 +99,7 @@ pub fn import(
         roles: Roles::uniform(role),
         source: source.to_owned(),
         adds,
+        radii,
         counts: ImportCounts { records: said.len() as u64, ..ImportCounts::default() },
     }))
 }

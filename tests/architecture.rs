@@ -15,8 +15,8 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("matching", &["fingerprint", "list", "segment", "index"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
-    ("media", &["fingerprint"]),
-    ("config", &["access", "protocol", "server"]),
+    ("media", &["fingerprint", "matching"]),
+    ("config", &["access", "media", "protocol", "server"]),
     ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
     ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server", "media"]),
 ];

@@ -4,7 +4,7 @@ mod worker_support;
 
 use hashward::fingerprint::Kind;
 use hashward::media::picture::HashRequest;
-use hashward::media::worker::{Job, WorkerConfig};
+use hashward::media::worker::{Attempt, Failed, Fate, Job, Layers, Program, WorkerConfig, attempt_apart};
 use image::ImageFormat;
 use worker_support::*;
 
@@ -25,4 +25,67 @@ fn a_worker_finds_what_its_parent_would() {
     assert_eq!((found.pdq, &found.hashes64[..]), (None, &wanted.hashes64[..2]));
     assert_eq!(pool.status().anomalies, 0);
     assert_eq!(pool.status().answered, 7);
+}
+
+/// The sandbox of this kernel, tried from inside. What succeeds without it must not succeed within.
+#[test]
+fn the_sandbox_holds() {
+    let pool = pool(WorkerConfig { workers: 1, ..WorkerConfig::default() });
+    check_works(&pool);
+    let report = pool.status().sandbox.unwrap();
+    let program = Program::At(env!("CARGO_BIN_EXE_hashward").into());
+    let fate = |attempt, layers| attempt_apart(&program, attempt, layers).unwrap();
+    for attempt in Attempt::ALL {
+        assert_eq!(fate(attempt, Layers::None), Fate::Done, "{attempt:?} proves nothing here");
+        let expected = match attempt {
+            Attempt::TakeMemory => Fate::Refused,
+            _ if report.seccomp => Fate::Killed,
+            // Landlock or a limit, each in its place.
+            _ => Fate::Refused,
+        };
+        let is_left_to_seccomp = matches!(attempt, Attempt::ConnectTcp | Attempt::SignalParent | Attempt::OpenSocket);
+        if report.seccomp || !is_left_to_seccomp {
+            assert_eq!(fate(attempt, Layers::All), expected, "{attempt:?}");
+        }
+    }
+    if let Some(abi) = report.landlock_abi {
+        for (attempt, since) in [
+            (Attempt::ReadFile, 1),
+            (Attempt::RunProgram, 1),
+            (Attempt::StartProcess, 1),
+            (Attempt::ConnectTcp, 4),
+            (Attempt::SignalParent, 6),
+        ] {
+            if abi >= since {
+                assert_eq!(fate(attempt, Layers::Landlock), Fate::Refused, "{attempt:?}");
+            }
+        }
+    }
+    let missing = [report.landlock_abi.is_none(), !report.seccomp, !report.descriptors_closed];
+    assert_eq!(report.missing().len(), missing.into_iter().filter(|is_missing| *is_missing).count());
+    println!("{report:?}");
+}
+
+/// What operators run to see the same.
+#[test]
+fn the_self_check_prints_every_attempt() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_hashward"));
+    let output = command.args(["worker", "self-check"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let table = String::from_utf8(output.stdout).unwrap();
+    for attempt in Attempt::ALL {
+        assert!(table.lines().any(|line| line.starts_with(attempt.name())), "{table}");
+    }
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_hashward")).arg("--help").output().unwrap();
+    assert!(!String::from_utf8(help.stdout).unwrap().contains("worker"));
+}
+
+/// Files that are no pictures are asked about by exact kinds only; no worker sees them.
+#[test]
+fn no_picture_no_worker() {
+    let pool = pool(WorkerConfig { workers: 1, ..WorkerConfig::default() });
+    for bytes in [&b""[..], b"text", b"\x89PNG", b"%PDF-1.7"] {
+        assert_eq!(pool.hash(job(bytes)), Err(Failed::NotAPicture));
+    }
+    assert_eq!(pool.status().answered, 0);
 }

@@ -14,7 +14,7 @@ use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
 use hashward::list::{Entry, Flags, Role};
 use hashward::matching::Verdict;
 use hashward::protocol::{
-    Address, Client, ErrorCode, Failure, HEADER_BYTES, Header, Hello, Op, RequestId, encode_frame,
+    Address, Client, ErrorCode, Failure, HEADER_BYTES, Header, Hello, Op, PROTOCOL_VERSION, RequestId, encode_frame,
 };
 use hashward::store::Command;
 use tempfile::TempDir;

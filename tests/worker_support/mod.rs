@@ -67,20 +67,6 @@ pub(crate) fn eventually(what: &str, mut condition: impl FnMut() -> bool) {
     }
 }
 
-/// The processes that this one has started and that have not been reaped, by the name and state in /proc.
-pub(crate) fn children() -> Vec<(u32, char)> {
-    let mut children = Vec::new();
-    for task in std::fs::read_dir("/proc/self/task").unwrap() {
-        let listed = std::fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
-        for id in listed.split_whitespace() {
-            let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
-            let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());
-            children.extend(id.parse().ok().zip(state));
-        }
-    }
-    children
-}
-
 /// The outcome of each of `jobs`, in their order.
 pub(crate) fn outcomes(pool: &WorkerPool, jobs: Vec<Job>) -> Vec<Outcome> {
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -94,4 +80,31 @@ pub(crate) fn outcomes(pool: &WorkerPool, jobs: Vec<Job>) -> Vec<Outcome> {
     assert!(receiver.try_recv().is_err(), "one outcome for each job");
     outcomes.sort_by_key(|(place, _)| *place);
     outcomes.into_iter().map(|(_, outcome)| outcome).collect()
+}
+
+/// Sends a signal to a worker.
+pub(crate) fn signal(process: u32, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_raw(process as i32).unwrap();
+    // It may be gone already.
+    let _ = rustix::process::kill_process(pid, signal);
+}
+
+/// The one process of a pool of one worker, once there is one.
+pub(crate) fn the_process(pool: &WorkerPool) -> u32 {
+    eventually("a worker", || pool.status().processes.len() == 1);
+    *pool.status().processes.first().unwrap()
+}
+
+/// Waits until a process is gone, reaped and all.
+pub(crate) fn is_reaped(process: u32) {
+    eventually("the worker's end", || !std::path::Path::new(&format!("/proc/{process}")).exists());
+}
+
+/// Waits until a process has ended, reaped or not.
+pub(crate) fn is_dead(process: u32) {
+    let has_ended = || {
+        let stat = std::fs::read_to_string(format!("/proc/{process}/stat"));
+        stat.map_or(true, |stat| stat.rsplit(") ").next().is_some_and(|state| state.starts_with(['Z', 'X'])))
+    };
+    eventually("the worker's death", has_ended);
 }

@@ -9,9 +9,10 @@
 //! but answer is killed and costs the job it was at. A seat that cannot start another waits longer each time, and leaves
 //! the jobs to other seats; when no seat has a worker, jobs end as [`Failed::Unavailable`] at once.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -52,8 +53,8 @@ pub struct Busy;
 /// How the pool is, for STATUS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct PoolStatus {
-    /// Processes that are ready or at work.
-    pub workers: usize,
+    /// The ids of the processes that are ready or at work.
+    pub processes: BTreeSet<u32>,
     /// How many there should be.
     pub workers_max: usize,
     /// Jobs that wait for a worker.
@@ -78,15 +79,15 @@ struct Shared {
     config: WorkerConfig,
     program: Program,
     stop: AtomicBool,
-    alive: AtomicUsize,
     answered: AtomicU64,
     anomalies: AtomicU64,
-    newest: Mutex<Newest>,
+    known: Mutex<Known>,
 }
 
-/// What is known of the latest start.
+/// What is known of the worker processes.
 #[derive(Default)]
-struct Newest {
+struct Known {
+    processes: BTreeSet<u32>,
     sandbox: Option<SandboxReport>,
     start_error: Option<String>,
 }
@@ -110,10 +111,9 @@ impl WorkerPool {
         let shared = Arc::new(Shared {
             program,
             stop: AtomicBool::new(false),
-            alive: AtomicUsize::new(0),
             answered: AtomicU64::new(0),
             anomalies: AtomicU64::new(0),
-            newest: Mutex::default(),
+            known: Mutex::default(),
             config,
         });
         let mut pool = WorkerPool { shared, jobs: Some(sender), seats: Vec::new() };
@@ -169,15 +169,15 @@ impl WorkerPool {
 
     /// How the pool is.
     pub fn status(&self) -> PoolStatus {
-        let newest = self.shared.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = self.shared.known();
         PoolStatus {
-            workers: self.shared.alive.load(Ordering::Relaxed),
+            processes: known.processes.clone(),
             workers_max: self.shared.config.workers,
             queued: self.jobs().len(),
             answered: self.shared.answered.load(Ordering::Relaxed),
             anomalies: self.shared.anomalies.load(Ordering::Relaxed),
-            sandbox: newest.sandbox,
-            start_error: newest.start_error.clone(),
+            sandbox: known.sandbox,
+            start_error: known.start_error.clone(),
         }
     }
 
@@ -233,7 +233,7 @@ impl Seat {
     fn run(mut self) {
         loop {
             self.refill();
-            if self.worker.is_none() && self.shared.alive.load(Ordering::Relaxed) > 0 {
+            if self.worker.is_none() && !self.shared.known().processes.is_empty() {
                 // Others can do what this seat cannot.
                 thread::sleep(self.start_at.saturating_duration_since(Instant::now()).min(IDLE_TICK));
                 if self.shared.stop.load(Ordering::Relaxed) {
@@ -275,7 +275,7 @@ impl Seat {
         match Worker::start(&self.shared.program, &limits, &self.shared.stop) {
             Ok(worker) => {
                 self.backoff = BACKOFF_MIN;
-                self.shared.started(worker.report());
+                self.shared.started(&worker);
                 self.worker = Some(worker);
             }
             Err(error) => {
@@ -287,8 +287,8 @@ impl Seat {
     }
 
     fn retire(&mut self) {
-        if self.worker.take().is_some() {
-            self.shared.alive.fetch_sub(1, Ordering::Relaxed);
+        if let Some(worker) = self.worker.take() {
+            self.shared.known().processes.remove(&worker.id());
         }
     }
 
@@ -332,18 +332,23 @@ impl Drop for Seat {
 }
 
 impl Shared {
-    fn started(&self, report: SandboxReport) {
-        self.alive.fetch_add(1, Ordering::Relaxed);
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        *newest = Newest { sandbox: Some(report), start_error: None };
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn started(&self, worker: &Worker) {
+        let mut known = self.known();
+        known.processes.insert(worker.id());
+        known.sandbox = Some(worker.report());
+        known.start_error = None;
     }
 
     fn not_started(&self, error: &StartError) {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known();
         // Once is enough: it is tried again every few seconds.
-        if newest.start_error.is_none() && !self.stop.load(Ordering::Relaxed) {
+        if known.start_error.is_none() && !self.stop.load(Ordering::Relaxed) {
             tracing::error!(%error, "pictures are undecided until a worker starts");
         }
-        newest.start_error = Some(error.to_string());
+        known.start_error = Some(error.to_string());
     }
 }

@@ -130,7 +130,8 @@ pub(super) fn restrict_by_landlock() -> Result<Option<u8>, SandboxError> {
 }
 
 fn limit_resources(limits: &ProcessLimits) -> Result<(), rustix::io::Errno> {
-    let life_cpu_s = u64::from(limits.jobs).saturating_mul(limits.cpu_s).saturating_add(limits.cpu_s);
+    // Above what all pictures together may use, so that each is ended by the limit on one, which is told apart.
+    let life_cpu_s = (u64::from(limits.jobs) + 1).saturating_mul(limits.cpu_s.saturating_add(2));
     for (resource, most) in [
         (Resource::As, limits.address_space_bytes),
         (Resource::Cpu, life_cpu_s),

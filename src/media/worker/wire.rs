@@ -396,10 +396,10 @@ mod tests {
             let _ = decode_hello(&bytes);
             let _ = answer_bytes(&bytes);
             let _ = Answer::decode(&bytes, &request);
-            if let Some(header) = bytes.first_chunk() {
-                if let Ok(read) = Request::decode(header) {
-                    prop_assert_eq!(read.encode(), *header);
-                }
+            if let Some(header) = bytes.first_chunk()
+                && let Ok(read) = Request::decode(header)
+            {
+                prop_assert_eq!(read.encode(), *header);
             }
         }
     }

@@ -1,0 +1,239 @@
+//! Questions by distance and about content, asked of the real daemon: what is found, what is undecided and why, who may
+//! ask, and what is refused.
+
+mod daemon_support;
+mod pictures_support;
+
+use std::fs::File;
+use std::io::{Read, Write};
+
+use daemon_support::{Daemon, known};
+use hashward::fingerprint::{Fingerprint, Kind, KindRadius, Radii, hash_bytes};
+use hashward::list::{Entry, Flags, Role};
+use hashward::matching::{Answer, Answers, Reason, Verdict};
+use hashward::protocol::{
+    Address, Client, ClientError, ContentFrame, ContentOptions, ErrorCode, Op, RequestId, encode_content,
+};
+use hashward::store::Command;
+use pictures_support::{jpeg, mirrored, pdq, photo, png, resized};
+use rustix::fs::{MemfdFlags, SealFlags};
+
+/// Adds an entry of these fingerprints to a list of role `illegal`.
+fn add(daemon: &Daemon, list: &str, fingerprints: Vec<Fingerprint>) {
+    let source_id = Entry::hand_source_id(&fingerprints[0]);
+    let entries = vec![Entry { source_id, fingerprints, category: None, flags: Flags::NONE }];
+    let add = Command::Add { list: list.parse().unwrap(), role: Some(Role::Illegal), entries };
+    daemon.client().command_json(&serde_json::to_vec(&add).unwrap()).unwrap();
+}
+
+/// A daemon whose list `seized` knows the PDQ of `photo(1)`.
+fn daemon(config: &str) -> Daemon {
+    let daemon = Daemon::start(config);
+    add(&daemon, "seized", vec![pdq(&photo(1))]);
+    daemon
+}
+
+fn radii(text: &str) -> Radii {
+    text.split(',').map(|one| one.parse::<KindRadius>().unwrap()).collect()
+}
+
+fn only(answers: &Answers) -> (Verdict, Option<&Answer>) {
+    assert_eq!(answers.rows, 1);
+    let answer = answers.iter().next().unwrap();
+    (answer.map_or(answers.miss, |answer| answer.verdict), answer)
+}
+
+/// Asserts that the list `seized` knows the file, by distance.
+fn check_known(answers: &Answers) {
+    let (verdict, answer) = only(answers);
+    let answer = answer.expect("a hit");
+    assert_eq!((verdict, answer.matches[0].list.as_str()), (Verdict::Known, "seized"));
+    assert!(answer.matches[0].distance.is_some_and(|distance| distance <= 31), "{answer:?}");
+    assert_eq!(answer.nearest.iter().map(|near| &near.fingerprint).collect::<Vec<_>>(), [&pdq(&photo(1))]);
+}
+
+fn check_undecided(answers: &Answers, reason: Reason) {
+    assert_eq!(only(answers).0, Verdict::Undecided(reason), "{answers:?}");
+    assert_eq!(answers.incomplete, [(Kind::Pdq, reason)]);
+    assert_eq!(answers.checked, [Kind::Md5]);
+}
+
+fn failure(answered: Result<Answers, ClientError>) -> ErrorCode {
+    match answered.unwrap_err() {
+        ClientError::Failed(failure) => failure.code,
+        other => panic!("expected a failure, found {other}"),
+    }
+}
+
+#[test]
+fn a_copy_of_a_known_picture_is_known_by_its_hash() {
+    let daemon = daemon("");
+    let mut client = daemon.client();
+    let copy = pdq(&resized(&photo(1), 0.5));
+    assert_ne!(copy, pdq(&photo(1)), "the copy has another hash");
+    let mut ask = |kinds: &[Kind], radii: &Radii, rows: &[u8]| client.lookup(kinds, radii, rows);
+    check_known(&ask(&[Kind::Pdq], &Radii::none(), copy.value()).unwrap());
+    let other = ask(&[Kind::Pdq], &Radii::none(), pdq(&photo(2)).value()).unwrap();
+    assert_eq!(only(&other), (Verdict::Unknown, None));
+
+    // A question may narrow the radius, and widen it as far as the config says.
+    let narrow = ask(&[Kind::Pdq], &radii("pdq=0"), copy.value()).unwrap();
+    assert_eq!(only(&narrow).0, Verdict::Unknown);
+    check_known(&ask(&[Kind::Pdq], &radii("pdq=40"), copy.value()).unwrap());
+    assert_eq!(failure(ask(&[Kind::Pdq], &radii("pdq=41"), copy.value())), ErrorCode::TooLarge);
+
+    // Exact and perceptual kinds in one row.
+    let row = [known(1_000).value(), copy.value()].concat();
+    let both = ask(&[Kind::Md5, Kind::Pdq], &Radii::none(), &row).unwrap();
+    check_known(&both);
+    assert_eq!(both.checked, [Kind::Md5, Kind::Pdq]);
+
+    let many = copy.value().repeat(1_025);
+    assert_eq!(failure(ask(&[Kind::Pdq], &Radii::none(), &many)), ErrorCode::TooLarge);
+    let most = ask(&[Kind::Pdq], &Radii::none(), &many[32..]).unwrap();
+    assert_eq!(most.hits.len(), 1_024);
+}
+
+#[test]
+fn a_copy_of_a_known_picture_is_known_by_its_content() {
+    let daemon = daemon("");
+    let mut client = daemon.client();
+    let plain = ContentOptions::default();
+    for copy in [png(&photo(1)), jpeg(&photo(1), 60), png(&resized(&photo(1), 0.5)), jpeg(&resized(&photo(1), 2.0), 80)]
+    {
+        let answers = client.content(&plain, &copy[..]).unwrap();
+        check_known(&answers);
+        assert_eq!((&answers.checked[..], answers.incomplete.len()), (&[Kind::Md5, Kind::Pdq][..], 0));
+        // Passed as a file, and as sealed memory, the same is answered.
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(&copy).unwrap();
+        assert_eq!(client.content_of(&plain, &File::open(file.path()).unwrap()).unwrap(), answers);
+        let mut memory = File::from(rustix::fs::memfd_create("picture", MemfdFlags::ALLOW_SEALING).unwrap());
+        memory.write_all(&copy).unwrap();
+        assert_eq!(failure(client.content_of(&plain, &memory)), ErrorCode::Refused, "not sealed");
+        rustix::fs::fcntl_add_seals(&memory, SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW).unwrap();
+        assert_eq!(client.content_of(&plain, &memory).unwrap(), answers);
+    }
+    let mirrored = png(&mirrored(&photo(1)));
+    assert_eq!(only(&client.content(&plain, &mirrored[..]).unwrap()).0, Verdict::Unknown);
+    let dihedral = ContentOptions { dihedral: true, radii: Radii::none() };
+    check_known(&client.content(&dihedral, &mirrored[..]).unwrap());
+    assert_eq!(only(&client.content(&plain, &png(&photo(2))[..]).unwrap()).0, Verdict::Unknown);
+    daemon.check_answers();
+}
+
+#[test]
+fn what_cannot_be_hashed_is_undecided_and_never_hides_an_exact_match() {
+    let daemon = daemon("[pictures]\npixels = 4000000\n");
+    let mut client = daemon.client();
+    let mut ask = |content: &[u8]| client.content(&ContentOptions::default(), content).unwrap();
+    let flat = png(&image::RgbImage::from_pixel(300, 200, image::Rgb([128, 128, 128])));
+    check_undecided(&ask(&flat), Reason::LowQuality);
+    let whole = png(&photo(3));
+    let cut = &whole[..whole.len() / 2];
+    check_undecided(&ask(cut), Reason::NotDecoded);
+    check_undecided(&ask(&png(&image::RgbImage::new(3_000, 2_000))), Reason::TooLarge);
+
+    add(&daemon, "seized", vec![hash_bytes(Kind::Md5, cut)]);
+    let answers = ask(cut);
+    assert_eq!(only(&answers).0, Verdict::Known);
+    assert_eq!(
+        (&answers.incomplete[..], answers.miss),
+        (&[(Kind::Pdq, Reason::NotDecoded)][..], Verdict::Undecided(Reason::NotDecoded))
+    );
+
+    // What is no picture is asked about by exact kinds only; the empty file is known to be harmless.
+    for (content, expected) in [(&b"text"[..], Verdict::Unknown), (b"", Verdict::Ignorable)] {
+        let answers = ask(content);
+        assert_eq!((only(&answers).0, answers.incomplete.len()), (expected, 0));
+        assert_eq!(answers.checked, [Kind::Md5]);
+    }
+}
+
+#[test]
+fn long_content_comes_in_parts_within_its_limits() {
+    let daemon = daemon("[limits]\ncontent_bytes = 3000000\ncontent_memory_bytes = 2500000\n");
+    let mut client = daemon.client();
+    let plain = ContentOptions::default();
+    let large = png(&resized(&photo(1), 4.0));
+    assert!((1_000_000..2_500_000).contains(&large.len()), "{} bytes", large.len());
+    check_known(&client.content(&plain, &large[..]).unwrap());
+
+    // No memory for so large a picture; one that is none needs none.
+    let padded = [&large[..], &vec![0; 2_600_000 - large.len()]].concat();
+    assert!(matches!(client.content(&plain, &padded[..]), Err(ClientError::Busy(_))));
+    let zeros = vec![b'x'; 2_900_000];
+    assert_eq!(only(&client.content(&plain, &zeros[..]).unwrap()).0, Verdict::Unknown);
+    assert_eq!(failure(client.content(&plain, std::io::repeat(7).take(3_000_001))), ErrorCode::TooLarge);
+    check_known(&client.content(&plain, &large[..]).unwrap());
+    daemon.check_answers();
+}
+
+#[test]
+fn parts_of_two_contents_are_not_mixed() {
+    let daemon = daemon("");
+    let mut raw = daemon.greeted();
+    let part = |id: u32, more: bool, descriptor: bool, bytes: &[u8]| {
+        let mut out = Vec::new();
+        let frame = ContentFrame { options: ContentOptions::default(), more, descriptor, bytes };
+        encode_content(&mut out, RequestId(id), &frame);
+        out
+    };
+    // Another request may come between the parts; other content may not, and a descriptor that did not come is missed.
+    raw.write(&part(5, true, false, b"some "));
+    raw.write(&daemon_support::frame(Op::Status, 6, &[]));
+    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Json, RequestId(6))));
+    raw.write(&part(7, false, false, b"other"));
+    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Error, RequestId(7))));
+    raw.write(&part(5, false, false, b"text"));
+    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Answers, RequestId(5))));
+    raw.write(&part(8, false, true, &[]));
+    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Error, RequestId(8))));
+    raw.write(&part(9, true, false, b"the stream ends before the content"));
+    raw.0.shutdown(std::net::Shutdown::Write).unwrap();
+    raw.expect_farewell(ErrorCode::Malformed);
+    daemon.check_answers();
+}
+
+#[test]
+fn content_and_details_are_for_those_who_may() {
+    let socket = "[[listen]]\naddress = 'unix:data/hashward.sock'\n";
+    let listen =
+        |port: u16, rights: &str| format!("[[listen]]\naddress = 'tcp:127.0.0.1:{port}'\nrights = [{rights}]\n");
+    // Free a moment ago.
+    let ports = [0, 0].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
+    let few = listen(ports[0], "'lookup'");
+    let _daemon = daemon(&format!("{socket}{few}{}", listen(ports[1], "'lookup', 'content', 'detail'")));
+    let client = |port| Client::connect(&Address::Tcp(([127, 0, 0, 1], port).into())).unwrap();
+    let copy = pdq(&resized(&photo(1), 0.5));
+    let plain = ContentOptions::default();
+
+    let mut limited = client(ports[0]);
+    let answers = limited.lookup(&[Kind::Pdq], &Radii::none(), copy.value()).unwrap();
+    let (verdict, answer) = only(&answers);
+    let answer = answer.unwrap();
+    assert_eq!((verdict, answer.matches[0].distance, answer.nearest.len()), (Verdict::Known, None, 0));
+    assert_eq!(failure(limited.content(&plain, &b"text"[..])), ErrorCode::Forbidden);
+
+    let mut trusted = client(ports[1]);
+    check_known(&trusted.lookup(&[Kind::Pdq], &Radii::none(), copy.value()).unwrap());
+    check_known(&trusted.content(&plain, &jpeg(&photo(1), 70)[..]).unwrap());
+    assert!(trusted.content_of(&plain, &File::open("/dev/null").unwrap()).is_err(), "TCP passes no descriptor");
+}
+
+#[test]
+fn who_passes_descriptors_without_end_is_cut_off() {
+    let daemon = daemon("");
+    let raw = daemon.greeted();
+    let file = File::open(daemon.socket().parent().unwrap().join("manifest")).unwrap();
+    let descriptors = [std::os::fd::AsFd::as_fd(&file); 8];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    let mut ancillary = rustix::net::SendAncillaryBuffer::new(&mut space);
+    assert!(ancillary.push(rustix::net::SendAncillaryMessage::ScmRights(&descriptors)));
+    let byte = [std::io::IoSlice::new(&[0])];
+    rustix::net::sendmsg(&raw.0, &byte, &mut ancillary, rustix::net::SendFlags::empty()).unwrap();
+    let mut rest = Vec::new();
+    let mut stream = &raw.0;
+    assert!(stream.read_to_end(&mut rest).is_err() || rest.is_empty(), "cut off without an answer");
+    daemon.check_answers();
+}

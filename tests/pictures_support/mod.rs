@@ -1,0 +1,78 @@
+//! Made-up pictures that are as rich as photos, and copies of them.
+
+#![allow(dead_code)] // each test binary uses its part
+
+use std::io::Cursor;
+
+use hashward::fingerprint::{Fingerprint, Kind};
+use hashward::media::picture::{DecodeLimits, HashRequest, PDQ_QUALITY_MIN, hash_picture};
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{ImageFormat, Rgb, RgbImage};
+
+/// A picture of 320 × 240 pixels: waves of many lengths and directions, another sum of them for each seed.
+pub(crate) fn photo(seed: u64) -> RgbImage {
+    // SplitMix64 (Steele, Lea and Flood, 2014): a few good numbers from any seed.
+    let mut state = seed;
+    let mut next = move || {
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut mixed = state;
+        mixed = (mixed ^ mixed >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((mixed ^ mixed >> 31) >> 11) as f32 / (1u64 << 53) as f32
+    };
+    let waves: Vec<[f32; 5]> = (1..20)
+        .map(|number| {
+            let frequency = number as f32 * 0.008;
+            [
+                (next() - 0.5) * frequency,
+                (next() - 0.5) * frequency,
+                next() * 6.3,
+                next() / (number as f32).sqrt(),
+                next(),
+            ]
+        })
+        .collect();
+    RgbImage::from_fn(320, 240, |x, y| {
+        let of_colour = |colour: f32| {
+            let sum: f32 = waves
+                .iter()
+                .map(|[across, down, phase, height, tint]| {
+                    height * (x as f32 * across * 6.3 + y as f32 * down * 6.3 + phase + colour * tint).sin()
+                })
+                .sum();
+            (128.0 + sum * 45.0).clamp(0.0, 255.0) as u8
+        };
+        Rgb([of_colour(0.0), of_colour(0.5), of_colour(1.0)])
+    })
+}
+
+pub(crate) fn resized(picture: &RgbImage, scale: f32) -> RgbImage {
+    let side = |side: u32| (side as f32 * scale) as u32;
+    imageops::resize(picture, side(picture.width()), side(picture.height()), FilterType::Triangle)
+}
+
+pub(crate) fn mirrored(picture: &RgbImage) -> RgbImage {
+    imageops::flip_horizontal(picture)
+}
+
+pub(crate) fn png(picture: &RgbImage) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+    bytes
+}
+
+pub(crate) fn jpeg(picture: &RgbImage, quality: u8) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    picture.write_with_encoder(JpegEncoder::new_with_quality(&mut bytes, quality)).unwrap();
+    bytes
+}
+
+/// The PDQ of a picture that is good enough to have one.
+pub(crate) fn pdq(picture: &RgbImage) -> Fingerprint {
+    let request = HashRequest { kinds: vec![Kind::Pdq], dihedral: false };
+    let hashes = hash_picture(&png(picture), &request, &DecodeLimits::default()).unwrap();
+    let pdq = hashes.pdq.unwrap();
+    assert!(pdq.quality >= PDQ_QUALITY_MIN, "a picture of quality {}", pdq.quality);
+    Fingerprint::new(Kind::Pdq, &pdq.hash.0).unwrap()
+}

@@ -16,10 +16,10 @@ use crate::fingerprint::Radius;
 
 /// Codes of a block when it is first split. Fewer would let a small radius skip more, and a large one spend its time
 /// between the blocks.
-const BLOCK_CODES: usize = 1024;
+const BLOCK_CODES: usize = 4096;
 
 /// Bands that a block is split into, at most.
-const BANDS: usize = 8;
+const BANDS: usize = 4;
 
 /// Codes of a page of [`BkTree::code`]: what a new version of the tree copies to append to the last.
 const PAGE_CODES: usize = 1024;

@@ -77,7 +77,7 @@ impl<'a> Mih<'a> {
 impl HammingIndex for Mih<'_> {
     fn search(&self, questions: &[u8], radius: Radius, found: &mut Vec<Near>) {
         let questions = Codes::new(self.codes.width, questions);
-        let budget_ns = self.share * plan::scan_ns(self.codes);
+        let budget_ns = self.share * plan::scan_ns(self.codes, questions.len());
         let mut unanswered = vec![];
         match plan::flips(&self.chunks, self.codes.len(), radius, budget_ns) {
             Some(flips) => search::search(self, questions, radius, &flips, budget_ns, &mut unanswered, found),

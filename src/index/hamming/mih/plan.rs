@@ -8,20 +8,25 @@ use crate::fingerprint::Radius;
 use crate::index::hamming::Codes;
 
 /// Looking up a group and comparing its first keys.
-pub(super) const GROUP_NS: f64 = 7.0;
+pub(super) const GROUP_NS: f64 = 12.0;
 /// Comparing 64 more keys.
-pub(super) const KEYS_NS: f64 = 2.5;
+pub(super) const KEYS_NS: f64 = 5.0;
 /// Fetching a candidate and comparing it.
-pub(super) const CANDIDATE_NS: f64 = 10.0;
-/// Comparing a code of 32 bytes, or of 8, in a scan.
-const SCAN_NS: (f64, f64) = (0.8, 0.2);
+pub(super) const CANDIDATE_NS: f64 = 8.0;
+/// Reading 64 bytes of codes in a scan, from memory, and from a cache.
+const READ_NS: (f64, f64) = (1.4, 0.8);
+/// Comparing 64 bytes of codes that are in a register.
+const COMPARE_NS: f64 = 0.3;
+/// So many bytes stay in a cache.
+const CACHED_BYTES: usize = 16 << 20;
 
 /// Up to this many codes every question is scanned, which takes a microsecond or two.
-pub(super) const SCANNED_MAX: usize = 4096;
+const SCANNED_MAX: usize = 4096;
 
-/// What scanning the codes costs.
-pub(super) fn scan_ns(codes: Codes<'_>) -> f64 {
-    codes.len() as f64 * if codes.width == 32 { SCAN_NS.0 } else { SCAN_NS.1 }
+/// What scanning the codes costs for each of so many questions at once.
+pub(super) fn scan_ns(codes: Codes<'_>, questions: usize) -> f64 {
+    let read = if codes.bytes.len() > CACHED_BYTES { READ_NS.0 } else { READ_NS.1 };
+    codes.bytes.len() as f64 / 64.0 * (read / questions.max(1) as f64).max(COMPARE_NS)
 }
 
 /// The radius for which a section is planned: that of most questions for PDQ, and for 64 bits the largest that is still
@@ -55,6 +60,11 @@ const WITHIN: [[f64; FLIPS_MAX + 1]; VALUE_BITS_MAX as usize + 1] = {
     within
 };
 
+/// A directory that is larger than the blocks is a waste, whatever it saves.
+fn group_bits_max(count: f64) -> u32 {
+    GROUP_BITS_MAX.min(count.max(1.0).log2() as u32)
+}
+
 impl Shape {
     /// What looking for all values within `flips` flips costs, if `count` codes are spread evenly.
     fn cost_ns(self, flips: usize, count: f64) -> f64 {
@@ -68,11 +78,10 @@ impl Shape {
     fn cheapest(bits: u32, flips: usize, count: f64) -> (Shape, f64) {
         (0..=KEY_BITS_MAX.min(bits))
             .map(|key_bits| Shape { group_bits: bits - key_bits, key_bits })
-            // A directory that is larger than the blocks is a waste, whatever it saves.
-            .filter(|shape| shape.group_bits <= GROUP_BITS_MAX && (1u64 << shape.group_bits) as f64 <= count)
+            .filter(|shape| shape.group_bits <= group_bits_max(count))
             .map(|shape| (shape, shape.cost_ns(flips, count)))
             .min_by(|one, other| one.1.total_cmp(&other.1))
-            .unwrap_or((Shape { group_bits: 0, key_bits: 0 }, f64::INFINITY))
+            .expect("no more bits than a group and a key can have")
     }
 }
 
@@ -81,36 +90,37 @@ pub(super) fn shapes(width: usize, count: usize) -> Vec<Shape> {
     if count <= SCANNED_MAX { vec![] } else { shapes_for(width, count, planned_radius(width)) }
 }
 
-/// The cheapest shapes for questions of this radius. With m chunks, as many as possible get equally many flips, and the
-/// rest one more; those are wider, so that both sorts cost about as much.
+/// The cheapest shapes for questions of this radius.
 pub(super) fn shapes_for(width: usize, count: usize, radius: u32) -> Vec<Shape> {
-    let (all_bits, count) = (width as u32 * 8, count as f64);
-    let mut best = (f64::INFINITY, vec![]);
-    for chunks in 1..=(radius + 1).min(CHUNKS_MAX as u32) {
-        let (flips, more) = ((radius + 1) / chunks - 1, (radius + 1) % chunks);
-        for wide in 1..=VALUE_BITS_MAX {
-            let Some(left) = all_bits.checked_sub(wide * more) else { break };
-            let narrow = (left / (chunks - more)).min(VALUE_BITS_MAX);
-            if narrow == 0 || (more > 0 && narrow > wide) {
-                continue;
-            }
-            // Of the narrow ones, as many as there are bits left take one more.
-            let wider = if narrow == VALUE_BITS_MAX { 0 } else { left - narrow * (chunks - more) };
-            let sorts = [(more, wide, flips + 1), (wider, narrow + 1, flips), (chunks - more - wider, narrow, flips)];
-            let (mut cost, mut shapes) = (0.0, vec![]);
-            for (number, bits, flips) in sorts {
-                if number > 0 && flips as usize <= FLIPS_MAX {
-                    let (shape, ns) = Shape::cheapest(bits, flips as usize, count);
-                    cost += ns * f64::from(number);
-                    shapes.extend(std::iter::repeat_n(shape, number as usize));
-                }
-            }
-            if shapes.len() == chunks as usize && cost < best.0 {
-                best = (cost, shapes);
-            }
+    let plans = (1..=CHUNKS_MAX.min(radius as usize + 1)).map(|chunks| shapes_of(width, count as f64, radius, chunks));
+    plans.min_by(|one, other| one.0.total_cmp(&other.0)).map_or_else(Vec::new, |(_, shapes)| shapes)
+}
+
+/// So many shapes and what they cost. Flips are spread as evenly as the radius allows, and each bit goes where it saves
+/// most: a chunk with one flip more gets some bits more.
+fn shapes_of(width: usize, count: f64, radius: u32, chunks: usize) -> (f64, Vec<Shape>) {
+    let flips = |chunk: usize| (radius as usize + 1 - chunk).div_ceil(chunks) - 1;
+    let cheapest = |chunk: usize, bits: u32| Shape::cheapest(bits, flips(chunk).min(FLIPS_MAX), count);
+    let bits_max = VALUE_BITS_MAX.min(group_bits_max(count) + KEY_BITS_MAX);
+    // A first share for all, below what any of them ends with.
+    let share = bits_max.min((width * 8 / chunks) as u32).saturating_sub(6).max(1);
+    let mut bits = vec![share; chunks];
+    // What one bit more saves.
+    let saved = |chunk: usize, bits: u32| match bits < bits_max {
+        true => cheapest(chunk, bits).1 - cheapest(chunk, bits + 1).1,
+        false => f64::NEG_INFINITY,
+    };
+    let mut savings: Vec<f64> = (0..chunks).map(|chunk| saved(chunk, share)).collect();
+    for _ in share as usize * chunks..width * 8 {
+        let most = (0..chunks).max_by(|one, other| savings[*one].total_cmp(&savings[*other])).expect("a chunk");
+        if bits[most] < bits_max {
+            bits[most] += 1;
+            savings[most] = saved(most, bits[most]);
         }
     }
-    best.1
+    let (shapes, costs): (Vec<Shape>, Vec<f64>) = (0..chunks).map(|chunk| cheapest(chunk, bits[chunk])).unzip();
+    let possible = flips(0) <= FLIPS_MAX && share as usize * chunks <= width * 8;
+    (if possible { costs.iter().sum() } else { f64::INFINITY }, shapes)
 }
 
 /// Of each chunk, how many flips to look at so that nothing within the radius is missed; `None` for a chunk that is

@@ -47,13 +47,10 @@ pub(super) fn search(
     unanswered: &mut Vec<u32>,
     found: &mut Vec<Near>,
 ) {
-    let masks: Vec<Masks> = mih.chunks.iter().zip(flips).map(|(chunk, flips)| Masks::new(chunk, *flips)).collect();
+    let masks = Masks::new(&mih.chunks, flips);
     let mut stages = Stages::default();
     for (row, question) in questions.iter().enumerate() {
-        stages.blocks.clear();
-        for (chunk, masks) in mih.chunks.iter().zip(&masks) {
-            stages.find_blocks(mih, chunk, masks, question);
-        }
+        stages.find_blocks(mih, &masks, flips, question);
         if !stages.find_entries(mih, budget_ns) {
             unanswered.push(row as u32);
             continue;
@@ -78,41 +75,59 @@ fn drop_repeated(found: &mut Vec<Near>, first: usize) {
     found.truncate(kept);
 }
 
-/// Which bits of a group to flip, with how many flips that leaves for the key.
-struct Masks(Vec<(u32, u8)>);
+/// Which bits of a group to flip: at `[k]` all numbers with k ones, ascending. So those for a smaller group come first,
+/// and one table serves all chunks.
+struct Masks(Vec<Vec<u32>>);
 
 impl Masks {
-    fn new(chunk: &Chunk, flips: Option<u8>) -> Masks {
-        let Some(flips) = flips else { return Masks(vec![]) };
-        let mut masks = vec![(0, flips)];
-        let end = 1u64 << chunk.group_bits;
-        for ones in 1..=u32::from(flips).min(chunk.group_bits) {
+    fn new(chunks: &[Chunk], flips: &[Option<u8>]) -> Masks {
+        let end = 1u64 << chunks.iter().map(|chunk| chunk.group_bits).max().unwrap_or(0);
+        let most = flips.iter().flatten().max().copied().unwrap_or(0);
+        let with_ones = |ones: u8| {
+            let mut masks = vec![];
             let mut mask = (1u64 << ones) - 1;
             while mask < end {
-                masks.push((mask as u32, flips - ones as u8));
-                // The next number with as many ones (Gosper).
+                masks.push(mask as u32);
+                // The next number with as many ones (Gosper); there is none after 0.
                 let lowest = mask & mask.wrapping_neg();
                 let carried = mask + lowest;
-                mask = carried | ((carried ^ mask) >> 2) >> lowest.trailing_zeros();
+                mask = if mask == 0 { end } else { carried | ((carried ^ mask) >> 2) >> lowest.trailing_zeros() };
             }
-        }
-        Masks(masks)
+            masks
+        };
+        Masks((0..=most).map(with_ones).collect())
+    }
+
+    /// Those for a chunk, with the flips that each leaves for the key.
+    fn of(&self, chunk: &Chunk, flips: u8) -> impl Iterator<Item = (u32, u8)> {
+        let end = 1u32 << chunk.group_bits;
+        self.0.iter().zip((0..=flips).rev()).flat_map(move |(masks, left)| {
+            masks[..masks.partition_point(|mask| *mask < end)].iter().map(move |mask| (*mask, left))
+        })
     }
 }
 
 impl Stages {
-    /// Which blocks of a chunk to look at.
-    fn find_blocks(&mut self, mih: &Mih<'_>, chunk: &Chunk, masks: &Masks, question: &[u8]) {
-        let (group, key) = chunk.value(mih.kernel, question);
-        let place = |mask: u32| chunk.directory + (group ^ mask) as usize * START_BYTES;
-        masks.0.iter().take(AHEAD).for_each(|(mask, _)| prefetch(mih.section, place(*mask)));
-        for (at, (mask, flips)) in masks.0.iter().enumerate() {
-            if let Some((later, _)) = masks.0.get(at + AHEAD) {
-                prefetch(mih.section, place(*later));
+    /// Which blocks to look at.
+    fn find_blocks(&mut self, mih: &Mih<'_>, masks: &Masks, flips: &[Option<u8>], question: &[u8]) {
+        self.blocks.clear();
+        let chunks = mih.chunks.iter().zip(flips).filter_map(|(chunk, flips)| Some((chunk, (*flips)?)));
+        let mut places = chunks.map(|(chunk, flips)| (chunk, flips, chunk.value(mih.kernel, question)));
+        let send_for = |(chunk, flips, (group, _)): &(&Chunk, u8, (u32, u8))| {
+            let masks = masks.of(chunk, *flips);
+            masks.for_each(|(mask, _)| prefetch(mih.section, chunk.directory + (group ^ mask) as usize * START_BYTES));
+        };
+        let mut next = places.next();
+        next.iter().for_each(send_for);
+        while let Some((chunk, flips, (group, key))) = next {
+            // While this chunk's places are read, those of the next are on their way.
+            next = places.next();
+            next.iter().for_each(send_for);
+            for (mask, flips) in masks.of(chunk, flips) {
+                let entries = chunk.entries(mih.section, (group ^ mask) as usize, mih.codes.len());
+                let at = chunk.blocks + entries.start * ENTRY_BYTES;
+                self.blocks.push(Block { at, entries: entries.len() as u32, key, flips });
             }
-            let entries = chunk.entries(mih.section, (group ^ mask) as usize, mih.codes.len());
-            let at = chunk.blocks + entries.start * ENTRY_BYTES;
-            self.blocks.push(Block { at, entries: entries.len() as u32, key, flips: *flips });
         }
     }
 
@@ -121,7 +136,7 @@ impl Stages {
         self.entries.clear();
         let send_for = |block: &Block| {
             prefetch(mih.section, block.at);
-            prefetch(mih.section, block.at + block.entries.saturating_sub(1) as usize);
+            prefetch(mih.section, block.at + 63);
         };
         self.blocks.iter().take(AHEAD).for_each(send_for);
         let mut budget_ns = budget_ns - self.blocks.len() as f64 * plan::GROUP_NS;

@@ -5,7 +5,8 @@
 //!                                                                                                   ├─▶ publish ─▶ generation
 //! own entries ─▶ command ─▶ catalogue (durable) ─▶ live layer ─▶ seal ──────────────────────────────┘        │
 //!                                                       └──────────────────────────┬─────────────────────────┘
-//! files ─▶ digests ─▶ question ─▶ matching (on one snapshot) ─▶ verdict ─▶ server: protocol ─▶ clients
+//! files ─┬▶ digests ─────────────────────────┬▶ question ─▶ matching (on one snapshot) ─▶ verdict ─▶ server: protocol ─▶ clients
+//!        └▶ worker: pixels ─▶ perceptual hash ┘
 //! ```
 //!
 //! `ARCHITECTURE.md` maps the code and says what is deliberately absent.

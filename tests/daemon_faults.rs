@@ -46,9 +46,9 @@ fn rubbish_within_frames_is_an_error_and_the_connection_goes_on() {
     let daemon = Daemon::start("");
     let mut raw = daemon.greeted();
     let mut wrong_version = frame(Op::Status, 9, &[]);
-    wrong_version[6] = 2;
+    wrong_version[6] = 1;
     let requests = [
-        (frame(Op::Lookup, 2, &[1, 1, 255, 255, 255, 255]), ErrorCode::Malformed),
+        (frame(Op::Lookup, 2, &[1, 1, 0, 255, 255, 255, 255]), ErrorCode::Malformed),
         (frame(Op::Lookup, 3, &[]), ErrorCode::Malformed),
         (frame(Op::Command, 4, b"{}"), ErrorCode::Malformed),
         (frame(Op::Command, 5, br#"{"command":"inspect","list":"nobody"}"#), ErrorCode::Refused),

@@ -79,7 +79,7 @@ pub(super) struct PassedOver {
 /// What happens next.
 pub(super) enum Next {
     /// The next file.
-    File(Hashed),
+    File(Box<Hashed>),
     /// The next file will take a moment: a good time to work on those before it.
     Waiting,
 }
@@ -131,7 +131,7 @@ fn receive(places: Receiver<Receiver<Hashed>>, each: &mut impl FnMut(Next) -> Re
                 place.recv()?
             }
         };
-        each(Next::File(hashed))?;
+        each(Next::File(Box::new(hashed)))?;
     }
 }
 

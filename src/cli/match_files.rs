@@ -66,7 +66,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         count: Count::default(),
     };
     let passed_over = hash_files(&arguments.paths, &kinds, |next| match next {
-        Next::File(hashed) => asker.add(hashed),
+        Next::File(hashed) => asker.add(*hashed),
         Next::Waiting => asker.ask(),
     })?;
     asker.ask()?;

@@ -179,7 +179,7 @@ impl Client {
         let by_values = self.welcome.max_values.min(MAX_VALUES) as usize / kinds.len().max(1);
         let by_bytes = (self.welcome.max_frame_bytes as usize).saturating_sub(128) / row_bytes.max(1);
         let near = kinds.iter().filter(|kind| !kind.is_exact()).count();
-        let by_near = if near == 0 { usize::MAX } else { self.welcome.max_near_values as usize / near };
+        let by_near = (self.welcome.max_near_values as usize).checked_div(near).unwrap_or(usize::MAX);
         by_values.min(by_bytes).min(by_near)
     }
 

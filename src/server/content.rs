@@ -93,8 +93,10 @@ pub(super) async fn answer_descriptor(
         picture_bytes_max: shared.pictures.config().input_bytes,
         deadline: Duration::from_secs(limits.content_s),
     };
-    // How long it is shows when it is read, and then it is in memory.
-    let memory = shared.content_memory.take(source_limits.picture_bytes_max, limits.content_memory_bytes);
+    // A file that has become longer by the time it is read is refused.
+    let length = rustix::fs::fstat(&descriptor).map_or(0, |stat| stat.st_size.max(0) as u64);
+    let kept_max = length.min(source_limits.picture_bytes_max);
+    let memory = shared.content_memory.take(kept_max, limits.content_memory_bytes);
     let _memory = memory.ok_or(NoAnswer::Busy)?;
     let kinds = shared.service.exact_kinds();
     let read = shared.workshop.run(move || read_checked(descriptor, &source_limits, &kinds));

@@ -36,7 +36,7 @@ fn rubbish_ends_its_own_connection_only() {
         check_answers(&mut bystander);
     }
     let mut raw = daemon.raw();
-    raw.write(&frame(Op::Hello, 1, b"hashward\x02\0\x09\0"));
+    raw.write(&frame(Op::Hello, 1, b"hashward\x03\0\x09\0"));
     raw.expect_farewell(ErrorCode::Unsupported);
     check_answers(&mut bystander);
 }

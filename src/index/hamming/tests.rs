@@ -85,12 +85,16 @@ fn questions(random: &mut Random, width: usize, codes: &[u8], count: usize) -> V
     (0..count).flat_map(one).collect()
 }
 
-/// Brute force, bit counting included.
+/// Brute force, which shares nothing with what it is held against.
 fn brute(width: usize, codes: &[u8], questions: &[u8], radius: Radius) -> Vec<Near> {
     let mut found = vec![];
     for (question, row) in questions.chunks(width).zip(0..) {
         for (code, ordinal) in codes.chunks(width).zip(0..) {
-            let distance = question.iter().zip(code).map(|(one, other)| (one ^ other).count_ones() as u16).sum();
+            let mut distance = 0;
+            for word in 0..width / 8 {
+                let of = |bytes: &[u8]| u64::from_ne_bytes(bytes[word * 8..][..8].try_into().unwrap());
+                distance += (of(question) ^ of(code)).count_ones() as u16;
+            }
             if distance <= radius.0 {
                 found.push(Near { row, ordinal, distance });
             }
@@ -126,13 +130,13 @@ impl<'a> All<'a> {
         }
         let mut mih = vec![];
         for section in sections {
-            for kernel in Kernel::available() {
-                // Never scanned, always scanned, and as the costs say.
-                for share in [f64::INFINITY, 0.0, mih::SHARE] {
-                    let mut one = Mih::open(width, codes, section).unwrap();
-                    (one.kernel, one.share) = (kernel, share);
-                    mih.push(one);
-                }
+            // Never scanned; always scanned; given up on soon; and as the costs say.
+            let never = Kernel::available().into_iter().map(|kernel| (kernel, f64::INFINITY));
+            let others = [0.0, 3.0, mih::SHARE].map(|share| (Kernel::best(), share));
+            for (kernel, share) in never.chain(others) {
+                let mut one = Mih::open(width, codes, section).unwrap();
+                (one.kernel, one.share) = (kernel, share);
+                mih.push(one);
             }
             mih.last().unwrap().verify().unwrap();
         }
@@ -189,6 +193,84 @@ fn all_structures_find_what_brute_force_finds() {
             }
         }
     }
+}
+
+/// A hundred thousand questions in all, each to every structure.
+#[test]
+fn no_question_of_many_misses_anything() {
+    let mut random = Random(4);
+    let mut asked = 0;
+    for width in [8, 32] {
+        for spread in SPREADS {
+            let codes = codes(&mut random, spread, width, 80);
+            let section = mih::built_for(width, &codes, if width == 8 { 4 } else { 31 });
+            let mut mih = Mih::open(width, &codes, &section).unwrap();
+            mih.share = f64::INFINITY;
+            let all = All { mih: vec![mih], ..All::new(width, &codes, &[]) };
+            for radius in 0..=radius_max(width) {
+                let questions = questions(&mut random, width, &codes, 412);
+                all.check(&questions, Radius(radius));
+                asked += 412;
+            }
+        }
+    }
+    assert!(asked >= 100_000, "{asked} questions");
+}
+
+/// What a section can be damaged into: no search panics or runs on, and no verification passes unless nothing that
+/// matters has changed.
+#[test]
+fn damaged_sections_are_refused_and_do_no_harm() {
+    let mut random = Random(5);
+    for width in [8, 32] {
+        let codes = codes(&mut random, Spread::Clustered, width, 120);
+        let section = mih::built_for(width, &codes, if width == 8 { 4 } else { 31 });
+        let asked = questions(&mut random, width, &codes, 2);
+        let harmless = |section: &[u8]| match Mih::open(width, &codes, section) {
+            Err(_) => false,
+            Ok(mut mih) => {
+                mih.share = f64::INFINITY;
+                for radius in [0, 9, 31] {
+                    mih.search(&asked, Radius(radius), &mut vec![]);
+                }
+                mih.verify().is_ok()
+            }
+        };
+        assert!(harmless(&section));
+        for length in [0, 1, 63, 64, 100, section.len() - 1] {
+            assert!(!harmless(&section[..length]), "cut to {length}");
+        }
+        assert!(!harmless(&[&section[..], &[0; 64]].concat()), "too long");
+        for _ in 0..3000 {
+            let mut damaged = section.clone();
+            // The head as often as all the rest.
+            let at = if random.below(2) == 0 { random.below(64 * 8) } else { random.below(section.len()) };
+            damaged[at] ^= 1 << random.below(8);
+            if random.below(2) == 0 {
+                damaged[at] = [0, 1, 0x7F, 0xFF][random.below(4)];
+            }
+            assert!(!harmless(&damaged) || damaged == section, "byte {at} of {}", section.len());
+        }
+    }
+}
+
+#[test]
+fn a_section_of_other_codes_is_refused() {
+    let mut random = Random(6);
+    let (one, other) = (codes(&mut random, Spread::Even, 32, 99), codes(&mut random, Spread::Even, 32, 99));
+    let section = mih::built_for(32, &one, 31);
+    assert!(Mih::open(32, &other[32..], &section).is_err());
+    assert!(Mih::open(32, &other, &section).unwrap().verify().is_err());
+}
+
+#[test]
+fn the_same_codes_give_the_same_section() {
+    let codes = codes(&mut Random(7), Spread::Clustered, 32, 5000);
+    let (mut one, mut other) = (vec![], vec![]);
+    mih::build(32, &codes, &mut one).unwrap();
+    mih::build(32, &codes, &mut other).unwrap();
+    assert_eq!(one, other);
+    assert!(one.len() > 5000 * 5, "not scanned");
 }
 
 proptest! {

@@ -14,9 +14,9 @@
 //! some thirty keys, and one comparison of all of them tells which are within the flips that are left, where a
 //! directory of values would have to be asked for each. [`section`] draws it.
 //!
-//! A question is never much slower than the scan, for it keeps an account of what its work costs: where that would be,
-//! or turns out to be, more than a quarter of the scan, it is scanned. [`search`] has the stages, each of which sends
-//! for what the next one reads.
+//! A question is never much slower than the scan, for it keeps an account of what its work costs. If that would be more
+//! than a quarter of the scan, it is scanned at once; and if it turns out to be more, because near the question there
+//! are many codes, it is scanned then. [`search`] has the stages, each of which sends for what the next one reads.
 
 mod build;
 mod deal;
@@ -40,13 +40,14 @@ pub struct Mih<'a> {
     section: &'a [u8],
     chunks: Vec<Chunk>,
     pub(super) kernel: Kernel,
-    /// What a question may cost before it is scanned, as a share of the scan.
+    /// [`SHARE`], but for tests.
     pub(super) share: f64,
 }
 
-/// What a question may cost before it is scanned, as a share of the scan. A question for which all goes wrong then
-/// costs that much more than the scan.
-pub(super) const SHARE: f64 = 0.2;
+/// What a question may cost by plan, as a share of the scan.
+pub(super) const SHARE: f64 = 0.25;
+/// What it may really cost, as a multiple of that: so a question for which all goes wrong costs 1.3 scans.
+const OVERRUN: f64 = 1.2;
 
 impl<'a> Mih<'a> {
     /// Over the packed codes of `width` bytes from which the section was built. Reads the section's head, some hundred
@@ -80,7 +81,9 @@ impl HammingIndex for Mih<'_> {
         let budget_ns = self.share * plan::scan_ns(self.codes, questions.len());
         let mut unanswered = vec![];
         match plan::flips(&self.chunks, self.codes.len(), radius, budget_ns) {
-            Some(flips) => search::search(self, questions, radius, &flips, budget_ns, &mut unanswered, found),
+            Some(flips) => {
+                search::search(self, questions, radius, &flips, OVERRUN * budget_ns, &mut unanswered, found);
+            }
             None => unanswered.extend(0..questions.len() as u32),
         }
         // What is left is scanned in one go.

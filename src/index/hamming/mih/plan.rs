@@ -16,7 +16,7 @@ pub(super) const CANDIDATE_NS: f64 = 8.0;
 /// Reading 64 bytes of codes in a scan, from memory, and from a cache.
 const READ_NS: (f64, f64) = (1.4, 0.8);
 /// Comparing 64 bytes of codes that are in a register.
-const COMPARE_NS: f64 = 0.3;
+const COMPARE_NS: f64 = 0.35;
 /// So many bytes stay in a cache.
 const CACHED_BYTES: usize = 16 << 20;
 

@@ -135,8 +135,9 @@ impl Stages {
     fn find_entries(&mut self, mih: &Mih<'_>, budget_ns: f64) -> bool {
         self.entries.clear();
         let send_for = |block: &Block| {
+            // 64 bytes are loaded at once, however few of them are keys, and seldom lie in one line.
             prefetch(mih.section, block.at);
-            prefetch(mih.section, block.at + 63);
+            prefetch(mih.section, block.at + KEYS - 1);
         };
         self.blocks.iter().take(AHEAD).for_each(send_for);
         let mut budget_ns = budget_ns - self.blocks.len() as f64 * plan::GROUP_NS;

@@ -1,20 +1,14 @@
 //! The 64-bit kinds, by crate `image_hasher` on the decoded picture at full size.
 
-use image::{DynamicImage, GrayImage, RgbImage};
+use image::DynamicImage;
 use image_hasher::{HashAlg, HasherConfig};
 
-use super::pixels::{Channels, Pixels};
+use super::pixels::Pixels;
 use crate::fingerprint::Kind;
 
 /// The hashes of `pixels` of those `kinds` that have 64 bits, in their order.
 pub fn hash64(pixels: Pixels, kinds: &[Kind]) -> Vec<(Kind, [u8; 8])> {
-    let (width, height, channels) = (pixels.width(), pixels.height(), pixels.channels());
-    let samples = pixels.into_samples();
-    let picture = match channels {
-        Channels::Luma => GrayImage::from_raw(width, height, samples).map(DynamicImage::from),
-        Channels::Rgb => RgbImage::from_raw(width, height, samples).map(DynamicImage::from),
-    };
-    let picture = picture.expect("as many samples as the picture has");
+    let picture = DynamicImage::from(pixels);
     let hash = |kind: Kind| {
         let config = HasherConfig::with_bytes_type::<[u8; 8]>().hash_size(8, 8);
         let config = match kind {

@@ -1,5 +1,7 @@
 //! Decoded pictures as the hashers see them.
 
+use image::{DynamicImage, GrayImage, RgbImage};
+
 /// A picture of 8-bit samples, rows from the top, no padding.
 #[derive(Clone, Debug)]
 pub struct Pixels {
@@ -55,14 +57,35 @@ impl Pixels {
         &self.samples
     }
 
-    /// The samples, given away.
-    pub fn into_samples(self) -> Vec<u8> {
-        self.samples
-    }
-
     /// The samples of row `y`, which is below the height.
     pub(super) fn row(&self, y: usize) -> &[u8] {
         let length = self.width as usize * self.channels.count();
         &self.samples[y * length..(y + 1) * length]
+    }
+}
+
+impl From<Pixels> for DynamicImage {
+    fn from(pixels: Pixels) -> DynamicImage {
+        let Pixels { width, height, channels, samples } = pixels;
+        let picture = match channels {
+            Channels::Luma => GrayImage::from_raw(width, height, samples).map(DynamicImage::from),
+            Channels::Rgb => RgbImage::from_raw(width, height, samples).map(DynamicImage::from),
+        };
+        picture.expect("as many samples as the picture has")
+    }
+}
+
+impl TryFrom<DynamicImage> for Pixels {
+    type Error = ();
+
+    /// Takes over 8-bit grey and RGB pictures, and no others.
+    fn try_from(picture: DynamicImage) -> Result<Pixels, ()> {
+        let (width, height) = (picture.width(), picture.height());
+        let (channels, samples) = match picture {
+            DynamicImage::ImageLuma8(picture) => (Channels::Luma, picture.into_raw()),
+            DynamicImage::ImageRgb8(picture) => (Channels::Rgb, picture.into_raw()),
+            _ => return Err(()),
+        };
+        Pixels::new(width, height, channels, samples).ok_or(())
     }
 }

@@ -1,10 +1,13 @@
 //! Picture bytes → pixels, within limits.
 
 mod error;
+mod gif;
 mod jpeg;
 mod other;
 
 pub use error::PictureError;
+
+use image::ImageFormat;
 
 use super::pixels::{Channels, Pixels};
 use super::sniff::{Format, sniff};
@@ -62,6 +65,13 @@ pub fn decode(bytes: &[u8], wanted: Channels, limits: &DecodeLimits) -> Result<P
     }
     match format {
         Format::Jpeg => jpeg::decode(bytes, wanted, limits),
-        _ => other::decode(bytes, format, limits),
+        Format::Gif => gif::decode(bytes, limits),
+        Format::Png => other::decode(bytes, format, ImageFormat::Png, limits),
+        Format::WebP => other::decode(bytes, format, ImageFormat::WebP, limits),
+        Format::Bmp => other::decode(bytes, format, ImageFormat::Bmp, limits),
+        Format::Tiff => other::decode(bytes, format, ImageFormat::Tiff, limits),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,15 +1,22 @@
-//! The formats that crate `image` decodes whole: PNG, GIF, WebP, BMP and TIFF.
+//! The formats that crate `image` decodes whole: PNG, WebP, BMP and TIFF.
 
 use std::io::Cursor;
 
 use image::error::{ImageError, LimitErrorKind};
-use image::{ColorType, ImageDecoder, ImageFormat, ImageReader, Limits};
+use image::metadata::Orientation;
+use image::{ColorType, DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits};
 
 use super::super::pixels::{Channels, Pixels};
 use super::super::sniff::Format;
 use super::{DecodeLimits, PictureError};
 
-pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Result<Pixels, PictureError> {
+/// `format` is that of `bytes`, and `image_format` what crate `image` calls it.
+pub(super) fn decode(
+    bytes: &[u8],
+    format: Format,
+    image_format: ImageFormat,
+    limits: &DecodeLimits,
+) -> Result<Pixels, PictureError> {
     let failed = |error: ImageError| match error {
         ImageError::Limits(error) if error.kind() == LimitErrorKind::InsufficientMemory => {
             PictureError::Memory { format, needed: limits.memory_bytes_max, limit: limits.memory_bytes_max }
@@ -17,7 +24,7 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Res
         ImageError::Unsupported(error) => PictureError::Unsupported { format, detail: error.to_string() },
         error => PictureError::Malformed { format, detail: error.to_string() },
     };
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), image_format(format));
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), image_format);
     let mut decoder_limits = Limits::no_limits();
     decoder_limits.max_alloc = Some(limits.memory_bytes_max);
     reader.limits(decoder_limits.clone());
@@ -28,23 +35,24 @@ pub(super) fn decode(bytes: &[u8], format: Format, limits: &DecodeLimits) -> Res
     let needed = decoder.total_bytes();
     decoder_limits.max_alloc = Some(limits.check_memory(format, needed)?);
     decoder.set_limits(decoder_limits).map_err(failed)?;
+    // Pillow turns a TIFF as its orientation tag says, and no other format.
+    let orientation = match format {
+        Format::Tiff => decoder.orientation().map_err(failed)?,
+        _ => Orientation::NoTransforms,
+    };
     let mut samples = vec![0; needed as usize];
     decoder.read_image(&mut samples).map_err(failed)?;
     let channels = convert(color, &mut samples)
         .ok_or_else(|| PictureError::Unsupported { format, detail: format!("{color:?}") })?;
-    Pixels::new(width, height, channels, samples)
-        .ok_or_else(|| PictureError::Malformed { format, detail: "samples are missing".into() })
-}
-
-fn image_format(format: Format) -> ImageFormat {
-    match format {
-        Format::Jpeg => ImageFormat::Jpeg,
-        Format::Png => ImageFormat::Png,
-        Format::Gif => ImageFormat::Gif,
-        Format::WebP => ImageFormat::WebP,
-        Format::Bmp => ImageFormat::Bmp,
-        Format::Tiff => ImageFormat::Tiff,
+    let pixels = Pixels::new(width, height, channels, samples);
+    let pixels = pixels.ok_or_else(|| PictureError::Malformed { format, detail: "samples are missing".into() })?;
+    if orientation == Orientation::NoTransforms {
+        return Ok(pixels);
     }
+    limits.check_memory(format, 2 * needed)?;
+    let mut picture = DynamicImage::from(pixels);
+    picture.apply_orientation(orientation);
+    Pixels::try_from(picture).map_err(|_| PictureError::Malformed { format, detail: "samples are missing".into() })
 }
 
 /// Turns samples into bytes of luma or RGB, in place; `None` for floats. Alpha is dropped and of 16 bits the upper

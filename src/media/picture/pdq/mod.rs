@@ -127,7 +127,7 @@ impl Dihedral {
             Rotate270 | FlipY => (false, true),
             Rotate180 | FlipMinus1 => (true, true),
         };
-        let sign = |flip: bool, frequency: usize| if flip && frequency % 2 == 0 { -1.0 } else { 1.0 };
+        let sign = |flip: bool, frequency: usize| if flip && frequency.is_multiple_of(2) { -1.0 } else { 1.0 };
         std::array::from_fn(|row| {
             std::array::from_fn(|column| {
                 let value = if transposed { coefficients[column][row] } else { coefficients[row][column] };

@@ -89,3 +89,34 @@ fn no_picture_no_worker() {
     }
     assert_eq!(pool.status().answered, 0);
 }
+
+/// A kernel that lacks a mechanism does not stop the work, and is told of.
+#[test]
+fn what_a_kernel_lacks_is_reported() {
+    for (lacking, expected) in [
+        (&[libc::SYS_landlock_create_ruleset][..], "landlock"),
+        (&[libc::SYS_seccomp], "seccomp"),
+        (&[libc::SYS_close_range], "close_range"),
+    ] {
+        let check = move || {
+            lose(lacking);
+            let pool = pool(WorkerConfig { workers: 1, ..WorkerConfig::default() });
+            check_works(&pool);
+            let missing = pool.status().sandbox.unwrap().missing();
+            assert!(missing.iter().any(|text| text.starts_with(expected)), "{expected}: {missing:?}");
+        };
+        // The filter holds for this thread and what it starts: the pool, and its workers.
+        std::thread::spawn(check).join().unwrap();
+    }
+}
+
+/// From now on this thread is on a kernel without these system calls.
+fn lose(calls: &[libc::c_long]) {
+    use seccompiler::{SeccompAction, SeccompFilter};
+    let rules = calls.iter().map(|call| (*call, Vec::new())).collect();
+    let no_such_call = SeccompAction::Errno(libc::ENOSYS as u32);
+    let target = std::env::consts::ARCH.try_into().unwrap();
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, no_such_call, target).unwrap();
+    let program: seccompiler::BpfProgram = filter.try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+}

@@ -7,6 +7,8 @@ mod bombs;
 mod damage;
 mod tiff;
 
+pub(crate) use bombs::deep_gif;
+
 use hashward::media::worker::Failed;
 
 /// A file, and what may become of it.
@@ -21,6 +23,8 @@ pub(crate) struct Hostile {
 pub(crate) enum End {
     /// There is no hash, for one of these reasons.
     Fails(&'static [Failed]),
+    /// There are hashes: what is wrong with it is not in the picture.
+    Hashes,
     /// Hashes or a reason that lies in the picture: nobody can know what a flipped bit does.
     Ends,
 }

@@ -50,7 +50,8 @@ pub(super) fn loops_and_lies() -> Vec<Hostile> {
     let pixels: Vec<u8> = (0..64 * 64u32).map(|place| (place * 7) as u8).collect();
     let big = [b"II+\0\x08\0\0\0", &16u64.to_le_bytes()[..], &u64::MAX.to_le_bytes(), &[0; 64]].concat();
     vec![
-        hostile("tiff that follows itself", tiff(&grey(64, 64), 8, &pixels), End::Ends),
+        hostile("tiff as it should be", tiff(&grey(64, 64), 0, &pixels), End::Hashes),
+        hostile("tiff that follows itself", tiff(&grey(64, 64), 8, &pixels), NOTHING_THERE),
         hostile("tiff of nothing that follows itself", tiff(&[], 8, &[]), NOTHING_THERE),
         hostile("tiff whose first directory is beyond the end", b"II*\0\xFF\xFF\xFF\xFF".to_vec(), NOTHING_THERE),
         hostile("tiff 100000×100000", tiff(&grey(100_000, 100_000), 0, &[]), TOO_LARGE),

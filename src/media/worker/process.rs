@@ -135,7 +135,7 @@ impl Worker {
         match hello.and_then(|hello| wire::decode_hello(&hello).map_err(|_| Anomaly::BadAnswer)) {
             Ok(report) => worker.report = report,
             Err(anomaly) => {
-                worker.kill();
+                let anomaly = worker.examine(anomaly);
                 return Err(StartError::NotReady { anomaly, last_words: worker.last_words() });
             }
         }

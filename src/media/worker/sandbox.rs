@@ -98,15 +98,15 @@ pub(super) fn enter(limits: &ProcessLimits) -> Result<SandboxReport, SandboxErro
         Err(error) if is_missing(&error) => false,
         Err(error) => return Err(SandboxError::new("close_range", error)),
     };
+    // The next two are manners, not walls: where the process may not have them, it goes on without. When memory is
+    // short, a worker dies first.
+    let _ = rustix::process::setpriority_process(None, NICENESS);
+    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let step = |step| move |error: rustix::io::Errno| SandboxError::new(step, error);
     rustix::thread::set_name(c"hashward-worker").map_err(step("name"))?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(step("death signal"))?;
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable).map_err(step("dumpable"))?;
     rustix::thread::set_no_new_privs(true).map_err(step("no new privileges"))?;
-    // The next two are manners, not walls: where the process may not have them, it goes on without. When memory is
-    // short, a worker dies first.
-    let _ = rustix::process::setpriority_process(None, NICENESS);
-    let _ = std::fs::write("/proc/self/oom_score_adj", "1000");
     let landlock_abi = restrict_by_landlock()?;
     limit_resources(limits).map_err(step("limits"))?;
     let seccomp = filter::install()?;

@@ -107,7 +107,7 @@ fn a_copy_of_a_known_picture_is_known_by_its_content() {
         // Passed as a file, and as sealed memory, the same is answered.
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&copy).unwrap();
-        assert_eq!(client.content_of(&plain, &File::open(file.path()).unwrap()).unwrap(), answers);
+        assert_eq!(client.content_of(&plain, File::open(file.path()).unwrap()).unwrap(), answers);
         let mut memory = File::from(rustix::fs::memfd_create("picture", MemfdFlags::ALLOW_SEALING).unwrap());
         memory.write_all(&copy).unwrap();
         assert_eq!(failure(client.content_of(&plain, &memory)), ErrorCode::Refused, "not sealed");
@@ -218,7 +218,7 @@ fn content_and_details_are_for_those_who_may() {
     let mut trusted = client(ports[1]);
     check_known(&trusted.lookup(&[Kind::Pdq], &Radii::none(), copy.value()).unwrap());
     check_known(&trusted.content(&plain, &jpeg(&photo(1), 70)[..]).unwrap());
-    assert!(trusted.content_of(&plain, &File::open("/dev/null").unwrap()).is_err(), "TCP passes no descriptor");
+    assert!(trusted.content_of(&plain, File::open("/dev/null").unwrap()).is_err(), "TCP passes no descriptor");
 }
 
 #[test]

@@ -21,11 +21,11 @@ impl Values {
         Values { of_kinds: digests.iter().map(one).collect(), missing: Vec::new() }
     }
 
-    /// Adds what came of hashing a picture. A file that turned out to be none has nothing to add, and lacks nothing.
+    /// Adds what came of hashing a file that starts like a picture. That a worker calls it none changes nothing: only its
+    /// first bytes decide whether perceptual kinds apply to it, and those were looked at outside.
     pub fn add_picture(&mut self, request: &HashRequest, outcome: &Outcome) {
         let hashes = match outcome {
             Ok(hashes) => hashes,
-            Err(Failed::NotAPicture) => return,
             Err(failed) => return self.lack(&request.kinds, reason(*failed)),
         };
         for kind in request.kinds.iter().copied() {
@@ -69,5 +69,64 @@ fn reason(failed: Failed) -> Reason {
         Failed::TimedOut => Reason::TimedOut,
         Failed::Crashed => Reason::WorkerFailed,
         Failed::Unavailable => Reason::NoWorker,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fingerprint::hash_bytes;
+    use crate::media::picture::{PdqHash, PictureHashes};
+
+    fn request(dihedral: bool) -> HashRequest {
+        HashRequest { kinds: vec![Kind::Pdq, Kind::Phash64], dihedral }
+    }
+
+    fn hashes(quality: u8, dihedral: bool) -> PictureHashes {
+        let all = std::array::from_fn(|number| PdqHash([number as u8; 32]));
+        let pdq = Pdq { hash: all[0], quality, dihedral: dihedral.then_some(all) };
+        PictureHashes { pdq: Some(pdq), hashes64: vec![(Kind::Phash64, [9; 8])] }
+    }
+
+    fn values(dihedral: bool, outcome: &Outcome) -> Values {
+        let mut values = Values::exact(&[hash_bytes(Kind::Md5, b"abc")]);
+        values.add_picture(&request(dihedral), outcome);
+        values
+    }
+
+    #[test]
+    fn a_row_holds_a_value_of_each_kind() {
+        let values = values(false, &Ok(hashes(100, false)));
+        assert_eq!((values.kinds(), &values.missing), (vec![Kind::Md5, Kind::Pdq, Kind::Phash64], &vec![]));
+        assert_eq!(values.rows(), [hash_bytes(Kind::Md5, b"abc").value(), &[0; 32], &[9; 8]].concat());
+    }
+
+    #[test]
+    fn each_variant_has_a_row_and_what_has_none_repeats() {
+        let rows = values(true, &Ok(hashes(100, true))).rows();
+        let expected =
+            (0..8u8).flat_map(|variant| [hash_bytes(Kind::Md5, b"abc").value(), &[variant; 32], &[9; 8]].concat());
+        assert_eq!(rows, expected.collect::<Vec<u8>>());
+    }
+
+    #[test]
+    fn what_has_no_value_is_missing_and_never_left_out() {
+        let poor = values(false, &Ok(hashes(PDQ_QUALITY_MIN - 1, false)));
+        assert_eq!(
+            (poor.kinds(), poor.missing),
+            (vec![Kind::Md5, Kind::Phash64], vec![(Kind::Pdq, Reason::LowQuality)])
+        );
+        for (failed, reason) in [
+            (Failed::Malformed, Reason::NotDecoded),
+            (Failed::Memory, Reason::TooLarge),
+            (Failed::Crashed, Reason::WorkerFailed),
+            (Failed::Unavailable, Reason::NoWorker),
+            // A worker that lies about what its parent has seen.
+            (Failed::NotAPicture, Reason::NotDecoded),
+        ] {
+            let values = values(false, &Err(failed));
+            assert_eq!(values.missing, [(Kind::Pdq, reason), (Kind::Phash64, reason)], "{failed}");
+            assert_eq!(values.kinds(), [Kind::Md5]);
+        }
     }
 }

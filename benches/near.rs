@@ -149,7 +149,7 @@ impl Report {
     }
 
     /// Nanoseconds a question, asked in batches, and a checksum of the answers.
-    fn ask(&self, index: &impl HammingIndex, width: usize, questions: &[u8], radius: u16, batch: usize) -> (f64, u64) {
+    fn ask(&self, index: &dyn HammingIndex, width: usize, questions: &[u8], radius: u16, batch: usize) -> (f64, u64) {
         let mut found: Vec<Near> = Vec::new();
         let (mut total_ns, mut checksum) = (0.0, 0u64);
         // Timed in pieces, each as fast as its fastest sample: the machine's other work disturbs some of them.
@@ -184,13 +184,17 @@ impl Report {
 fn main() {
     let smoke = !std::env::args().any(|argument| argument == "--bench");
     let large = std::env::var_os("HASHWARD_BENCH_LARGE").is_some();
+    let arguments: Vec<String> = std::env::args().collect();
+    if let Some(at) = arguments.iter().position(|argument| argument == "--peer") {
+        return peer(&arguments[at + 1..]);
+    }
     let mut report = Report::new(smoke);
     let million = if smoke { 3_000 } else { 1_000_000 };
 
-    even::<32>(&mut report, million, &[0, 7, 15, 23, 31, 39, 47, 63]);
-    even::<8>(&mut report, million, &[0, 2, 4, 6, 8, 12, 16]);
-    even::<32>(&mut report, 10 * million, &[0, 7, 15, 23, 31, 39, 47, 63]);
-    even::<8>(&mut report, 10 * million, &[0, 2, 4, 6, 8, 12, 16]);
+    for count in [million / 100, million / 10, million, 10 * million] {
+        even::<32>(&mut report, count, &[0, 7, 15, 23, 31, 39, 47, 63]);
+        even::<8>(&mut report, count, &[0, 2, 4, 6, 8, 12, 16]);
+    }
     if large {
         even::<32>(&mut report, 100 * million, &[0, 15, 31, 47]);
     }
@@ -200,8 +204,12 @@ fn main() {
     let live = if smoke { 5_000 } else { LIVE };
     tree::<32>(&mut report, live, &[7, 15, 31]);
     tree::<8>(&mut report, live, &[2, 4, 8]);
-    crate_bk_tree::<8>(&mut report, million, &[2, 4, 8]);
-    crate_bk_tree::<32>(&mut report, million / 10, &[31]);
+    for count in [million / 100, million / 10, million] {
+        crate_bk_tree::<8>(&mut report, count, &[2, 4, 8]);
+    }
+    for count in [million / 100, million / 10] {
+        crate_bk_tree::<32>(&mut report, count, &[31]);
+    }
 
     let path = std::env::var_os("HASHWARD_NEAR_CSV").map_or_else(
         || Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a folder").join("near.csv"),
@@ -229,6 +237,14 @@ fn even_codes<const WIDTH: usize>(count: usize, radius: u16) -> (Vec<[u8; WIDTH]
 
 fn even<const WIDTH: usize>(report: &mut Report, count: usize, radii: &[u16]) {
     let (codes, questions) = even_codes::<WIDTH>(count, radii[radii.len() / 2]);
+    // The tree is for the live layer, but how it grows is of interest.
+    let tree = (count <= 1_000_000).then(|| {
+        let mut tree = BkTree::new(WIDTH);
+        codes.iter().for_each(|code| {
+            tree.insert(code);
+        });
+        tree
+    });
     let set = Set::new("mih", codes);
     let bytes = (set.codes.len() + set.section.len()) as f64 / set.count as f64;
     report.figure(&set, "bytes a code", bytes);
@@ -251,7 +267,40 @@ fn even<const WIDTH: usize>(report: &mut Report, count: usize, radii: &[u16]) {
             let (ns, answers) = report.ask(&set.mih(), WIDTH, asked.as_flattened(), *radius, batch);
             report.time(&row("mih", *radius, what), ns, floor, answers);
         }
+        if let Some(tree) = &tree {
+            let (ns, answers) = report.ask(tree, WIDTH, scanned.as_flattened(), *radius, 1);
+            report.time(&row("bk_tree", *radius, "one question"), ns, floor, answers);
+        }
     }
+}
+
+/// What `benches/peers/near.py` runs beside its peers: `FOLDER WIDTH RADIUS`, with the files `codes` and `questions`
+/// in the folder. Prints a line for each structure: its name, nanoseconds a question, and how many answers.
+fn peer(arguments: &[String]) {
+    let [folder, width, radius, ..] = arguments else { panic!("expected FOLDER WIDTH RADIUS") };
+    let (width, radius): (usize, u16) = (width.parse().expect("bytes"), radius.parse().expect("bits"));
+    let file = |name: &str| File::open(Path::new(folder).join(name)).expect("a file of the peers' script");
+    let (codes, questions) =
+        (Mapping::of(&file("codes")).expect("codes"), Mapping::of(&file("questions")).expect("some"));
+    codes.populate();
+    let section_path = Path::new(folder).join("near.mih");
+    let start = Instant::now();
+    let section = mapped(&section_path, |mut out| mih::build(width, &codes, &mut out));
+    let build_seconds = start.elapsed().as_secs_f64();
+    let bytes = (codes.len() + section.len()) as f64 / (codes.len() / width) as f64;
+    let index = Mih::open(width, &codes, &section).unwrap_or_else(|flaw| panic!("what was just built: {flaw:?}"));
+    let report = Report { csv: String::new(), smoke: false };
+    let tell = |name: &str, index: &dyn HammingIndex, questions: &[u8], batch, seconds: f64, bytes: f64| {
+        let (ns, _) = report.ask(index, width, questions, radius, batch);
+        let mut found = vec![];
+        index.search(questions, Radius(radius), &mut found);
+        println!("{name}\t{ns}\t{}\t{}\t{seconds}\t{bytes}", questions.len() / width, found.len());
+    };
+    let few = &questions[..questions.len().min(64 * width)];
+    tell("hashward mih, one by one", &index, &questions, 1, build_seconds, bytes);
+    tell("hashward mih, batches of 32", &index, &questions, BATCH, build_seconds, bytes);
+    tell("hashward flat, one by one", &Flat::new(width, &codes), few, 1, 0.0, width as f64);
+    tell("hashward flat, batches of 32", &Flat::new(width, &codes), few, BATCH, 0.0, width as f64);
 }
 
 /// A million codes that are nearly equal: what would cost a directory most.
@@ -275,8 +324,10 @@ fn floods(report: &mut Report, count: usize) {
         let set = Set::new(name, codes);
         let questions: Vec<[u8; 32]> = (0..8).map(|_| random.near(centre, 3)).collect();
         // Near enough to find them all as candidates, and too far to match most.
-        let edge: Vec<[u8; 32]> =
-            questions.iter().map(|question| std::array::from_fn(|at| question[at] ^ u8::from(at < 24) * 2)).collect();
+        let edge: Vec<[u8; 32]> = questions
+            .iter()
+            .map(|question| std::array::from_fn(|at| if at < 24 { question[at] ^ 2 } else { question[at] }))
+            .collect();
         for (what, questions) in [("in it", &questions), ("at its edge", &edge)] {
             let what = format!("{name}, {what}");
             let row = |structure| Row { structure, bits: 256, codes: set.count, radius: 31, what: &what };

@@ -1,7 +1,7 @@
 """The measuring half of hashing.sh: the bench makes the pictures and measures hashward, then the reference hashes them.
 
-Both sides report the fastest of several runs on one core, which the machine's other work disturbed least. From pixels
-both must give the same hash and quality, or the run ends.
+Both sides report the fastest of several runs on one core in processor time, which the machine's other work disturbs least.
+From pixels both must give the same hash and quality, or the run ends.
 """
 
 import os
@@ -32,16 +32,16 @@ def hashward(root, folder):
     environment = os.environ | {"HASHWARD_BENCH_PICTURES": str(folder)}
     output = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, text=True).stdout
     found = re.findall(r"^= (\S+) +([\d.]+) ms +answers (\w+)$", output, re.M)
-    return {name: (float(time), int(checksum, 16)) for name, time, checksum in found}
+    return {name: (float(milliseconds), int(checksum, 16)) for name, milliseconds, checksum in found}
 
 
 def fastest(work):
-    """Milliseconds, and the last answer."""
+    """Milliseconds of processor time, and the last answer."""
     best, end = float("inf"), time.perf_counter() + SECONDS
     while time.perf_counter() < end:
-        start = time.perf_counter()
+        start = time.process_time()
         answer = work()
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
     return best * 1e3, answer
 
 
@@ -71,11 +71,11 @@ def main():
         print("| | hashward, ms | Pillow and pdqhash, ms | ratio |")
         print("|---|---:|---:|---:|")
         for row, title in ROWS.items():
-            time, answers = ours[row]
+            our_time, answers = ours[row]
             reference_time, answer = reference(folder, row)
             if "/pixels/" in row and checksum(*answer) != answers:
                 sys.exit(f"{row}: the reference's answer differs: quality {answer[1]}")
-            print(f"| {title} | {time:.2f} | {reference_time:.1f} | {reference_time / time:.1f} × |")
+            print(f"| {title} | {our_time:.2f} | {reference_time:.1f} | {reference_time / our_time:.1f} × |")
 
 
 main()

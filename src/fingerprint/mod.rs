@@ -36,11 +36,13 @@ pub enum Kind {
     Pdq = 6,
     /// PhotoDNA, 144 bytes, supplied by others and never computed here. Stored and matched by equality.
     PhotoDna = 7,
-    /// Signs of the 8×8 lowest DCT coefficients against their median, 64 bits, as crate `image_hasher` computes it.
+    /// Which of the 8×8 lowest DCT coefficients of the picture at 16×16, the constant one among them, reach their
+    /// median, 64 bits, as crate `image_hasher` computes it (`Median` with DCT).
     Phash64 = 8,
-    /// Horizontal gradients of a 9×8 picture, 64 bits, as crate `image_hasher` computes it.
+    /// Where the picture at 9×8 gets brighter from left to right, 64 bits, as crate `image_hasher` computes it (`Gradient`).
     Dhash64 = 9,
-    /// Blockhash (Yang, Gu and Niu, 2006) with 8×8 blocks, 64 bits, as crate `image_hasher` computes it.
+    /// Which of 8×8 blocks are brighter than the median of their half of the picture, 64 bits, as crate `image_hasher`
+    /// computes it (`Blockhash`, after Yang, Gu and Niu, 2006).
     Blockhash64 = 10,
 }
 

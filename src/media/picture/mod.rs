@@ -5,8 +5,11 @@
 //! come from, Pillow's `Image.open(file).convert("RGB")` and then Meta's hasher, quirks included: transparency is
 //! dropped and not blended, orientation tags are ignored, of many pictures the first counts.
 //!
-//! Nothing here is a sandbox. These functions do not panic on any bytes and check every limit before they allocate,
-//! and hostile pictures are still to be hashed in a worker process only.
+//! Two things differ, for Pillow's way would lose the picture: 16-bit grey keeps its upper eight bits, where Pillow makes
+//! white of all but the darkest, and a picture that ends early is an error wherever the decoder notices.
+//!
+//! Nothing here is a sandbox. Every limit is checked before anything is allocated for the picture, and no bytes are known
+//! to make it panic, but the decoders are others' work: strangers' pictures are hashed in worker processes only.
 
 mod decode;
 mod hash64;
@@ -48,18 +51,15 @@ pub fn hash_picture(bytes: &[u8], request: &HashRequest, limits: &DecodeLimits) 
     if let Some(kind) = request.kinds.iter().find(|kind| !Kind::PERCEPTUAL.contains(kind)) {
         return Err(PictureError::NotPerceptual { kind: *kind });
     }
-    let (pdq, kinds64): (Vec<Kind>, Vec<Kind>) = request.kinds.iter().partition(|kind| **kind == Kind::Pdq);
     // PDQ needs luma only, which a JPEG hands out directly; its answer must not depend on what else is asked.
-    let pdq = match pdq.is_empty() {
-        true => None,
-        false => Some(Pdq::of(&decode(bytes, Channels::Luma, limits)?, request.dihedral)),
+    let pdq = match request.kinds.contains(&Kind::Pdq) {
+        true => Some(Pdq::of(&decode(bytes, Channels::Luma, limits)?, request.dihedral)),
+        false => None,
     };
+    let kinds64: Vec<Kind> = request.kinds.iter().copied().filter(|kind| *kind != Kind::Pdq).collect();
     let hashes64 = match kinds64.is_empty() {
         true => vec![],
-        false => {
-            let pixels = decode(bytes, Channels::Rgb, limits)?;
-            hash64(pixels, &kinds64)
-        }
+        false => hash64(decode(bytes, Channels::Rgb, limits)?, &kinds64),
     };
     Ok(PictureHashes { pdq, hashes64 })
 }

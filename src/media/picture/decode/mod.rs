@@ -17,7 +17,8 @@ use super::sniff::{Format, sniff};
 pub struct DecodeLimits {
     /// Width × height.
     pub pixels_max: u64,
-    /// Memory for decoding, in bytes, beside the file itself. A pixel needs 3 to 16 of them, by format and depth.
+    /// Memory for decoding, in bytes, beside the file itself. A pixel needs 1 to 11 of them, by format and depth; the
+    /// 64-bit kinds then take one more.
     pub memory_bytes_max: u64,
     /// Size of the file.
     pub input_bytes_max: u64,

@@ -46,6 +46,16 @@ fn half_a_picture_has_no_hash() {
     }
 }
 
+/// Sides of one pixel, and others that no block of a hasher or decoder divides.
+#[test]
+fn small_pictures_have_hashes() {
+    for (_, image_format) in FORMATS {
+        for (width, height) in [(1, 1), (1, 100), (100, 1), (4, 5), (5, 5), (7, 9), (17, 33)] {
+            assert_eq!(hash(&picture(image_format, width, height)), Ok(()), "{image_format:?} {width}×{height}");
+        }
+    }
+}
+
 #[test]
 fn limits_hold_in_every_format() {
     for (format, image_format) in FORMATS {

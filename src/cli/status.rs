@@ -8,6 +8,7 @@ use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output};
 use crate::fingerprint::Kind;
+use crate::media::worker::PoolStatus;
 use crate::protocol::{Client, ClientError};
 use crate::store::command::{Command, Outcome, StoreStatus};
 
@@ -30,6 +31,7 @@ pub(super) struct DaemonStatus {
     pub(super) uptime_s: u64,
     pub(super) connections: u64,
     pub(super) connections_max: u64,
+    pub(super) pictures: PoolStatus,
 }
 
 impl DaemonStatus {
@@ -69,6 +71,24 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     Ok(Exit::Fine)
 }
 
+/// The worker processes, and what their sandbox lacks.
+fn decoding(pictures: &PoolStatus) -> String {
+    let PoolStatus { processes, workers_max, queued, answered, anomalies, sandbox, start_error } = pictures;
+    let mut text = format!(
+        "{} of {workers_max} workers, {queued} pictures waiting, {answered} answered, {anomalies} workers lost",
+        processes.len()
+    );
+    match sandbox.map(|sandbox| sandbox.missing()) {
+        None => {}
+        Some(missing) if missing.is_empty() => text += "; full sandbox",
+        Some(missing) => text += &format!("; no {}", missing.join(", no ")),
+    }
+    if let Some(error) = start_error {
+        text += &format!("; {error}");
+    }
+    text
+}
+
 fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, String)> {
     let line = |name: &str, value: String| (name.to_owned(), value);
     let kinds: Vec<&str> = daemon.held_kinds.iter().map(|kind| kind.name()).collect();
@@ -82,6 +102,7 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
         ),
         line("connections", format!("{} of {}", daemon.connections, daemon.connections_max)),
         line("uptime", format!("{} s", daemon.uptime_s)),
+        line("decoding", decoding(&daemon.pictures)),
     ];
     if let Some(store) = store {
         lines.push(line("lists", store.lists.to_string()));

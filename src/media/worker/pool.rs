@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, TrySendError, bounded};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::process::{Anomaly, Patience, Program, StartError, Worker};
 use super::wire::{JobNumber, Request};
@@ -51,7 +51,7 @@ pub struct Job {
 pub struct Busy;
 
 /// How the pool is, for STATUS.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolStatus {
     /// The ids of the processes that are ready or at work.
     pub processes: BTreeSet<u32>,
@@ -339,6 +339,13 @@ impl Shared {
     fn started(&self, worker: &Worker) {
         let mut known = self.known();
         known.processes.insert(worker.id());
+        // The same kernel gives the same to all, so it is told once.
+        if known.sandbox.is_none() {
+            match worker.report().missing()[..] {
+                [] => tracing::info!("pictures are decoded in a full sandbox"),
+                ref missing => tracing::warn!(?missing, "the sandbox of decoding lacks what this kernel does not have"),
+            }
+        }
         known.sandbox = Some(worker.report());
         known.start_error = None;
     }

@@ -17,7 +17,7 @@ use std::io;
 
 use landlock::{ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetStatus, Scope};
 use rustix::process::{Resource, Rlimit, Signal};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{filter, inherited};
 
@@ -50,7 +50,7 @@ impl ProcessLimits {
 }
 
 /// Which layers of the sandbox a worker's kernel gave it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxReport {
     /// The version of landlock in force, if any.
     pub landlock_abi: Option<u8>,

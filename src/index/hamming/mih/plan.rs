@@ -69,7 +69,7 @@ impl Shape {
     /// What looking for all values within `flips` flips costs, if `count` codes are spread evenly.
     fn cost_ns(self, flips: usize, count: f64) -> f64 {
         let (groups, bits) = (self.group_bits as usize, (self.group_bits + self.key_bits) as usize);
-        let a_group = GROUP_NS + KEYS_NS * count / (64 << groups) as f64;
+        let a_group = GROUP_NS + KEYS_NS * count / (64u64 << groups) as f64;
         let candidates = WITHIN[bits][flips] * count / (1u64 << bits) as f64;
         WITHIN[groups][flips] * a_group + candidates * CANDIDATE_NS
     }

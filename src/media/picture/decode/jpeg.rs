@@ -1,5 +1,5 @@
 //! JPEG, through `zune-jpeg`. Directly, because PDQ needs only the luma that a JPEG stores, and without the other
-//! components' transforms, upsampling and the way to RGB and back, that costs half as much.
+//! components' transforms, upsampling and the way to RGB and back, that costs little more than half.
 
 use zune_core::bytestream::ZCursor;
 use zune_core::colorspace::ColorSpace;
@@ -32,7 +32,8 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels, limits: &DecodeLimits) -> R
         (ColorSpace::Luma, _) | (ColorSpace::YCbCr, Channels::Luma) => (Channels::Luma, ColorSpace::Luma),
         _ => (Channels::Rgb, ColorSpace::RGB),
     };
-    // Beside the pixels, a progressive picture's coefficients are all kept until its last scan: two bytes each.
+    // Beside the pixels, a picture of several scans has all its coefficients kept until the last: two bytes each.
+    // Which pictures have several is known too late, so all are held against it.
     let pixels = width as u64 * height as u64;
     limits.check_memory(FORMAT, pixels * (channels.count() as u64 + 2 * u64::from(info.components)))?;
     decoder.set_options(options.jpeg_set_out_colorspace(space));

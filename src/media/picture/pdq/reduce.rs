@@ -7,7 +7,7 @@
 //! byte in the order in which the bytes lie, and a working set of one row.
 //!
 //! Sums are of at most some hundred products, so rounding stays near 10⁻⁵ grey levels. The reference's running sums
-//! drift by up to 10⁻³ over a row of thousands of pixels, and that is how far the two can differ.
+//! collect the rounding of a whole row or column, and where the two differ, that is why.
 
 use super::super::pixels::{Channels, Pixels};
 

@@ -334,6 +334,11 @@ impl Shared {
     fn started(&self, worker: &Worker) {
         let mut known = self.known();
         known.processes.insert(worker.id());
+        if known.sandbox != Some(worker.report()) {
+            for missing in worker.report().missing() {
+                tracing::warn!(missing, "this kernel does not give workers the whole sandbox");
+            }
+        }
         known.sandbox = Some(worker.report());
         known.start_error = None;
     }

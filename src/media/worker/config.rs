@@ -12,6 +12,9 @@ use crate::media::picture::DecodeLimits;
 /// Address space for the program itself, its stack, and what stands beside the picture's bytes and pixels.
 const PROGRAM_BYTES: u64 = 128 << 20;
 
+/// The most pixels that any picture may have: beyond it, crate `image_hasher` adds up more than its numbers hold.
+const PIXELS_MAX: u64 = 300_000_000;
+
 /// The least memory to decode with: below it, ordinary photos fail.
 const MEMORY_BYTES_MIN: u64 = 16 << 20;
 
@@ -75,7 +78,7 @@ impl WorkerConfig {
             ("deadline_s", self.deadline_s, 1, 3_600),
             ("cpu_s", self.cpu_s, 1, 3_600),
             ("input_bytes", self.input_bytes, 1, PICTURE_BYTES_MAX),
-            ("pixels", self.pixels, 1, 1 << 40),
+            ("pixels", self.pixels, 1, PIXELS_MAX),
             ("memory_bytes", self.memory_bytes, MEMORY_BYTES_MIN, 1 << 40),
         ] {
             if !(least..=most).contains(&found) {

@@ -339,11 +339,9 @@ impl Shared {
     fn started(&self, worker: &Worker) {
         let mut known = self.known();
         known.processes.insert(worker.id());
-        // The same kernel gives the same to all, so it is told once.
-        if known.sandbox.is_none() {
-            match worker.report().missing()[..] {
-                [] => tracing::info!("pictures are decoded in a full sandbox"),
-                ref missing => tracing::warn!(?missing, "the sandbox of decoding lacks what this kernel does not have"),
+        if known.sandbox != Some(worker.report()) {
+            for missing in worker.report().missing() {
+                tracing::warn!(missing, "this kernel does not give workers the whole sandbox");
             }
         }
         known.sandbox = Some(worker.report());

@@ -15,8 +15,8 @@ use hashward::segment::LabelTable;
 use hashward::store::command::{ImportCounts, IncomingSegment};
 use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
 
-/// Two kinds are enough to see them apart.
-pub const KINDS: [Kind; 2] = [Kind::Md5, Kind::Sha1];
+/// Two exact kinds, to see them apart, and a perceptual one.
+pub const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Pdq];
 
 /// What a list says: of each fingerprint, the codes of its categories; 0 stands for none.
 pub type Said = BTreeMap<Fingerprint, BTreeSet<u8>>;

@@ -7,13 +7,20 @@ check:
 # The benches behind docs/benchmarks.md.
 bench:
     cargo bench --bench exact
+    cargo bench --bench near
     cargo bench --bench service
 
 # The same with 100 million digests: about 15 GB of disk and half an hour.
 bench-large:
     HASHWARD_BENCH_LARGE=1 cargo bench --bench exact
+    HASHWARD_BENCH_LARGE=1 cargo bench --bench near
     HASHWARD_BENCH_LARGE=1 cargo bench --bench service
 
-# hashward beside hfind, SQLite and Redis on the same digests.
+# hashward beside hfind, SQLite and Redis on the same digests, and beside FAISS on the same codes.
 peers:
     benches/peers/exact.sh
+    benches/peers/near.sh
+
+# docs/near.svg from the figures of the last `cargo bench --bench near`.
+chart:
+    target/near-venv/bin/python3 benches/peers/near_chart.py

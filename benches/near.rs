@@ -140,7 +140,7 @@ impl Report {
         let ratio =
             if ns * 2.0 < floor_ns { format!("1/{:.0}", floor_ns / ns) } else { format!("{:.2}", ns / floor_ns) };
         println!("| {structure} | {bits} | {codes} | {radius} | {what} | {time} | {ratio} | {answers:08x} |");
-        writeln!(self.csv, "{structure},{bits},{codes},{radius},{what},{ns:.1}").expect("a string takes all");
+        writeln!(self.csv, "{structure},{bits},{codes},{radius},\"{what}\",{ns:.1}").expect("a string takes all");
     }
 
     /// A row that is no time.

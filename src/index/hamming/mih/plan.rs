@@ -60,6 +60,13 @@ const WITHIN: [[f64; FLIPS_MAX + 1]; VALUE_BITS_MAX as usize + 1] = {
     within
 };
 
+/// What looking for all keys within `flips` flips in a block costs, if the keys of its entries are spread evenly.
+#[inline]
+pub(super) fn block_ns(key_bits: u32, flips: u8, entries: usize) -> f64 {
+    let share = WITHIN[key_bits as usize][usize::from(flips).min(FLIPS_MAX)] / (1u64 << key_bits) as f64;
+    GROUP_NS + entries as f64 * (KEYS_NS / 64.0 + CANDIDATE_NS * share)
+}
+
 /// A directory that is larger than the blocks is a waste, whatever it saves.
 fn group_bits_max(count: f64) -> u32 {
     GROUP_BITS_MAX.min(count.max(1.0).log2() as u32)

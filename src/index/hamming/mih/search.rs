@@ -50,8 +50,9 @@ pub(super) fn search(
     let masks = Masks::new(&mih.chunks, flips);
     let mut stages = Stages::default();
     for (row, question) in questions.iter().enumerate() {
-        stages.find_blocks(mih, &masks, flips, question);
-        if !stages.find_entries(mih, budget_ns) {
+        // Where codes crowd near the question, the sizes of its groups tell before any of them is read.
+        let expected_ns = stages.find_blocks(mih, &masks, flips, question);
+        if expected_ns > budget_ns || !stages.find_entries(mih, budget_ns) {
             unanswered.push(row as u32);
             continue;
         }
@@ -108,9 +109,10 @@ impl Masks {
 }
 
 impl Stages {
-    /// Which blocks to look at.
-    fn find_blocks(&mut self, mih: &Mih<'_>, masks: &Masks, flips: &[Option<u8>], question: &[u8]) {
+    /// Which blocks to look at. Returns what looking at them costs if their keys are spread evenly.
+    fn find_blocks(&mut self, mih: &Mih<'_>, masks: &Masks, flips: &[Option<u8>], question: &[u8]) -> f64 {
         self.blocks.clear();
+        let mut expected_ns = 0.0;
         let chunks = mih.chunks.iter().zip(flips).filter_map(|(chunk, flips)| Some((chunk, (*flips)?)));
         let mut places = chunks.map(|(chunk, flips)| (chunk, flips, chunk.value(mih.kernel, question)));
         let send_for = |(chunk, flips, (group, _)): &(&Chunk, u8, (u32, u8))| {
@@ -127,8 +129,10 @@ impl Stages {
                 let entries = chunk.entries(mih.section, (group ^ mask) as usize, mih.codes.len());
                 let at = chunk.blocks + entries.start * ENTRY_BYTES;
                 self.blocks.push(Block { at, entries: entries.len() as u32, key, flips });
+                expected_ns += plan::block_ns(chunk.key_bits, flips, entries.len());
             }
         }
+        expected_ns
     }
 
     /// Which entries of the blocks to look at; `false` if that, or what follows from it, costs more than the budget.

@@ -16,13 +16,14 @@ fn every_hostile_picture_ends_and_costs_nothing_but_itself() {
     let deadline = Duration::from_secs(config.deadline_s);
     let pool = pool(config);
     check_works(&pool);
-    let mut ends: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     let mut wrong = Vec::new();
     for hostile in corpus() {
         let started_at = Instant::now();
         let outcome = pool.hash(job(&hostile.bytes));
         let took = started_at.elapsed();
-        *ends.entry(outcome.as_ref().map_or_else(|failed| failed.name(), |_| "hashed")).or_default() += 1;
+        *ends.entry(outcome.as_ref().map_or_else(|failed| failed.to_string(), |_| "hashed".to_owned())).or_default() +=
+            1;
         let is_right = match (&outcome, hostile.end) {
             (Ok(_), end) => matches!(end, End::Ends | End::Hashes),
             (Err(_), End::Hashes) => false,

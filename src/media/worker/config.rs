@@ -24,7 +24,7 @@ const MEMORY_BYTES_MIN: u64 = 16 << 20;
 pub struct WorkerConfig {
     /// Worker processes. Default: one a processor.
     pub workers: usize,
-    /// Pictures that may wait for a worker; one more is busy. Each is held in memory. Default 16.
+    /// Pictures that may wait for a worker; one more is busy. Each is held in memory. Default 8.
     pub queue: usize,
     /// Pictures after which a worker is replaced by a fresh one. Default 1,000.
     pub jobs: u32,
@@ -32,7 +32,7 @@ pub struct WorkerConfig {
     pub deadline_s: u64,
     /// Seconds of processor time that a picture may use. Default 10.
     pub cpu_s: u64,
-    /// The largest file that is decoded, in bytes. Default 256 MiB.
+    /// The largest file that is decoded, in bytes. Default 128 MiB.
     pub input_bytes: u64,
     /// The most pixels that a picture may have. Default 100 million.
     pub pixels: u64,
@@ -45,7 +45,7 @@ impl Default for WorkerConfig {
         let limits = DecodeLimits::default();
         WorkerConfig {
             workers: std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
-            queue: 16,
+            queue: 8,
             jobs: 1_000,
             deadline_s: 10,
             cpu_s: 10,

@@ -47,20 +47,6 @@ impl Failed {
     pub(super) fn from_code(code: u8) -> Option<Failed> {
         Failed::BY_WORKERS.into_iter().find(|failed| failed.code() == code)
     }
-
-    /// The reason's name in answers and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Failed::NotAPicture => "not_a_picture",
-            Failed::Unsupported => "picture_unsupported",
-            Failed::Malformed => "picture_malformed",
-            Failed::TooLarge => "picture_too_large",
-            Failed::Memory => "picture_memory",
-            Failed::TimedOut => "picture_timeout",
-            Failed::Crashed => "worker_crashed",
-            Failed::Unavailable => "worker_unavailable",
-        }
-    }
 }
 
 impl From<Anomaly> for Failed {

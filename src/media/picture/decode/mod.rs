@@ -27,7 +27,7 @@ pub struct DecodeLimits {
 /// Room for any camera's pictures (a 100-megapixel JPEG needs 900 MB when it is progressive), and not for bombs.
 impl Default for DecodeLimits {
     fn default() -> DecodeLimits {
-        DecodeLimits { pixels_max: 100_000_000, memory_bytes_max: 1 << 30, input_bytes_max: 256 << 20 }
+        DecodeLimits { pixels_max: 100_000_000, memory_bytes_max: 1 << 30, input_bytes_max: 128 << 20 }
     }
 }
 

@@ -5,7 +5,8 @@
 use std::io::Write;
 use std::sync::LazyLock;
 
-use hashward::index::exact::{ExactSegment, verify_file};
+use hashward::fingerprint::Radius;
+use hashward::index::sealed::{Segment, verify_file};
 use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 
@@ -41,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
     file.write_all(&with_right_checksums(bytes)).unwrap();
     // The two ways to check a file agree.
     let unmapped = verify_file(file.path());
-    let Ok(segment) = ExactSegment::open(file.path()) else {
+    let Ok(segment) = Segment::open(file.path()) else {
         assert!(unmapped.is_err());
         return;
     };
@@ -53,4 +54,11 @@ fuzz_target!(|bytes: &[u8]| {
     let mut found = Vec::new();
     segment.find_batch(&questions, &mut found);
     assert!(found.iter().all(|found| found.place.0 < segment.place_bound()));
+    if let Some(max) = segment.kind().radius_max() {
+        let mut near = Vec::new();
+        for radius in [0, 4, max.0] {
+            segment.find_near(&questions, Radius(radius), &mut near);
+        }
+        assert!(near.iter().all(|near| near.place.0 < segment.place_bound() && near.distance <= max.0));
+    }
 });

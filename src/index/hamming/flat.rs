@@ -38,7 +38,9 @@ impl HammingIndex for Flat<'_> {
         for (part, asked) in questions.bytes.chunks(QUESTIONS_AT_ONCE * questions.width).enumerate() {
             let first = found.len();
             self.kernel.scan(self.codes, Codes { bytes: asked, ..questions }, radius, found);
-            found[first..].iter_mut().for_each(|near| near.row += (part * QUESTIONS_AT_ONCE) as u32);
+            if part > 0 {
+                found[first..].iter_mut().for_each(|near| near.row += (part * QUESTIONS_AT_ONCE) as u32);
+            }
         }
     }
 }

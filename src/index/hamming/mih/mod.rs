@@ -6,17 +6,17 @@
 //! nothing within radius r is missed if and only if **Σ(tᵢ + 1) ≥ r + 1**, with 0 for a chunk that is left out. What
 //! the chunks give are candidates, which are then compared.
 //!
-//! The chunks of a section are fixed when it is built: [`plan`] picks widths by what work costs, and [`deal`] deals the
+//! The chunks of a section are fixed when it is built: `plan` picks widths by what work costs, and `deal` deals the
 //! bits so that those that depend on each other lie apart. The tᵢ are chosen for each question's radius.
 //!
 //! In a chunk, a code's value is split into a *group*, its leading bits, and a *key* of up to eight bits. Only groups
 //! have a directory. A group's *block* holds the keys of its codes, and after them their ordinals: so one read brings
 //! some thirty keys, and one comparison of all of them tells which are within the flips that are left, where a
-//! directory of values would have to be asked for each. [`section`] draws it.
+//! directory of values would have to be asked for each. `section` draws it.
 //!
 //! A question is never much slower than the scan, for it keeps an account of what its work costs. If that would be more
 //! than a quarter of the scan, it is scanned at once; and if it turns out to be more, because near the question there
-//! are many codes, it is scanned then. [`search`] has the stages, each of which sends for what the next one reads.
+//! are many codes, it is scanned then. `search` has the stages, each of which sends for what the next one reads.
 
 mod build;
 mod deal;
@@ -87,9 +87,13 @@ impl HammingIndex for Mih<'_> {
             None => unanswered.extend(0..questions.len() as u32),
         }
         // What is left is scanned in one go.
+        let flat = Flat::with_kernel(self.codes.width, self.codes.bytes, self.kernel);
+        if unanswered.len() == questions.len() {
+            return flat.search(questions.bytes, radius, found);
+        }
         let left: Vec<u8> = unanswered.iter().flat_map(|row| questions.get(*row)).copied().collect();
         let first = found.len();
-        Flat::with_kernel(self.codes.width, self.codes.bytes, self.kernel).search(&left, radius, found);
+        flat.search(&left, radius, found);
         found[first..].iter_mut().for_each(|near| near.row = unanswered[near.row as usize]);
     }
 }

@@ -33,17 +33,23 @@ pub(crate) fn photo(seed: u64) -> RgbImage {
             ]
         })
         .collect();
+    // sin(α + β) = sin α cos β + cos α sin β: sines of each column and of each row and colour, instead of each pixel.
+    let angles = |count: u32, angle: &dyn Fn(u32, &[f32; 5]) -> f32| -> Vec<Vec<(f32, f32)>> {
+        (0..count).map(|at| waves.iter().map(|wave| angle(at, wave).sin_cos()).collect()).collect()
+    };
+    let columns = angles(320, &|x, [across, ..]| x as f32 * across * 6.3);
+    let rows = [0.0, 0.5, 1.0]
+        .map(|colour| angles(240, &|y, [_, down, phase, _, tint]| y as f32 * down * 6.3 + phase + colour * tint));
     RgbImage::from_fn(320, 240, |x, y| {
-        let of_colour = |colour: f32| {
-            let sum: f32 = waves
-                .iter()
-                .map(|[across, down, phase, height, tint]| {
-                    height * (x as f32 * across * 6.3 + y as f32 * down * 6.3 + phase + colour * tint).sin()
-                })
-                .sum();
+        let column = &columns[x as usize];
+        Rgb([0, 1, 2].map(|colour: usize| {
+            let row = &rows[colour][y as usize];
+            let of_wave = |((wave, column), row): ((&[f32; 5], &(f32, f32)), &(f32, f32))| {
+                wave[3] * (column.0 * row.1 + column.1 * row.0)
+            };
+            let sum: f32 = waves.iter().zip(column).zip(row).map(of_wave).sum();
             (128.0 + sum * 45.0).clamp(0.0, 255.0) as u8
-        };
-        Rgb([of_colour(0.0), of_colour(0.5), of_colour(1.0)])
+        }))
     })
 }
 
@@ -59,6 +65,12 @@ pub(crate) fn mirrored(picture: &RgbImage) -> RgbImage {
 pub(crate) fn png(picture: &RgbImage) -> Vec<u8> {
     let mut bytes = Vec::new();
     picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png).unwrap();
+    bytes
+}
+
+pub(crate) fn bmp(picture: &RgbImage) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    picture.write_to(&mut Cursor::new(&mut bytes), ImageFormat::Bmp).unwrap();
     bytes
 }
 

@@ -1,22 +1,29 @@
-//! What a user waits for: import, start, lookups over the socket, and lookups while an import runs.
+//! What a user waits for: import, start, lookups over the socket, and lookups while an import runs, or while others ask
+//! by distance and send pictures.
 //!
 //! Runs the two programs as a user would, on seeded digests in a temporary folder, and holds each figure against a
 //! floor measured in the same run. `HASHWARD_BENCH_LARGE=1` imports 100 million lines instead of 10 million.
 //! Every answer is counted and checked: a wrong one ends the run.
+
+#[path = "../tests/pictures_support/mod.rs"]
+mod pictures_support;
+mod programs;
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use hashward::fingerprint::{Kind, Radii};
 use hashward::index::sealed::Segment;
 use hashward::matching::Verdict;
-use hashward::protocol::{Address, Client, Reply, RequestId};
+use hashward::protocol::{Client, ContentOptions, Reply, RequestId};
+use pictures_support::{jpeg, photo, resized};
+use programs::{Daemon, index_tool};
 
 const BATCH: usize = 4096;
 const DEPTH: usize = 8;
@@ -24,6 +31,14 @@ const HIT_SHARE: f64 = 0.01;
 const SOCKET_TIME: Duration = Duration::from_secs(5);
 const SINGLE_LOOKUPS: usize = 20_000;
 const BESIDE_LINES: u64 = 1_000_000;
+/// Perceptual codes that are asked by distance in the full load.
+const NEAR_LINES: u64 = 1_000_000;
+const NEAR_BATCH: u64 = 256;
+/// Connections of each sort in the full load: more than there are processors, so that none is idle.
+const LOAD_CONNECTIONS: usize = 4;
+/// Quiet and loaded times take turns, so that what else the machine does falls on both.
+const LOAD_ROUNDS: usize = 5;
+const LOAD_TIME: Duration = Duration::from_secs(2);
 
 fn main() {
     // `cargo test --benches` only asks whether it runs at all.
@@ -43,11 +58,17 @@ fn main() {
     bench.start();
     bench.socket();
     bench.single();
+    bench.beside_a_full_load();
 }
 
 /// Digest number `i` of the set: BLAKE3 of the number, cut to an MD5's width.
 fn digest(i: u64) -> [u8; 16] {
     blake3::hash(&i.to_le_bytes()).as_bytes()[..16].try_into().expect("16 of 32 bytes")
+}
+
+/// Perceptual code number `i` of the set.
+fn code(i: u64) -> [u8; 32] {
+    *blake3::hash(&i.to_le_bytes()).as_bytes()
 }
 
 struct Bench {
@@ -62,29 +83,29 @@ impl Bench {
         self.folder.join("hashward-data")
     }
 
-    fn write_list(&self, name: &str, digests: std::ops::Range<u64>) -> PathBuf {
+    fn write_list<const WIDTH: usize>(&self, name: &str, values: impl Iterator<Item = [u8; WIDTH]>) -> PathBuf {
         let path = self.folder.join(name);
         let mut out = BufWriter::with_capacity(1 << 20, File::create(&path).expect("a list file"));
-        for i in digests {
-            writeln!(out, "{}", data_encoding::HEXLOWER.encode(&digest(i))).expect("a line");
+        for value in values {
+            writeln!(out, "{}", data_encoding::HEXLOWER.encode(&value)).expect("a line");
         }
         out.flush().expect("the list");
         path
     }
 
-    fn import_command(&self, list: &str, file: &Path) -> Command {
+    fn import_command(&self, list: &str, kind: Kind, file: &Path) -> Command {
         let mut command = Command::new(&self.tool);
-        command.args(["import", list]).arg(file).args(["--kind", "md5", "--role", "illegal", "--memory", "1G"]);
+        command.args(["import", list]).arg(file).args(["--role", "illegal", "--memory", "1G", "--kind", kind.name()]);
         command.arg("--data").arg(self.data()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 
     /// From a file of hex lines to a published version, beside one thread that reads and hashes the file.
     fn import(&self) {
-        let file = self.write_list("list.txt", 0..self.lines);
+        let file = self.write_list("list.txt", (0..self.lines).map(digest));
         let (_, floor) = timed(|| blake3::Hasher::new().update_reader(File::open(&file).expect("the list")).map(drop));
         let start = Instant::now();
-        let mut child = self.import_command("bench", &file).spawn().expect("hashward-index starts");
+        let mut child = self.import_command("bench", Kind::Md5, &file).spawn().expect("hashward-index starts");
         let peak_bytes = wait_and_watch(&mut child);
         let seconds = start.elapsed().as_secs_f64();
         let rate = self.lines as f64 / seconds / 1e6;
@@ -172,12 +193,12 @@ impl Bench {
         let daemon = self.serve();
         let mut client = daemon.connect();
         let quiet = latencies(&mut client, &mut self.singles());
-        let file =
-            self.write_list("beside.txt", self.lines..self.lines + if self.smoke { 1_000 } else { BESIDE_LINES });
+        let lines = if self.smoke { 1_000 } else { BESIDE_LINES };
+        let file = self.write_list("beside.txt", (self.lines..self.lines + lines).map(digest));
         let import = AtomicBool::new(true);
         let beside = thread::scope(|scope| {
             scope.spawn(|| {
-                let status = self.import_command("beside", &file).status().expect("hashward-index starts");
+                let status = self.import_command("beside", Kind::Md5, &file).status().expect("hashward-index starts");
                 assert!(status.success(), "the import beside the lookups failed");
                 import.store(false, Ordering::Relaxed);
             });
@@ -198,6 +219,41 @@ impl Bench {
                     figure.as_secs_f64() / floor.as_secs_f64(),
                 );
             }
+        }
+    }
+
+    /// One lookup at a time, beside others that ask by distance and send pictures without pause, against the same while
+    /// nobody does.
+    fn beside_a_full_load(&self) {
+        let lines = if self.smoke { 1_000 } else { NEAR_LINES };
+        let file = self.write_list("near.txt", (0..lines).map(code));
+        let imported = self.import_command("near", Kind::Pdq, &file).status().expect("hashward-index starts");
+        assert!(imported.success(), "the import of perceptual codes failed");
+        let daemon = self.serve();
+        let mut client = daemon.connect();
+        let time = if self.smoke { Duration::from_millis(100) } else { LOAD_TIME };
+        let mut for_a_while = || {
+            let (start, mut all) = (Instant::now(), Vec::new());
+            while start.elapsed() < time {
+                all.extend(latencies(&mut client, &mut self.singles().take(100)));
+            }
+            all
+        };
+        let load = Load::new(&daemon, lines);
+        let (mut quiet, mut beside) = (Vec::new(), Vec::new());
+        for _ in 0..if self.smoke { 1 } else { LOAD_ROUNDS } {
+            quiet.extend(for_a_while());
+            beside.extend(load.beside(&mut for_a_while));
+        }
+        let seconds = time.as_secs_f64() * if self.smoke { 1.0 } else { LOAD_ROUNDS as f64 };
+        let rate = |count: &AtomicU64| count.load(Ordering::Relaxed) as f64 / seconds;
+        let (codes, pictures) = (rate(&load.codes), rate(&load.pictures));
+        let what =
+            format!("one lookup at a time beside {codes:.0} questions by distance and {pictures:.0} pictures a second");
+        let ((p50, p99), (quiet_p50, quiet_p99)) = (percentiles(beside), percentiles(quiet));
+        for (name, figure, floor) in [("p50", p50, quiet_p50), ("p99", p99, quiet_p99)] {
+            let ratio = figure.as_secs_f64() / floor.as_secs_f64();
+            row(&format!("{what}, {name}"), micros(figure), format!("{} quiet", micros(floor)), ratio);
         }
     }
 
@@ -253,49 +309,71 @@ impl Bench {
 
     /// A daemon on the store, ready.
     fn serve(&self) -> Daemon {
-        let socket = self.folder.join("bench.sock");
-        let child = Command::new(env!("CARGO_BIN_EXE_hashward"))
-            .arg("serve")
-            .arg("--data")
-            .arg(self.data())
-            .arg("--listen")
-            .arg(format!("unix:{}", socket.display()))
-            .arg("--listen")
-            .arg(format!("unix:{}", self.data().join("hashward.sock").display()))
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("hashward starts");
-        let daemon = Daemon { child, address: Address::Unix(socket) };
-        let deadline = Instant::now() + Duration::from_secs(120);
-        loop {
-            if let Ok(mut client) = Client::connect(&daemon.address) {
-                let answers = client.lookup(&[Kind::Md5], &Radii::none(), &digest(u64::MAX)).expect("an answer");
-                if answers.miss == Verdict::Unknown {
-                    return daemon;
-                }
+        Daemon::start(&self.data(), |client| {
+            let answers = client.lookup(&[Kind::Md5], &Radii::none(), &digest(u64::MAX)).expect("an answer");
+            answers.miss == Verdict::Unknown
+        })
+    }
+}
+
+/// Clients that keep the daemon as busy as they can.
+struct Load<'a> {
+    daemon: &'a Daemon,
+    lines: u64,
+    picture: Vec<u8>,
+    /// Values asked by distance so far.
+    codes: AtomicU64,
+    /// Pictures sent so far.
+    pictures: AtomicU64,
+}
+
+impl Load<'_> {
+    fn new(daemon: &Daemon, lines: u64) -> Load<'_> {
+        // 1,280 × 960 pixels, as a platform's users send them.
+        let picture = jpeg(&resized(&photo(1), 4.0), 85);
+        Load { daemon, lines, picture, codes: AtomicU64::new(0), pictures: AtomicU64::new(0) }
+    }
+
+    /// What `measure` gives while the load lasts.
+    fn beside<T>(&self, measure: impl FnOnce() -> T) -> T {
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for number in 0..LOAD_CONNECTIONS as u64 {
+                let over = &over;
+                scope.spawn(move || self.ask_by_distance(number, over));
+                scope.spawn(move || self.send_pictures(over));
             }
-            assert!(Instant::now() < deadline, "the daemon did not become ready");
-            thread::sleep(Duration::from_millis(2));
+            let measured = measure();
+            over.store(true, Ordering::Relaxed);
+            measured
+        })
+    }
+
+    /// Alternately codes that the list has and codes that are far from all of them.
+    fn ask_by_distance(&self, number: u64, over: &AtomicBool) {
+        let mut client = self.daemon.connect();
+        for batch in 0.. {
+            if over.load(Ordering::Relaxed) {
+                return;
+            }
+            let first = (batch * LOAD_CONNECTIONS as u64 + number) * NEAR_BATCH;
+            let one = |i: u64| if i % 2 == 0 { code(i % self.lines) } else { code((1 << 40) + i) };
+            let rows: Vec<u8> = (first..first + NEAR_BATCH).flat_map(one).collect();
+            let answers = client.lookup(&[Kind::Pdq], &Radii::none(), &rows).expect("an answer");
+            assert_eq!(answers.hits.len() as u64, NEAR_BATCH / 2, "the answer to questions by distance");
+            self.codes.fetch_add(NEAR_BATCH, Ordering::Relaxed);
         }
     }
-}
 
-/// A child that goes with its owner.
-struct Daemon {
-    child: Child,
-    address: Address,
-}
-
-impl Daemon {
-    fn connect(&self) -> Client {
-        Client::connect(&self.address).expect("the daemon is ready")
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
+    fn send_pictures(&self, over: &AtomicBool) {
+        let mut client = self.daemon.connect();
+        while !over.load(Ordering::Relaxed) {
+            let answers = client.content(&ContentOptions::default(), &self.picture[..]).expect("an answer");
+            let (miss, hits) = (answers.miss, answers.hits.len());
+            assert_eq!((miss, hits), (Verdict::Unknown, 0), "the answer to a picture");
+            assert!(answers.checked.contains(&Kind::Pdq), "the picture was hashed: {answers:?}");
+            self.pictures.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
@@ -364,14 +442,4 @@ fn micros(time: Duration) -> String {
 
 fn row(what: &str, figure: String, floor: String, ratio: f64) {
     println!("| {what} | {figure} | {floor} | {ratio:.1} |");
-}
-
-/// `hashward-index` beside the program under test; built here if it is not there yet.
-fn index_tool() -> PathBuf {
-    let beside = Path::new(env!("CARGO_BIN_EXE_hashward")).with_file_name("hashward-index");
-    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
-    let built =
-        Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "hashward-index", "--profile", profile]).status();
-    assert!(built.is_ok_and(|status| status.success()) && beside.exists(), "expected {}", beside.display());
-    beside
 }

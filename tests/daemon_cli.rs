@@ -2,6 +2,7 @@
 //! codes that say what they should.
 
 mod daemon_support;
+mod pictures_support;
 
 use std::fs;
 use std::io::Write;
@@ -10,6 +11,7 @@ use std::process::{Command as Process, Output, Stdio};
 use daemon_support::{Daemon, KNOWN_COUNT, known};
 use hashward::fingerprint::{Kind, hash_bytes};
 use hashward::list::TEST_CONTENT;
+use pictures_support::{jpeg, mirrored, pdq, photo, png, resized};
 use serde_json::{Value, json};
 
 /// Runs `hashward VERB --socket … arguments`, with `input` on standard input.
@@ -129,6 +131,128 @@ fn hashes_are_printed_for_programs_and_for_imports() {
     assert_eq!(run(&["--kind", "md5,sha1", "x"]), format!("MD5 (x) = {md5}\nSHA1 (x) = {sha1}\n"));
     let json: Value = serde_json::from_str(&run(&["--kind", "md5,sha1", "--format", "json", "x"])).unwrap();
     assert_eq!(json, json!({ "file": "x", "md5": md5, "sha1": sha1 }));
+}
+
+/// A daemon whose list `seized` knows the PDQ of `photo(1)`, and files beside it: a copy, its mirror image, another
+/// picture, one that shows nothing, one cut short, and text.
+fn daemon_with_pictures() -> Daemon {
+    let daemon = Daemon::start("");
+    daemon.add("seized", [pdq(&photo(1))]);
+    let flat = image::RgbImage::from_pixel(300, 200, image::Rgb([128, 128, 128]));
+    let whole = png(&photo(3));
+    for (name, content) in [
+        ("copy.jpg", &jpeg(&resized(&photo(1), 0.5), 60)[..]),
+        ("mirrored.png", &png(&mirrored(&photo(1)))),
+        ("other.png", &png(&photo(2))),
+        ("flat.png", &png(&flat)),
+        ("cut.png", &whole[..whole.len() / 2]),
+        ("text", b"no picture"),
+    ] {
+        fs::write(daemon.folder.path().join(name), content).unwrap();
+    }
+    daemon
+}
+
+#[test]
+fn matching_pictures_tells_how_near_they_are_and_what_was_not_decided() {
+    let daemon = daemon_with_pictures();
+    let check = |arguments: &[&str], exit: i32, verdict: &str| {
+        let output = hashward(&daemon, &[&["match", "--format", "json"], arguments].concat(), "");
+        assert_eq!(output.status.code(), Some(exit), "{}", String::from_utf8_lossy(&output.stderr));
+        let answer = lines(&output).remove(0);
+        assert_eq!(answer["verdict"], verdict, "{answer}");
+        answer
+    };
+    let known = check(&["copy.jpg"], 1, "known");
+    let (found, near) = (&known["matches"][0], &known["nearest"][0]);
+    let distance = found["distance"].as_u64().unwrap();
+    assert!((1..=31).contains(&distance), "{found}");
+    assert_eq!((&found["list"], &found["kind"]), (&json!("seized"), &json!("pdq")));
+    assert_eq!(near, &json!({ "kind": "pdq", "hash": pdq(&photo(1)).to_hex(), "distance": distance }));
+    assert_eq!((&known["checked"], &known["further"]), (&json!(["md5", "pdq"]), &json!(0)));
+    let text = hashward(&daemon, &["match", "copy.jpg"], "");
+    let expected = format!("known      copy.jpg  [seized=illegal pdq~{distance}]\n");
+    assert_eq!(String::from_utf8(text.stdout).unwrap(), expected);
+    let narrower = format!("pdq={}", distance - 1);
+    check(&["--radius", &narrower, "copy.jpg"], 0, "unknown");
+
+    check(&["mirrored.png"], 0, "unknown");
+    check(&["--dihedral", "mirrored.png"], 1, "known");
+    check(&["--dihedral", "other.png"], 0, "unknown");
+    assert_eq!(check(&["text"], 0, "unknown")["checked"], json!(["md5"]));
+
+    for (file, reason) in [("flat.png", "low_quality"), ("cut.png", "not_decoded")] {
+        let answer = check(&[file], 2, "undecided");
+        assert_eq!(answer["reason"], reason);
+        assert_eq!(answer["incomplete"], json!([{ "kind": "pdq", "reason": reason }]));
+    }
+    // Each file has its own answer, and what is known outweighs what is undecided.
+    let all = hashward(&daemon, &["match", "--format", "tsv", "flat.png", "copy.jpg", "text"], "");
+    assert_eq!(all.status.code(), Some(1));
+    let text = String::from_utf8(all.stdout).unwrap();
+    let verdicts: Vec<&str> = text.lines().map(|line| line.split('\t').nth(1).unwrap()).collect();
+    assert_eq!(verdicts, ["undecided", "known", "unknown"]);
+}
+
+#[test]
+fn hashes_of_pictures_are_looked_up_within_a_radius() {
+    let daemon = daemon_with_pictures();
+    let copy = pdq(&resized(&photo(1), 0.5));
+    let (hex, seized) = (copy.to_hex(), pdq(&photo(1)));
+    let distance: u32 = copy.value().iter().zip(seized.value()).map(|(a, b)| (a ^ b).count_ones()).sum();
+    let check = |arguments: &[&str], exit: i32, expected: &str| {
+        let output = hashward(&daemon, &[&["lookup"], arguments].concat(), "");
+        assert_eq!(output.status.code(), Some(exit), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+    };
+    let known = |query: &str| format!("known      {query}  [seized=illegal pdq~{distance}]\n");
+    let unknown = format!("unknown    {hex}\n");
+    check(&["--kind", "pdq", &hex], 0, &known(&hex));
+    check(&[&copy.to_string()], 0, &known(&copy.to_string()));
+    check(&["--kind", "pdq", "--radius", &format!("pdq={distance}"), &hex], 0, &known(&hex));
+    check(&["--kind", "pdq", "--radius", &format!("pdq={}", distance - 1), &hex], 0, &unknown);
+    // Wider than the daemon's config allows: refused as a whole, and never answered "unknown".
+    check(&["--kind", "pdq", "--radius", "pdq=41", &hex], 2, "");
+}
+
+#[test]
+fn hashes_of_pictures_are_printed_for_programs_and_for_imports() {
+    let daemon = daemon_with_pictures();
+    let run = |arguments: &[&str]| {
+        let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+        let output = command.arg("hash").args(arguments).current_dir(daemon.folder.path()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    let hex = pdq(&photo(2)).to_hex();
+    assert_eq!(run(&["--kind", "pdq", "other.png"]), (Some(0), format!("PDQ (other.png) = {hex}\n"), String::new()));
+    let json = |file: &str| {
+        let (exit, text, _) = run(&["--kind", "pdq,md5", "--format", "json", file]);
+        (exit, serde_json::from_str::<Value>(&text).unwrap())
+    };
+    let (exit, other) = json("other.png");
+    assert_eq!((exit, &other["pdq"]), (Some(0), &json!(hex)));
+    assert!(other["pdq_quality"].as_u64().is_some_and(|quality| (50..=100).contains(&quality)), "{other}");
+
+    // One of no use is printed, and said to be.
+    let (exit, text, error) = run(&["--kind", "pdq", "flat.png"]);
+    assert!(exit == Some(0) && text.starts_with("PDQ (flat.png) = ") && error.contains("quality 0"), "{error}");
+    assert_eq!(json("flat.png").1["pdq_quality"], 0);
+
+    // No picture has no such hash; a damaged one may have had one, and keeps its digests.
+    let md5_line = |file: &str| {
+        let content = fs::read(daemon.folder.path().join(file)).unwrap();
+        format!("MD5 ({file}) = {}\n", hash_bytes(Kind::Md5, &content).to_hex())
+    };
+    assert_eq!(run(&["--kind", "pdq,md5", "text"]), (Some(0), md5_line("text"), String::new()));
+    let md5 = hash_bytes(Kind::Md5, b"no picture").to_hex();
+    assert_eq!(json("text"), (Some(0), json!({ "file": "text", "pdq": null, "md5": md5 })));
+    let (exit, text, error) = run(&["--kind", "md5,pdq", "cut.png"]);
+    assert_eq!((exit, text), (Some(2), md5_line("cut.png")));
+    assert!(error.starts_with("hashward: cut.png: "), "{error}");
+    let (exit, cut) = json("cut.png");
+    assert_eq!((exit, &cut["pdq"]), (Some(2), &Value::Null));
+    assert!(cut["md5"].is_string() && cut["error"].is_string(), "{cut}");
 }
 
 #[test]

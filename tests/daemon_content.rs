@@ -9,27 +9,17 @@ use std::io::{Read, Write};
 
 use daemon_support::{Daemon, known};
 use hashward::fingerprint::{Fingerprint, Kind, KindRadius, Radii, hash_bytes};
-use hashward::list::{Entry, Flags, Role};
 use hashward::matching::{Answer, Answers, Reason, Verdict};
 use hashward::protocol::{
     Address, Client, ClientError, ContentFrame, ContentOptions, ErrorCode, Op, RequestId, encode_content,
 };
-use hashward::store::Command;
 use pictures_support::{jpeg, mirrored, pdq, photo, png, resized};
 use rustix::fs::{MemfdFlags, SealFlags};
-
-/// Adds an entry of these fingerprints to a list of role `illegal`.
-fn add(daemon: &Daemon, list: &str, fingerprints: Vec<Fingerprint>) {
-    let source_id = Entry::hand_source_id(&fingerprints[0]);
-    let entries = vec![Entry { source_id, fingerprints, category: None, flags: Flags::NONE }];
-    let add = Command::Add { list: list.parse().unwrap(), role: Some(Role::Illegal), entries };
-    daemon.client().command_json(&serde_json::to_vec(&add).unwrap()).unwrap();
-}
 
 /// A daemon whose list `seized` knows the PDQ of `photo(1)`.
 fn daemon(config: &str) -> Daemon {
     let daemon = Daemon::start(config);
-    add(&daemon, "seized", vec![pdq(&photo(1))]);
+    daemon.add("seized", [pdq(&photo(1))]);
     daemon
 }
 
@@ -134,7 +124,7 @@ fn what_cannot_be_hashed_is_undecided_and_never_hides_an_exact_match() {
     check_undecided(&ask(cut), Reason::NotDecoded);
     check_undecided(&ask(&png(&image::RgbImage::new(3_000, 2_000))), Reason::TooLarge);
 
-    add(&daemon, "seized", vec![hash_bytes(Kind::Md5, cut)]);
+    daemon.add("seized", [hash_bytes(Kind::Md5, cut)]);
     let answers = ask(cut);
     assert_eq!(only(&answers).0, Verdict::Known);
     assert_eq!(

@@ -103,12 +103,20 @@ proptest! {
     }
 
     #[test]
-    fn bsd_sums(entries in entries(&[Kind::Sha512], "[a \\\\\n()=é]{1,8}"), end in line_end(), upper: bool) {
+    fn bsd_sums(
+        entries in prop_oneof![
+            entries(&[Kind::Sha512], "[a \\\\\n()=é]{1,8}"),
+            entries(&[Kind::Phash64], "[a \\\\\n()=é]{1,8}"),
+        ],
+        end in line_end(),
+        upper: bool,
+    ) {
         let mut list = String::new();
         for entry in &entries {
             let escaped = entry.name.replace('\\', "\\\\").replace('\n', "\\n");
             let mark = if escaped == entry.name { "" } else { "\\" };
-            list += &format!("{mark}SHA512 ({escaped}) = {}{end}", text(&entry.values[0], upper));
+            let tag = entry.values[0].kind().name().to_uppercase();
+            list += &format!("{mark}{tag} ({escaped}) = {}{end}", text(&entry.values[0], upper));
         }
         check(Format::Sum, None, &list, &entries, NAME_ONLY);
     }

@@ -13,6 +13,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
+use image::codecs::jpeg::JpegEncoder;
+use image::imageops::{self, FilterType};
+use image::{Rgb, RgbImage};
 use serde_json::{Value, json};
 
 use super::Exit;
@@ -44,6 +47,7 @@ pub(super) fn run(Arguments {}: &Arguments) -> Result<Exit> {
     let daemon = stage.serve()?;
     stage.ask()?;
     stage.change(&own)?;
+    stage.copies()?;
     stage.speed()?;
     daemon.stop()?;
     let place = folder.path().display().to_string();
@@ -56,6 +60,19 @@ pub(super) fn run(Arguments {}: &Arguments) -> Result<Exit> {
 fn picture(number: u32) -> Vec<u8> {
     let pixel = |at: u32| ((at % 32) * number + (at / 32) * (7 + number)) as u8;
     b"P5 32 32 255\n".iter().copied().chain((0..32 * 32).map(pixel)).collect()
+}
+
+/// A made-up picture as a camera would take it: eight discs, which the digest of `number` places, before a sky.
+fn drawn(number: u32) -> RgbImage {
+    let discs = hash_bytes(Kind::Sha256, &number.to_le_bytes());
+    RgbImage::from_fn(512, 384, |x, y| {
+        let is_inside = |disc: &&[u8]| {
+            let (across, down) = (x.abs_diff(2 * u32::from(disc[0])), y.abs_diff(3 * u32::from(disc[1]) / 2));
+            across * across + down * down < (30 + u32::from(disc[2]) / 4).pow(2)
+        };
+        let shade = discs.value().chunks_exact(4).find(is_inside).map_or((y / 2) as u8, |disc| disc[3]);
+        Rgb([shade, shade / 2 + 60, 255 - shade])
+    })
 }
 
 /// Where everything happens.
@@ -193,8 +210,35 @@ impl Stage {
         Ok(())
     }
 
+    fn copies(&self) -> Result<()> {
+        self.title(5, "A copy of a known picture is recognised.");
+        let original = self.folder.join("original.png");
+        drawn(1).save(&original)?;
+        let output = Command::new(&self.hashward).args(["hash", "--kind", "pdq"]).arg(&original).output()?;
+        ensure!(output.status.success(), "hash: {}", String::from_utf8_lossy(&output.stderr));
+        let hashes = self.folder.join("seen.txt");
+        fs::write(&hashes, output.stdout)?;
+        self.import("seen", &hashes, &["--role", "illegal"], "the perceptual hash of a picture, by `hashward hash`")?;
+
+        let folder = self.folder.join("copies");
+        fs::create_dir(&folder)?;
+        let half = imageops::resize(&drawn(1), 256, 192, FilterType::Triangle);
+        half.write_with_encoder(JpegEncoder::new_with_quality(fs::File::create(folder.join("half-size.jpg"))?, 60))?;
+        drawn(2).save(folder.join("another.png"))?;
+        RgbImage::from_pixel(512, 384, Rgb([128, 128, 128])).save(folder.join("flat-grey.png"))?;
+        println!("  the same picture at half its size, saved as JPEG; another one; and one that shows nothing:");
+        let answers = self.answers(&folder)?;
+        answers.iter().for_each(|answer| self.print_answer(answer));
+        let verdicts: Vec<&str> = answers.iter().map(verdict).collect();
+        ensure!(verdicts == ["unknown", "undecided", "known"], "expected another verdict, found {answers:?}");
+        let found = &answers[2]["matches"][0];
+        ensure!(found["kind"] == "pdq" && found["distance"].is_u64(), "expected a match by distance, found {found}");
+        ensure!(answers[1]["reason"] == "low_quality", "expected low_quality, found {}", answers[1]);
+        Ok(())
+    }
+
     fn speed(&self) -> Result<()> {
-        self.title(5, "How fast, on this machine.");
+        self.title(6, "How fast, on this machine.");
         let file = self.folder.join("many.txt");
         let line = |number: u64| hash_bytes(Kind::Md5, &number.to_le_bytes()).to_hex() + "\n";
         fs::write(&file, (0..MANY).map(line).collect::<String>())?;
@@ -230,6 +274,7 @@ impl Stage {
         // One list often matches by several kinds alike.
         by.sort();
         by.dedup();
+        by.extend(answer["reason"].as_str().map(|reason| format!("({reason})")));
         let verdict = verdict(answer);
         println!("    {} {name:<14} {}", self.style.verdict(verdict), by.join("; "));
     }
@@ -249,10 +294,14 @@ fn verdict(answer: &Value) -> &str {
 
 fn said(found: &Value) -> String {
     let text = |key: &str| found[key].as_str().unwrap_or_default();
-    match (&found["scheme"], &found["category"]) {
-        (_, Value::Null) => format!("{} says {}", text("list"), text("role")),
-        _ => format!("{} says {} ({}:{})", text("list"), text("role"), text("scheme"), text("category")),
+    let mut said = format!("{} says {}", text("list"), text("role"));
+    if !found["category"].is_null() {
+        said += &format!(" ({}:{})", text("scheme"), text("category"));
     }
+    if let Some(distance) = found["distance"].as_u64() {
+        said += &format!(", its {} {distance} bits away", text("kind"));
+    }
+    said
 }
 
 /// Emphasis, on terminals only.

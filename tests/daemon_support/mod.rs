@@ -33,15 +33,19 @@ impl Daemon {
     pub(crate) fn start(config: &str) -> Daemon {
         let folder = tempfile::tempdir().unwrap();
         let daemon = Daemon::start_in(folder, config);
-        let entry = |number: u32| {
-            let fingerprint = known(number);
+        daemon.add("known", (0..KNOWN_COUNT).map(known));
+        daemon
+    }
+
+    /// Adds an entry for each fingerprint to a list of role `illegal`.
+    pub(crate) fn add(&self, list: &str, fingerprints: impl IntoIterator<Item = Fingerprint>) {
+        let entry = |fingerprint: Fingerprint| {
             let source_id = Entry::hand_source_id(&fingerprint);
             Entry { source_id, fingerprints: vec![fingerprint], category: None, flags: Flags::NONE }
         };
-        let entries = (0..KNOWN_COUNT).map(entry).collect();
-        let add = Command::Add { list: "known".parse().unwrap(), role: Some(Role::Illegal), entries };
-        daemon.client().command_json(&serde_json::to_vec(&add).unwrap()).unwrap();
-        daemon
+        let entries = fingerprints.into_iter().map(entry).collect();
+        let add = Command::Add { list: list.parse().unwrap(), role: Some(Role::Illegal), entries };
+        self.client().command_json(&serde_json::to_vec(&add).unwrap()).unwrap();
     }
 
     /// Starts a daemon on what stands in `folder`.

@@ -41,7 +41,8 @@ fn is_sum(line: &[u8]) -> bool {
         return rest.len() > 2;
     }
     let Some(close) = memchr::memmem::rfind(rest, b") = ") else { return false };
-    rest.starts_with(b" (") && is_digest(rest[close + 4..].trim_ascii())
+    // With a tag of ours in front, shorter values are no numbers either.
+    rest.starts_with(b" (") && (text::kind(token).is_some() || is_digest(rest[close + 4..].trim_ascii()))
 }
 
 /// A header row with a column for at least one kind.

@@ -1,0 +1,60 @@
+//! The two programs, as benches run them.
+
+#![allow(dead_code)] // each bench uses its part
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use hashward::protocol::{Address, Client, SOCKET_NAME};
+
+/// How long a daemon may take to start.
+const START_MAX: Duration = Duration::from_secs(120);
+
+pub(crate) fn hashward() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_hashward"))
+}
+
+/// `hashward-index` beside the program under test; built here if it is not there yet.
+pub(crate) fn index_tool() -> PathBuf {
+    let beside = Path::new(env!("CARGO_BIN_EXE_hashward")).with_file_name("hashward-index");
+    let profile = if cfg!(debug_assertions) { "dev" } else { "release" };
+    let built =
+        Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "hashward-index", "--profile", profile]).status();
+    assert!(built.is_ok_and(|status| status.success()) && beside.exists(), "expected {}", beside.display());
+    beside
+}
+
+/// A daemon that goes with its owner.
+pub(crate) struct Daemon {
+    child: Child,
+    pub(crate) address: Address,
+}
+
+impl Daemon {
+    /// Starts a daemon at its default socket, and waits until `is_ready` says so.
+    pub(crate) fn start(data: &Path, is_ready: impl Fn(&mut Client) -> bool) -> Daemon {
+        let mut command = hashward();
+        let child = command.arg("serve").arg("--data").arg(data).stderr(Stdio::null()).spawn();
+        let address = Address::Unix(data.join(SOCKET_NAME));
+        let daemon = Daemon { child: child.expect("hashward starts"), address };
+        let deadline = Instant::now() + START_MAX;
+        while !Client::connect(&daemon.address).is_ok_and(|mut client| is_ready(&mut client)) {
+            assert!(Instant::now() < deadline, "the daemon did not become ready");
+            thread::sleep(Duration::from_millis(2));
+        }
+        daemon
+    }
+
+    pub(crate) fn connect(&self) -> Client {
+        Client::connect(&self.address).expect("the daemon is ready")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}

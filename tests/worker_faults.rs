@@ -243,7 +243,7 @@ fn memory_and_processor_time_are_bounded_by_the_system() {
         let limits = format!("--address-space-bytes={address_space_bytes} --cpu-s={cpu_s} --jobs=100");
         impostors(
             folder.path(),
-            WorkerConfig { deadline_s: 60, ..one_worker() },
+            WorkerConfig { deadline_s: 60, input_bytes: 256 << 20, ..one_worker() },
             &format!("exec {hashward} worker run {limits}"),
         )
     };

@@ -7,6 +7,7 @@ check:
 # The benches behind docs/benchmarks.md.
 bench:
     cargo bench --bench exact
+    cargo bench --bench copies
     cargo bench --bench near
     cargo bench --bench service
 

@@ -357,7 +357,7 @@ impl Load<'_> {
                 return;
             }
             let first = (batch * LOAD_CONNECTIONS as u64 + number) * NEAR_BATCH;
-            let one = |i: u64| if i % 2 == 0 { code(i % self.lines) } else { code((1 << 40) + i) };
+            let one = |i: u64| if i.is_multiple_of(2) { code(i % self.lines) } else { code((1 << 40) + i) };
             let rows: Vec<u8> = (first..first + NEAR_BATCH).flat_map(one).collect();
             let answers = client.lookup(&[Kind::Pdq], &Radii::none(), &rows).expect("an answer");
             assert_eq!(answers.hits.len() as u64, NEAR_BATCH / 2, "the answer to questions by distance");

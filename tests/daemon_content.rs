@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{Read, Write};
 
 use daemon_support::{Daemon, known};
-use hashward::fingerprint::{Fingerprint, Kind, KindRadius, Radii, hash_bytes};
+use hashward::fingerprint::{Kind, KindRadius, Radii, hash_bytes};
 use hashward::matching::{Answer, Answers, Reason, Verdict};
 use hashward::protocol::{
     Address, Client, ClientError, ContentFrame, ContentOptions, ErrorCode, Op, RequestId, encode_content,

@@ -48,10 +48,11 @@ pub(crate) fn photo(seed: u64) -> RgbImage {
         let column = &columns[x as usize];
         Rgb([0, 1, 2].map(|colour: usize| {
             let row = &rows[colour][y as usize];
-            let of_wave = |((wave, column), row): ((&[f32; 5], &(f32, f32)), &(f32, f32))| {
-                wave[3] * (column.0 * row.1 + column.1 * row.0)
+            let of_wave = |at: usize| {
+                let ((sin_x, cos_x), (sin_y, cos_y)) = (column[at], row[at]);
+                waves[at][3] * (sin_x * cos_y + cos_x * sin_y)
             };
-            let sum: f32 = waves.iter().zip(column).zip(row).map(of_wave).sum();
+            let sum: f32 = (0..waves.len()).map(of_wave).sum();
             (128.0 + sum * 45.0).clamp(0.0, 255.0) as u8
         }))
     })

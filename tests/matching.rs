@@ -283,6 +283,10 @@ fn check(world: &World, kinds: &[usize], rows: &[Vec<u8>], radii: &Radii) {
         (None, false) => Verdict::Unknown,
     };
     assert_eq!((answers.generation, answers.rows as usize), (7, rows.len()));
+    for (kind, of) in KINDS.into_iter().enumerate() {
+        let askable = world.held(kind) || world.states.contains_key(&kind);
+        assert_eq!(snapshot.askable_kinds().contains(&of), askable, "{of}");
+    }
     assert_eq!((&answers.incomplete, &answers.checked, answers.miss), (&incomplete, &checked, miss));
     for (row, found) in rows.iter().zip(answers.iter()) {
         let expected = world.answer(kinds, row, radii, miss);
@@ -322,7 +326,7 @@ fn an_empty_hashward_never_says_unknown() {
         assert_eq!(answers.miss, Verdict::Undecided(Reason::NoListForKind));
         assert!(answers.hits.is_empty() && answers.checked.is_empty());
     }
-    assert!(snapshot.held_kinds().is_empty());
+    assert!(snapshot.askable_kinds().is_empty());
 }
 
 #[test]

@@ -71,6 +71,13 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     })?;
     asker.ask()?;
     asker.count.summarise(passed_over);
+    let now_held = DaemonStatus::of(&mut asker.client)?.held_kinds;
+    let missed = |kind: &&Kind| is_computed(kind) && !kinds.exact.contains(kind) && !kinds.request.kinds.contains(kind);
+    let missed: Vec<&str> = now_held.iter().filter(missed).map(|kind| kind.name()).collect();
+    if !missed.is_empty() {
+        eprintln!("hashward: lists came to hold {} meanwhile, which was not asked; run it again", missed.join(", "));
+        asker.count.in_part = true;
+    }
     Ok(asker.count.exit())
 }
 
@@ -86,6 +93,8 @@ struct Count {
     watched: u64,
     /// Harmless as far as asked, while a kind that applies could not be asked.
     ignorable_in_part: u64,
+    /// Whether a kind came to apply that was not asked about.
+    in_part: bool,
 }
 
 impl Count {
@@ -106,7 +115,7 @@ impl Count {
     fn exit(&self) -> Exit {
         if self.known + self.conflict > 0 {
             Exit::Known
-        } else if self.undecided + self.unreadable + self.ignorable_in_part > 0 {
+        } else if self.in_part || self.undecided + self.unreadable + self.ignorable_in_part > 0 {
             Exit::Incomplete
         } else {
             Exit::Fine

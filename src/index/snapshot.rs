@@ -146,9 +146,12 @@ impl Snapshot {
         &self.lists
     }
 
-    /// The kinds that an active list of the operator's holds: those worth asking about.
-    pub fn held_kinds(&self) -> Vec<Kind> {
-        self.kinds.iter().filter(|(_, index)| index.held).map(|(kind, _)| *kind).collect()
+    /// The kinds worth asking about: those that an active list of the operator's holds, and those of which nobody can say,
+    /// since something of them is loading or cannot be read. Leaving one of these out would make "unknown" of what is
+    /// undecided.
+    pub fn askable_kinds(&self) -> Vec<Kind> {
+        let askable = self.kinds.iter().filter(|(_, index)| index.held || index.state != KindState::Ready);
+        askable.map(|(kind, _)| *kind).collect()
     }
 
     /// Whether all that is held of `kind` can be asked.

@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::limits::{Limits, Taken};
+use crate::fingerprint::Kind;
+use crate::index::snapshot::Snapshot;
 use crate::matching::{Answers, Reason};
 use crate::media::picture::HashRequest;
 use crate::media::source::{Content, Intake, Source, SourceError, SourceLimits, read_checked};
@@ -22,11 +24,33 @@ use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
 pub(super) struct Incoming {
     pub(super) id: RequestId,
     options: ContentOptions,
+    plan: Plan,
     total_bytes: u64,
     /// `None` only while a part is being hashed.
     intake: Option<Intake>,
     /// For what the intake keeps.
     memory: Vec<Taken>,
+}
+
+/// What a question about content is asked of, fixed when it begins: a list that comes in meanwhile would else answer by
+/// kinds that nobody computed.
+struct Plan {
+    snapshot: Arc<Snapshot>,
+    /// Those that lists hold. While none does, all: the built-in lists may still know the file, and every other answer is
+    /// "undecided", and says why.
+    exact: Vec<Kind>,
+    perceptual: Vec<Kind>,
+}
+
+impl Plan {
+    fn new(shared: &Shared) -> Plan {
+        let snapshot = shared.service.snapshot();
+        let askable = snapshot.askable_kinds();
+        let of = |kinds: &[Kind]| kinds.iter().copied().filter(|kind| askable.contains(kind)).collect::<Vec<_>>();
+        let (exact, perceptual) = (of(&Kind::COMPUTED), of(&Kind::PERCEPTUAL));
+        let exact = if exact.is_empty() { Kind::COMPUTED.to_vec() } else { exact };
+        Plan { snapshot, exact, perceptual }
+    }
 }
 
 /// Why there is no answer.
@@ -44,9 +68,10 @@ impl From<Failure> for NoAnswer {
 
 impl Incoming {
     pub(super) fn new(id: RequestId, options: ContentOptions, shared: &Shared) -> Incoming {
-        let intake = Intake::new(&shared.service.exact_kinds(), shared.pictures.config().input_bytes);
+        let plan = Plan::new(shared);
+        let intake = Intake::new(&plan.exact, shared.pictures.config().input_bytes);
         let intake = intake.expect("computed kinds can be computed");
-        Incoming { id, options, total_bytes: 0, intake: Some(intake), memory: Vec::new() }
+        Incoming { id, options, plan, total_bytes: 0, intake: Some(intake), memory: Vec::new() }
     }
 
     /// Takes the next part in.
@@ -77,7 +102,7 @@ impl Incoming {
     /// All has come: hashes the picture in it, and asks.
     pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<Answers, NoAnswer> {
         let source = self.intake.expect("no part is under way").finish();
-        ask(shared, &self.options, source).await
+        ask(shared, self.plan, &self.options, source).await
     }
 }
 
@@ -98,17 +123,18 @@ pub(super) async fn answer_descriptor(
     let kept_max = length.min(source_limits.picture_bytes_max);
     let memory = shared.content_memory.take(kept_max, limits.content_memory_bytes);
     let _memory = memory.ok_or(NoAnswer::Busy)?;
-    let kinds = shared.service.exact_kinds();
+    let plan = Plan::new(shared);
+    let kinds = plan.exact.clone();
     let read = shared.workshop.run(move || read_checked(descriptor, &source_limits, &kinds));
     match read.await.ok_or_else(panicked)? {
-        Ok(source) => ask(shared, options, source).await,
+        Ok(source) => ask(shared, plan, options, source).await,
         Err(SourceError::Busy) => Err(NoAnswer::Busy),
         Err(error) => Err(Failure::new(ErrorCode::Refused, error.to_string()).into()),
     }
 }
 
-async fn ask(shared: &Arc<Shared>, options: &ContentOptions, source: Source) -> Result<Answers, NoAnswer> {
-    let request = HashRequest { kinds: shared.service.perceptual_kinds(), dihedral: options.dihedral };
+async fn ask(shared: &Arc<Shared>, plan: Plan, options: &ContentOptions, source: Source) -> Result<Answers, NoAnswer> {
+    let request = HashRequest { kinds: plan.perceptual, dihedral: options.dihedral };
     let mut values = Values::exact(&source.fingerprints);
     match source.content {
         _ if request.kinds.is_empty() => {}
@@ -127,8 +153,9 @@ async fn ask(shared: &Arc<Shared>, options: &ContentOptions, source: Source) -> 
             values.add_picture(&request, &outcome);
         }
     }
-    let answers = shared.service.answer(&shared.workshop, &values.kinds(), &options.radii, &values.rows()).await?;
-    let mut answers = answers.into_one();
+    let Shared { service, workshop, .. } = &**shared;
+    let (kinds, rows) = (values.kinds(), values.rows());
+    let mut answers = service.answer(plan.snapshot, workshop, &kinds, &options.radii, &rows).await?.into_one();
     answers.lack(values.missing);
     Ok(answers)
 }

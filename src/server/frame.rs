@@ -249,7 +249,7 @@ struct Session {
 enum Pending {
     None,
     /// It is taken in.
-    Incoming(Incoming),
+    Incoming(Box<Incoming>),
     /// It was refused, and what still comes of it is thrown away.
     Refused(RequestId),
 }
@@ -323,7 +323,8 @@ impl Session {
             return Err(Failure::new(ErrorCode::TooLarge, text));
         }
         let Shared { service, workshop, .. } = &*self.shared;
-        let answers = service.answer(workshop, &lookup.kinds, &lookup.radii, lookup.values).await?;
+        let snapshot = service.snapshot();
+        let answers = service.answer(snapshot, workshop, &lookup.kinds, &lookup.radii, lookup.values).await?;
         self.rows_in_turn += lookup.rows as usize;
         self.put_answers(limits, id, answers)
     }
@@ -348,7 +349,7 @@ impl Session {
                 let answered = content::answer_descriptor(descriptor, &frame.options, limits, &self.shared).await;
                 return self.put_content_answer(limits, id, answered);
             }
-            Pending::None => Incoming::new(id, frame.options, &self.shared),
+            Pending::None => Box::new(Incoming::new(id, frame.options, &self.shared)),
             Pending::Incoming(incoming) if incoming.id == id && !frame.descriptor => incoming,
             Pending::Refused(refused) if refused == id => {
                 self.content = if frame.more { Pending::Refused(id) } else { Pending::None };

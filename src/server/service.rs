@@ -45,36 +45,16 @@ impl Service {
         self.store.get().map_or_else(|| Arc::clone(&self.loading), |store| store.snapshot())
     }
 
-    /// The exact kinds by which a file's content is asked about: those that lists hold. While none does, all; the built-in
-    /// lists may still know the file, and every other answer is "undecided", and says why.
-    pub(super) fn exact_kinds(&self) -> Vec<Kind> {
-        let held = self.held(&Kind::COMPUTED);
-        if held.is_empty() { Kind::COMPUTED.to_vec() } else { held }
-    }
-
-    /// The perceptual kinds by which a picture is asked about.
-    pub(super) fn perceptual_kinds(&self) -> Vec<Kind> {
-        self.held(&Kind::PERCEPTUAL)
-    }
-
-    /// Those of `kinds` that lists hold, or may hold as far as can be told.
-    fn held(&self, kinds: &[Kind]) -> Vec<Kind> {
-        let snapshot = self.snapshot();
-        let held = snapshot.held_kinds();
-        let may_be = |kind: &Kind| held.contains(kind) || *snapshot.kind_state(*kind) != KindState::Ready;
-        kinds.iter().copied().filter(may_be).collect()
-    }
-
     /// Answers a question: at once where only equality is asked for, letting other tasks run between its parts, and in
     /// the workshop where distance is.
     pub(super) async fn answer(
         &self,
+        snapshot: Arc<Snapshot>,
         workshop: &Workshop,
         kinds: &[Kind],
         radii: &Radii,
         rows: &[u8],
     ) -> Result<Answers, Failure> {
-        let snapshot = self.snapshot();
         let malformed = |error: QuestionError| Failure::new(ErrorCode::Malformed, error.to_string());
         if kinds.iter().any(|kind| !kind.is_exact()) {
             let (kinds, radii, rows) = (kinds.to_vec(), radii.clone(), rows.to_vec());
@@ -120,7 +100,7 @@ impl Service {
         ServiceStatus {
             state: if is_loading { "loading" } else { "ready" },
             generation: snapshot.generation(),
-            held_kinds: snapshot.held_kinds(),
+            held_kinds: snapshot.askable_kinds(),
             lists: snapshot.lists().iter().map(list).collect(),
         }
     }
@@ -217,7 +197,7 @@ mod tests {
             [crate::fingerprint::hash_bytes(Kind::Md5, b""), crate::fingerprint::hash_bytes(Kind::Md5, b"hashward")];
         let rows: Vec<u8> = rows.iter().flat_map(|row| row.value().to_vec()).collect();
         let workshop = Workshop::start(1).unwrap();
-        let answers = service.answer(&workshop, &[Kind::Md5], &Radii::none(), &rows).await.unwrap();
+        let answers = service.answer(service.snapshot(), &workshop, &[Kind::Md5], &Radii::none(), &rows).await.unwrap();
         assert_eq!(answers.miss, Verdict::Undecided(Reason::Loading));
         assert_eq!(
             answers.iter().map(|answer| answer.map(|answer| answer.verdict)).collect::<Vec<_>>(),

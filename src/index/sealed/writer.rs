@@ -30,7 +30,7 @@ pub const FST_DIGESTS_MAX: u64 = 4_000_000;
 
 /// Up to this many codes a segment of a perceptual kind is written with `flat` unless told otherwise, and with `mih`
 /// above: a scan of so few costs about as much as looking into all chunks of an index.
-pub const FLAT_CODES_MAX: u64 = 8_192;
+pub const FLAT_CODES_MAX: u64 = 4_096;
 
 /// Home lines of `bucket` are 5 for every 14 digests: 2.8 of the four that fit into each. A lookup then goes on to
 /// a second line once in 6 times; with 3 digests a line it would be once in 4, for 1.5 bytes a digest less.

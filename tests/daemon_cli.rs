@@ -195,6 +195,32 @@ fn matching_pictures_tells_how_near_they_are_and_what_was_not_decided() {
 }
 
 #[test]
+fn a_kind_that_cannot_be_read_leaves_pictures_undecided() {
+    let mut daemon = daemon_with_pictures();
+    daemon.client().command_json(br#"{"command":"compact"}"#).unwrap();
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.wait().success());
+    // A bit of the codes flips on disk. The kind's code stands at 12 in a segment.
+    let segments = fs::read_dir(daemon.folder.path().join("data/segments")).unwrap();
+    let is_pdq = |path: &std::path::PathBuf| fs::read(path).unwrap()[12] == Kind::Pdq.code();
+    let segment = segments.map(|entry| entry.unwrap().path()).find(is_pdq).unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[4_096] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    let folder = std::mem::replace(&mut daemon.folder, tempfile::tempdir().unwrap());
+    let daemon = Daemon::start_in(folder, "");
+    fs::write(daemon.folder.path().join("stranger.png"), png(&photo(77))).unwrap();
+    fs::write(daemon.folder.path().join("text"), "nobody knows this").unwrap();
+
+    let output = hashward(&daemon, &["match", "--format", "json", "stranger.png", "text"], "");
+    assert_eq!(output.status.code(), Some(2));
+    let answers = lines(&output);
+    assert_eq!((&answers[0]["verdict"], &answers[0]["reason"]), (&json!("undecided"), &json!("failed")));
+    // Whatever stands in the segment, no text is in it.
+    assert_eq!(answers[1]["verdict"], json!("unknown"));
+}
+
+#[test]
 fn hashes_of_pictures_are_looked_up_within_a_radius() {
     let daemon = daemon_with_pictures();
     let copy = pdq(&resized(&photo(1), 0.5));

@@ -7,11 +7,12 @@ mod pictures_support;
 use std::fs::File;
 use std::io::{Read, Write};
 
-use daemon_support::{Daemon, known};
+use daemon_support::{Daemon, Raw, known};
 use hashward::fingerprint::{Kind, KindRadius, Radii, hash_bytes};
 use hashward::matching::{Answer, Answers, Reason, Verdict};
 use hashward::protocol::{
-    Address, Client, ClientError, ContentFrame, ContentOptions, ErrorCode, Op, RequestId, encode_content,
+    Address, Client, ClientError, ContentFrame, ContentOptions, ErrorCode, Op, RequestId, decode_answers,
+    encode_content, encode_lookup,
 };
 use pictures_support::{jpeg, mirrored, pdq, photo, png, resized};
 use rustix::fs::{MemfdFlags, SealFlags};
@@ -159,30 +160,128 @@ fn long_content_comes_in_parts_within_its_limits() {
     daemon.check_answers();
 }
 
+/// A CONTENT frame.
+fn part(id: u32, more: bool, radii: &Radii, bytes: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let options = ContentOptions { dihedral: false, radii: radii.clone() };
+    encode_content(&mut out, RequestId(id), &ContentFrame { options, more, descriptor: false, bytes });
+    out
+}
+
+/// Expects the next frame to be of this op and answer this request.
+fn expect(raw: &mut Raw, op: Op, id: u32) -> Vec<u8> {
+    let (found, of, payload) = raw.frame().expect("the connection goes on");
+    assert_eq!((found, of), (op, RequestId(id)));
+    payload
+}
+
 #[test]
-fn parts_of_two_contents_are_not_mixed() {
+fn an_answer_is_about_all_of_a_file_or_there_is_none() {
     let daemon = daemon("");
+    daemon.add("seized", vec![hash_bytes(Kind::Md5, b"some text")]);
     let mut raw = daemon.greeted();
-    let part = |id: u32, more: bool, descriptor: bool, bytes: &[u8]| {
-        let mut out = Vec::new();
-        let frame = ContentFrame { options: ContentOptions::default(), more, descriptor, bytes };
-        encode_content(&mut out, RequestId(id), &frame);
-        out
-    };
-    // Another request may come between the parts; other content may not, and a descriptor that did not come is missed.
-    raw.write(&part(5, true, false, b"some "));
+    let none = Radii::none();
+    // Another request may come between the parts.
+    raw.write(&part(5, true, &none, b"some "));
     raw.write(&daemon_support::frame(Op::Status, 6, &[]));
-    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Json, RequestId(6))));
-    raw.write(&part(7, false, false, b"other"));
-    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Error, RequestId(7))));
-    raw.write(&part(5, false, false, b"text"));
-    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Answers, RequestId(5))));
-    raw.write(&part(8, false, true, &[]));
-    assert_eq!(raw.frame().map(|(op, id, _)| (op, id)), Some((Op::Error, RequestId(8))));
-    raw.write(&part(9, true, false, b"the stream ends before the content"));
+    expect(&mut raw, Op::Json, 6);
+    raw.write(&part(5, false, &none, b"text"));
+    let answers = decode_answers(&expect(&mut raw, Op::Answers, 5)).unwrap();
+    assert_eq!(only(&answers).0, Verdict::Known);
+
+    // What is refused at its first part, or in between, is refused as a whole: no later part begins anew.
+    let wide = "pdq=63".parse::<KindRadius>().unwrap();
+    raw.write(&part(7, true, &[wide].into_iter().collect(), b"refused "));
+    expect(&mut raw, Op::Error, 7);
+    raw.write(&part(7, true, &none, b"some "));
+    raw.write(&part(7, false, &none, b"text"));
+    raw.write(&part(8, true, &none, b"some "));
+    raw.write(&daemon_support::frame(Op::Content, 8, &[0xFF, 0]));
+    expect(&mut raw, Op::Error, 8);
+    raw.write(&part(8, false, &none, b"text"));
+    // An id is free again after the last part.
+    raw.write(&part(8, false, &none, b"some text"));
+    let answers = decode_answers(&expect(&mut raw, Op::Answers, 8)).unwrap();
+    assert_eq!(only(&answers).0, Verdict::Known);
+
+    // Other content before the end of the one before is no mistake to guess around.
+    raw.write(&part(9, true, &none, b"some "));
+    raw.write(&part(10, false, &none, b"text"));
+    raw.expect_farewell(ErrorCode::Malformed);
+    let mut raw = daemon.greeted();
+    raw.write(&part(11, true, &none, b"the stream ends before the content"));
     raw.0.shutdown(std::net::Shutdown::Write).unwrap();
     raw.expect_farewell(ErrorCode::Malformed);
     daemon.check_answers();
+}
+
+#[test]
+fn a_part_that_finds_no_memory_ends_the_connection() {
+    let daemon = daemon("[limits]\nframe_bytes = 1000000\nlarge_frame_bytes = 1000000\n");
+    // Another connection holds the memory for large frames.
+    let mut other = daemon.greeted();
+    let large = part(3, false, &Radii::none(), &[7; 900_000]);
+    other.write(&large[..800_000]);
+    let mut raw = daemon.greeted();
+    raw.write(&part(4, true, &Radii::none(), b"some "));
+    let mut lookup = Vec::new();
+    encode_lookup(&mut lookup, RequestId(5), &[Kind::Md5], &Radii::none(), known(0).value());
+    raw.write(&lookup);
+    expect(&mut raw, Op::Answers, 5);
+    raw.write(&part(4, true, &Radii::none(), &[7; 500_000]));
+    raw.write(&part(4, false, &Radii::none(), b"text"));
+    raw.expect_farewell(ErrorCode::TooLarge);
+    other.write(&large[800_000..]);
+    expect(&mut other, Op::Answers, 3);
+}
+
+#[test]
+fn a_descriptor_belongs_to_its_frame_alone() {
+    let daemon = daemon("");
+    let file = |content: &[u8]| {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(content).unwrap();
+        File::open(file.path()).unwrap()
+    };
+    let (copy, other) = (png(&resized(&photo(1), 0.5)), png(&photo(2)));
+    let mut client = daemon.client();
+    let wide = ContentOptions { dihedral: false, radii: radii("pdq=63") };
+    // The file of a refused question is not that of the next.
+    assert_eq!(failure(client.content_of(&wide, file(&other))), ErrorCode::TooLarge);
+    check_known(&client.content_of(&ContentOptions::default(), file(&copy)).unwrap());
+    assert_eq!(failure(client.content_of(&wide, file(&copy))), ErrorCode::TooLarge);
+    let answers = client.content_of(&ContentOptions::default(), file(&other)).unwrap();
+    assert_eq!(only(&answers).0, Verdict::Unknown);
+
+    let mut raw = daemon.greeted();
+    let mut missing = Vec::new();
+    let frame = ContentFrame { options: ContentOptions::default(), more: false, descriptor: true, bytes: &[] };
+    encode_content(&mut missing, RequestId(8), &frame);
+    raw.write(&missing);
+    expect(&mut raw, Op::Error, 8);
+    // One that no frame speaks of.
+    send_with_descriptors(&raw, &daemon_support::frame(Op::Status, 9, &[]), &file(b"text"), 1);
+    expect(&mut raw, Op::Json, 9);
+    raw.expect_farewell(ErrorCode::Malformed);
+}
+
+#[test]
+fn a_question_about_content_sees_one_state_of_the_lists() {
+    let daemon = daemon("");
+    let mut raw = daemon.greeted();
+    raw.write(&part(2, true, &Radii::none(), b"some "));
+    raw.write(&daemon_support::frame(Op::Status, 3, &[]));
+    let status: serde_json::Value = serde_json::from_slice(&expect(&mut raw, Op::Json, 3)).unwrap();
+    // A list of a kind that nobody held when the question began, and that so was not computed.
+    daemon.add("new", vec![hash_bytes(Kind::Sha256, b"some text")]);
+    raw.write(&part(2, false, &Radii::none(), b"text"));
+    let answers = decode_answers(&expect(&mut raw, Op::Answers, 2)).unwrap();
+    assert_eq!(
+        (answers.checked.as_slice(), status["generation"].as_u64()),
+        (&[Kind::Md5][..], Some(answers.generation))
+    );
+    let answers = daemon.client().content(&ContentOptions::default(), &b"some text"[..]).unwrap();
+    assert_eq!(only(&answers).0, Verdict::Known);
 }
 
 #[test]
@@ -204,6 +303,8 @@ fn content_and_details_are_for_those_who_may() {
     let answer = answer.unwrap();
     assert_eq!((verdict, answer.matches[0].distance, answer.nearest.len()), (Verdict::Known, None, 0));
     assert_eq!(failure(limited.content(&plain, &b"text"[..])), ErrorCode::Forbidden);
+    // A radius of one's own would tell distances.
+    assert_eq!(failure(limited.lookup(&[Kind::Pdq], &radii("pdq=20"), copy.value())), ErrorCode::Forbidden);
 
     let mut trusted = client(ports[1]);
     check_known(&trusted.lookup(&[Kind::Pdq], &Radii::none(), copy.value()).unwrap());
@@ -211,17 +312,22 @@ fn content_and_details_are_for_those_who_may() {
     assert!(trusted.content_of(&plain, File::open("/dev/null").unwrap()).is_err(), "TCP passes no descriptor");
 }
 
+/// Sends bytes, and the file's descriptor so many times with the first of them.
+fn send_with_descriptors(raw: &Raw, bytes: &[u8], file: &File, count: usize) {
+    let descriptors = vec![std::os::fd::AsFd::as_fd(file); count];
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
+    let mut ancillary = rustix::net::SendAncillaryBuffer::new(&mut space);
+    assert!(ancillary.push(rustix::net::SendAncillaryMessage::ScmRights(&descriptors)));
+    let bytes = [std::io::IoSlice::new(bytes)];
+    rustix::net::sendmsg(&raw.0, &bytes, &mut ancillary, rustix::net::SendFlags::empty()).unwrap();
+}
+
 #[test]
 fn who_passes_descriptors_without_end_is_cut_off() {
     let daemon = daemon("");
     let raw = daemon.greeted();
     let file = File::open(daemon.socket().parent().unwrap().join("manifest")).unwrap();
-    let descriptors = [std::os::fd::AsFd::as_fd(&file); 8];
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(8))];
-    let mut ancillary = rustix::net::SendAncillaryBuffer::new(&mut space);
-    assert!(ancillary.push(rustix::net::SendAncillaryMessage::ScmRights(&descriptors)));
-    let byte = [std::io::IoSlice::new(&[0])];
-    rustix::net::sendmsg(&raw.0, &byte, &mut ancillary, rustix::net::SendFlags::empty()).unwrap();
+    send_with_descriptors(&raw, &[0], &file, 8);
     let mut rest = Vec::new();
     let mut stream = &raw.0;
     assert!(stream.read_to_end(&mut rest).is_err() || rest.is_empty(), "cut off without an answer");

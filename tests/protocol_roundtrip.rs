@@ -163,6 +163,7 @@ proptest! {
     ) {
         let (more, descriptor) = (flag == 1, flag == 2);
         let bytes = if descriptor { &[][..] } else { &bytes };
+        let more = more && !bytes.is_empty();
         let content = ContentFrame { options: ContentOptions { dihedral, radii }, more, descriptor, bytes };
         let mut frame = Vec::new();
         encode_content(&mut frame, RequestId(3), &content);
@@ -218,7 +219,8 @@ fn counts_that_the_bytes_do_not_bear_out_are_refused() {
         assert!(radii(bad).unwrap_err().to_string().contains("radius"), "{bad:?}");
     }
     // A flag without a meaning; more to follow, or bytes, beside a descriptor.
-    for bad in [&[8, 0][..], &[3, 0], &[2, 0, 1]] {
+    // And a part without bytes that is not the last.
+    for bad in [&[8, 0][..], &[3, 0], &[2, 0, 1], &[1, 0]] {
         assert!(ContentFrame::decode(bad).unwrap_err().to_string().contains("flags"), "{bad:?}");
     }
 }

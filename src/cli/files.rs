@@ -8,6 +8,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use anyhow::Result;
@@ -100,14 +101,17 @@ pub(super) fn hash_files(
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let (task_sender, tasks) = bounded::<Task>(WINDOW);
     let (place_sender, places) = bounded::<Receiver<Hashed>>(WINDOW);
+    let is_over = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..threads {
-            let tasks = tasks.clone();
-            scope.spawn(move || hash_tasks(&tasks, kinds));
+            let (tasks, is_over) = (tasks.clone(), &is_over);
+            scope.spawn(move || hash_tasks(&tasks, kinds, is_over));
         }
         drop(tasks);
         let walker = scope.spawn(move || walk(roots, &task_sender, &place_sender));
         let received = receive(places, &mut each);
+        // After an error of the caller nobody wants the files that were found and not yet hashed.
+        is_over.store(received.is_err(), Ordering::Relaxed);
         let passed_over = walker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         received.map(|()| passed_over)
     })
@@ -135,8 +139,8 @@ fn receive(places: Receiver<Receiver<Hashed>>, each: &mut impl FnMut(Next) -> Re
     }
 }
 
-fn hash_tasks(tasks: &Receiver<Task>, kinds: &Kinds) {
-    for Task { path, hashed } in tasks {
+fn hash_tasks(tasks: &Receiver<Task>, kinds: &Kinds, is_over: &AtomicBool) {
+    for Task { path, hashed } in tasks.iter().take_while(|_| !is_over.load(Ordering::Relaxed)) {
         // Nobody waits for it any more if the caller has ended early.
         let tell = move |path, hashes| drop(hashed.send(Hashed { path, hashes }));
         let Some(pool) = &kinds.pool else {

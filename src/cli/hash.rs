@@ -37,6 +37,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         Next::File(hashed) => match hashed.hashes {
             Ok(hashes) => {
                 let line = Line { path: &hashed.path, kinds: &arguments.kind, hashes: &hashes };
+                if let Some(quality) = line.pdq().map(|pdq| pdq.quality).filter(|quality| *quality < PDQ_QUALITY_MIN) {
+                    let name = hashed.path.display();
+                    eprintln!(
+                        "hashward: {name}: pdq of quality {quality}, expected {PDQ_QUALITY_MIN} or more; of no use"
+                    );
+                }
                 if let Some(Err(failed)) = &hashes.picture {
                     exit = Exit::Incomplete;
                     eprintln!("hashward: {}: {failed}", hashed.path.display());
@@ -71,9 +77,6 @@ fn write(output: &mut Output, format: Format, line: &Line<'_>) -> Result<()> {
             output.line(&format!("{name}\t{}", values.join("\t")))
         }
         Format::Text => {
-            if let Some(quality) = line.pdq().map(|pdq| pdq.quality).filter(|quality| *quality < PDQ_QUALITY_MIN) {
-                eprintln!("hashward: {name}: pdq of quality {quality}, expected {PDQ_QUALITY_MIN} or more; of no use");
-            }
             line.kinds.iter().filter_map(|kind| Some((kind, line.value(*kind)?))).try_for_each(|(kind, value)| {
                 output.line(&format!("{} ({name}) = {value}", kind.name().to_uppercase()))
             })

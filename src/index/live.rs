@@ -131,6 +131,11 @@ impl LiveMap {
         LiveMap { width, values, labels, directory, shift, tree }
     }
 
+    /// How many values there are.
+    pub(crate) fn len(&self) -> usize {
+        self.labels.len()
+    }
+
     fn values(&self) -> impl Iterator<Item = &[u8]> {
         self.values.chunks_exact(self.width)
     }

@@ -90,13 +90,17 @@ pub fn answer(snapshot: &Snapshot, question: &Question<'_>) -> Result<Answers, Q
     Ok(Answers { generation: snapshot.generation(), rows, checked, incomplete, miss, distinct: answers.distinct, hits })
 }
 
-/// Codes that a group of rows may meet in all: what is found near to them is held in memory at once.
+/// Codes that a group of rows may meet in all, unless a single row meets more: what is found near to them is held in
+/// memory at once.
 const MET_MAX: u64 = 1 << 20;
 
 /// Rows that are looked up together: all of them where only equality is asked for, since each meets few places; where
 /// distance is, so many that even a flood of codes near to each of them stays within memory.
 fn group_rows(snapshot: &Snapshot, kinds: &[Kind]) -> usize {
-    let codes = |kind: Kind| -> u64 { snapshot.of_kind(kind).segments.iter().map(|s| s.view.segment.len()).sum() };
+    let codes = |kind: Kind| -> u64 {
+        let live = snapshot.live().of_kind(kind).map_or(0, |live| live.len() as u64);
+        live + snapshot.of_kind(kind).segments.iter().map(|s| s.view.segment.len()).sum::<u64>()
+    };
     match kinds.iter().filter(|kind| !kind.is_exact()).map(|kind| codes(*kind)).max() {
         None => u32::MAX as usize,
         Some(codes) => (MET_MAX / codes.max(1)).clamp(1, 64) as usize,

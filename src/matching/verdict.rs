@@ -190,7 +190,8 @@ impl Answer {
         nearest.sort();
         let mut seen = HashSet::new();
         nearest.retain(|near| seen.insert(near.fingerprint.clone()));
-        let further = self.further + other.further + nearest.len().saturating_sub(NEAREST_MAX) as u32;
+        let beyond = nearest.len().saturating_sub(NEAREST_MAX) as u32;
+        let further = self.further.saturating_add(other.further).saturating_add(beyond);
         nearest.truncate(NEAREST_MAX);
         *self = Answer { nearest, further, ..Answer::of(matches, miss) };
     }

@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Content that is longer than a frame comes in several of the same request id, each but the last with bit 0 set. What is
-//! asked stands in the first; the others repeat it or leave it out.
+//! asked stands in the first, and is not read in the others. A BUSY or an ERROR to one part ends the content: parts that
+//! are under way are thrown away, and no other content may begin before the last part of the one before.
 
 use super::cursor::{Cursor, DecodeError};
 use super::frame::{Op, RequestId, encode_header};
@@ -43,10 +44,18 @@ pub struct ContentFrame<'a> {
 }
 
 impl<'a> ContentFrame<'a> {
+    /// Whether a payload says that a descriptor comes with it, and whether more of its content follows; also of one that
+    /// cannot be read beyond that.
+    pub fn announces(payload: &[u8]) -> (bool, bool) {
+        let flags = payload.first().copied().unwrap_or(0);
+        (flags & DESCRIPTOR != 0, flags & MORE != 0)
+    }
+
     /// Reads the payload.
     ///
     /// # Errors
-    /// Flags without a meaning, a radius that its kind cannot have, bytes or a continuation beside a descriptor.
+    /// Flags without a meaning, a radius that its kind cannot have, bytes or a continuation beside a descriptor, a part
+    /// without bytes that is not the last.
     pub fn decode(payload: &'a [u8]) -> Result<ContentFrame<'a>, DecodeError> {
         let mut cursor = Cursor::new(payload);
         let flags = cursor.u8("flags")?;
@@ -59,6 +68,9 @@ impl<'a> ContentFrame<'a> {
         let bytes = cursor.bytes("content", cursor.remaining())?;
         if has(DESCRIPTOR) && (has(MORE) || !bytes.is_empty()) {
             return Err(range("neither bytes nor more to follow beside a descriptor", flags.into()));
+        }
+        if has(MORE) && bytes.is_empty() {
+            return Err(range("bytes in every part but the last", flags.into()));
         }
         Ok(ContentFrame { options, more: has(MORE), descriptor: has(DESCRIPTOR), bytes })
     }

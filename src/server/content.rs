@@ -28,8 +28,8 @@ pub(super) struct Incoming {
     total_bytes: u64,
     /// `None` only while a part is being hashed.
     intake: Option<Intake>,
-    /// For what the intake keeps.
-    memory: Vec<Taken>,
+    /// For what the intake keeps; `None` once it keeps nothing any more.
+    memory: Option<Taken>,
 }
 
 /// What a question about content is asked of, fixed when it begins: a list that comes in meanwhile would else answer by
@@ -71,7 +71,14 @@ impl Incoming {
         let plan = Plan::new(shared);
         let intake = Intake::new(&plan.exact, shared.pictures.config().input_bytes);
         let intake = intake.expect("computed kinds can be computed");
-        Incoming { id, options, plan, total_bytes: 0, intake: Some(intake), memory: Vec::new() }
+        Incoming {
+            id,
+            options,
+            plan,
+            total_bytes: 0,
+            intake: Some(intake),
+            memory: shared.content_memory.take(0, u64::MAX),
+        }
     }
 
     /// Takes the next part in.
@@ -81,9 +88,10 @@ impl Incoming {
             let text = format!("expected content of at most {} bytes, found more", limits.content_bytes);
             return Err(Failure::new(ErrorCode::TooLarge, text).into());
         }
-        if self.total_bytes <= shared.pictures.config().input_bytes {
-            let taken = shared.content_memory.take(part.len() as u64, limits.content_memory_bytes);
-            self.memory.push(taken.ok_or(NoAnswer::Busy)?);
+        if let Some(memory) = &mut self.memory
+            && !memory.grow(part.len() as u64, limits.content_memory_bytes)
+        {
+            return Err(NoAnswer::Busy);
         }
         let mut intake = self.intake.take().expect("parts come one after the other");
         let part = part.to_vec();
@@ -92,8 +100,8 @@ impl Incoming {
             intake
         });
         let intake = taken_in.await.ok_or_else(panicked)?;
-        if intake.kept_bytes() == 0 {
-            self.memory.clear();
+        if intake.kept_bytes() == 0 && self.total_bytes > 0 {
+            self.memory = None;
         }
         self.intake = Some(intake);
         Ok(())
@@ -125,7 +133,7 @@ pub(super) async fn answer_descriptor(
     let _memory = memory.ok_or(NoAnswer::Busy)?;
     let plan = Plan::new(shared);
     let kinds = plan.exact.clone();
-    let read = shared.workshop.run(move || read_checked(descriptor, &source_limits, &kinds));
+    let read = shared.workshop.run_apart(move || read_checked(descriptor, &source_limits, &kinds));
     match read.await.ok_or_else(panicked)? {
         Ok(source) => ask(shared, plan, options, source).await,
         Err(SourceError::Busy) => Err(NoAnswer::Busy),

@@ -7,7 +7,7 @@
 //! nobody but itself, until it is cut off.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,8 +122,16 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
         loop {
             let front = self.inbox.front(limits, &self.session.shared.large_frames);
             match front.map_err(|error| farewell(ErrorCode::Malformed, error.to_string()))? {
-                Front::Empty => return Ok(!matches!(self.session.content, Pending::None)),
+                Front::Empty if self.stream.take_descriptor().is_some() => {
+                    return Err(farewell(ErrorCode::Malformed, "a descriptor came with no frame that says so"));
+                }
+                Front::Empty => return Ok(matches!(self.session.content, Pending::Incoming(_))),
                 Front::Partial => return Ok(true),
+                Front::NoRoom(header) if Op::from_code(header.op) == Some(Op::Content) => {
+                    // Whether more of it follows stands in what is thrown away.
+                    let text = "no memory for a frame of this size now; send content in parts of up to 128 KiB";
+                    return Err(farewell(ErrorCode::TooLarge, text));
+                }
                 Front::NoRoom(header) => {
                     encode_busy(&mut self.session.output, header.id, "no memory for a frame of this size now");
                 }
@@ -270,6 +278,9 @@ impl Session {
     ) -> Result<(), End> {
         let id = header.id;
         let op = Op::from_code(header.op);
+        // Before anything is refused: the next frame's descriptor must not be taken for this one's.
+        let brings_descriptor = op == Some(Op::Content) && ContentFrame::announces(payload).0;
+        let descriptor = brings_descriptor.then(|| descriptors.take_descriptor()).flatten();
         if !self.greeted {
             return self.greet(limits, header, payload);
         }
@@ -278,7 +289,7 @@ impl Session {
             Some(Op::Lookup) => self.lookup(limits, id, payload).await,
             Some(Op::Status) => self.status(id),
             Some(Op::Command) => self.command(limits, id, payload),
-            Some(Op::Content) => self.content(limits, id, payload, descriptors).await,
+            Some(Op::Content) => return self.content(limits, id, payload, descriptor).await,
             Some(Op::Hello) => Err(Failure::new(ErrorCode::Malformed, "HELLO comes first, and once")),
             _ => {
                 let text = format!("expected HELLO, STATUS, LOOKUP, COMMAND or CONTENT, found op 0x{:02x}", header.op);
@@ -329,71 +340,87 @@ impl Session {
         self.put_answers(limits, id, answers)
     }
 
-    /// Takes a part of a file's content in; with the last, answers what is asked about it.
+    /// Takes a part of a file's content in; with the last, answers what is asked about it. Whatever refuses a part refuses
+    /// the whole: what still comes of it is thrown away, so that no answer is about less than all of a file.
     async fn content(
         &mut self,
         limits: &Limits,
         id: RequestId,
         payload: &[u8],
-        descriptors: &mut impl Descriptors,
-    ) -> Result<(), Failure> {
-        self.need(Right::Content)?;
-        let frame = ContentFrame::decode(payload).map_err(|error| malformed(&error))?;
-        self.check_radii(limits, &frame.options.radii)?;
-        let pending = std::mem::replace(&mut self.content, Pending::None);
-        let mut incoming = match pending {
-            Pending::None if frame.descriptor => {
-                let missing =
-                    || Failure::new(ErrorCode::Malformed, "expected a descriptor with this frame, found none");
-                let descriptor = descriptors.take_descriptor().ok_or_else(missing)?;
-                let answered = content::answer_descriptor(descriptor, &frame.options, limits, &self.shared).await;
-                return self.put_content_answer(limits, id, answered);
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), End> {
+        let (_, more) = ContentFrame::announces(payload);
+        let pending = match std::mem::replace(&mut self.content, Pending::None) {
+            Pending::Incoming(incoming) if incoming.id != id => {
+                return Err(farewell(ErrorCode::Malformed, "other content began before the one before was complete"));
             }
-            Pending::None => Box::new(Incoming::new(id, frame.options, &self.shared)),
-            Pending::Incoming(incoming) if incoming.id == id && !frame.descriptor => incoming,
+            Pending::Incoming(incoming) => Some(incoming),
             Pending::Refused(refused) if refused == id => {
-                self.content = if frame.more { Pending::Refused(id) } else { Pending::None };
+                self.content = if more { Pending::Refused(id) } else { Pending::None };
                 return Ok(());
             }
-            other => {
-                self.content = other;
-                return Err(Failure::new(ErrorCode::Malformed, "the content before is not complete"));
-            }
+            Pending::Refused(_) | Pending::None => None,
         };
-        match incoming.take(frame.bytes, limits, &self.shared).await {
-            Ok(()) if frame.more => {
+        let answered = match self.take_part(limits, id, payload, descriptor, pending).await {
+            Ok(Some(incoming)) => {
                 self.content = Pending::Incoming(incoming);
-                Ok(())
+                return Ok(());
             }
-            Ok(()) => {
-                let answered = incoming.answer(&self.shared).await;
-                self.put_content_answer(limits, id, answered)
-            }
-            Err(refused) => {
-                self.content = if frame.more { Pending::Refused(id) } else { Pending::None };
-                self.put_content_answer(limits, id, Err(refused))
-            }
+            Ok(None) => return Ok(()),
+            Err(refused) => refused,
+        };
+        self.content = if more { Pending::Refused(id) } else { Pending::None };
+        match answered {
+            NoAnswer::Failed(failure) => encode_error(&mut self.output, id, &failure),
+            NoAnswer::Busy => encode_busy(&mut self.output, id, "no room for more content now"),
         }
+        Ok(())
     }
 
-    fn put_content_answer(
+    /// One part: returns the content if more of it is to come, and answers otherwise.
+    async fn take_part(
         &mut self,
         limits: &Limits,
         id: RequestId,
-        answered: Result<Answers, NoAnswer>,
-    ) -> Result<(), Failure> {
-        match answered {
-            Ok(answers) => self.put_answers(limits, id, answers),
-            Err(NoAnswer::Failed(failure)) => Err(failure),
-            Err(NoAnswer::Busy) => {
-                encode_busy(&mut self.output, id, "no room for more content now");
-                Ok(())
+        payload: &[u8],
+        descriptor: Option<OwnedFd>,
+        pending: Option<Box<Incoming>>,
+    ) -> Result<Option<Box<Incoming>>, NoAnswer> {
+        self.need(Right::Content)?;
+        let frame = ContentFrame::decode(payload).map_err(|error| malformed(&error))?;
+        let mut incoming = match pending {
+            Some(_) if frame.descriptor => {
+                let text = "expected more of the content, found a descriptor";
+                return Err(Failure::new(ErrorCode::Malformed, text).into());
             }
+            Some(incoming) => incoming,
+            None => {
+                self.check_radii(limits, &frame.options.radii)?;
+                if frame.descriptor {
+                    let text = "expected a descriptor with this frame, found none";
+                    let descriptor = descriptor.ok_or_else(|| Failure::new(ErrorCode::Malformed, text))?;
+                    let answers = content::answer_descriptor(descriptor, &frame.options, limits, &self.shared).await?;
+                    self.put_answers(limits, id, answers)?;
+                    return Ok(None);
+                }
+                Box::new(Incoming::new(id, frame.options, &self.shared))
+            }
+        };
+        incoming.take(frame.bytes, limits, &self.shared).await?;
+        if frame.more {
+            return Ok(Some(incoming));
         }
+        let answers = incoming.answer(&self.shared).await?;
+        self.put_answers(limits, id, answers)?;
+        Ok(None)
     }
 
-    /// Refuses radii that are wider than the config allows.
+    /// Refuses radii that are wider than the config allows, and all radii of those who may not see details: by narrowing
+    /// the radius one could read a distance off the answers.
     fn check_radii(&self, limits: &Limits, radii: &Radii) -> Result<(), Failure> {
+        if !radii.is_empty() {
+            self.need(Right::Detail)?;
+        }
         for (kind, radius) in radii.iter() {
             let max = limits.radius(kind);
             if radius > max {
@@ -494,7 +521,7 @@ impl Session {
             Right::Lookup => "this listener grants no lookups",
             Right::Admin => "only the daemon's own user and root may change lists here",
             Right::Content => "this listener grants no questions about content; send hashes, or ask for the right",
-            Right::Detail => "this listener grants no details",
+            Right::Detail => "this listener grants no details, and radii of one's own would tell them",
         };
         Err(Failure::new(ErrorCode::Forbidden, text))
     }

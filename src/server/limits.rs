@@ -166,6 +166,18 @@ impl Gauge {
     }
 }
 
+impl Taken {
+    /// Takes `amount` more if the sum of all stays within `limit`. Returns whether it did.
+    pub(super) fn grow(&mut self, amount: u64, limit: u64) -> bool {
+        let more = Gauge(Arc::clone(&self.gauge)).take(amount, limit);
+        let taken = more.is_some();
+        if let Some(mut more) = more {
+            self.amount += std::mem::take(&mut more.amount);
+        }
+        taken
+    }
+}
+
 /// What was taken from a [`Gauge`], given back when dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
@@ -188,7 +200,8 @@ mod tests {
         let gauge = Gauge::default();
         let first = gauge.take(3, 4).unwrap();
         assert!(gauge.take(2, 4).is_none());
-        let second = gauge.take(1, 4).unwrap();
+        let mut second = gauge.take(0, 4).unwrap();
+        assert!(!second.grow(2, 4) && second.grow(1, 4));
         assert!(gauge.take(u64::MAX, 4).is_none());
         drop(first);
         assert_eq!(gauge.used(), 1);

@@ -28,9 +28,7 @@ impl Workshop {
         for number in 0..threads.max(1) {
             let jobs = jobs.clone();
             thread::Builder::new().name(format!("workshop-{number}")).spawn(move || {
-                if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
-                    tracing::warn!(%error, "costly questions run at ordinary priority");
-                }
+                stand_back();
                 jobs.iter().for_each(|job| job());
             })?;
         }
@@ -39,12 +37,37 @@ impl Workshop {
 
     /// Runs `work` on one of the threads; `None` if it panicked.
     pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        let (done, result) = oneshot::channel();
-        let job = move || {
-            // Nobody waits any more if the connection was closed by force.
-            let _ = done.send(catch_unwind(AssertUnwindSafe(work)).ok());
-        };
-        self.0.send(Box::new(job)).ok()?;
+        let (job, result) = job(work);
+        self.0.send(job).ok()?;
         result.await.ok().flatten()
+    }
+
+    /// Runs `work` that may wait for others, such as a file system, on a thread of its own, so that nobody else waits
+    /// with it; `None` if it panicked, or there is no thread.
+    pub(super) async fn run_apart<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let (job, result) = job(work);
+        let apart = move || {
+            stand_back();
+            job();
+        };
+        thread::Builder::new().name("workshop-apart".to_owned()).spawn(apart).ok()?;
+        result.await.ok().flatten()
+    }
+}
+
+/// `work` as a job, and where its result comes; `None` for a panic.
+fn job<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Job, oneshot::Receiver<Option<T>>) {
+    let (done, result) = oneshot::channel();
+    let job = move || {
+        // Nobody waits any more if the connection was closed by force.
+        let _ = done.send(catch_unwind(AssertUnwindSafe(work)).ok());
+    };
+    (Box::new(job), result)
+}
+
+/// Lowers this thread's priority.
+fn stand_back() {
+    if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
+        tracing::warn!(%error, "costly questions run at ordinary priority");
     }
 }

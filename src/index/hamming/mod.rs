@@ -51,6 +51,9 @@ pub trait HammingIndex {
     fn search(&self, questions: &[u8], radius: Radius, found: &mut Vec<Near>);
 }
 
+/// Up to so many codes the scan costs no more than looking into an index's chunks.
+pub const FLAT_CODES_MAX: usize = 4_096;
+
 /// The widest code, in bytes.
 const WIDTH_MAX: usize = 32;
 

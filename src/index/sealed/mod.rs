@@ -14,7 +14,7 @@ mod writer;
 pub use crate::segment::layout::{LocatorKind, UnknownLocator};
 pub use reader::{SegmentReader, verify_file};
 pub use walk::Row;
-pub use writer::{FLAT_CODES_MAX, FST_DIGESTS_MAX, SegmentWriter, WriteOptions};
+pub use writer::{FST_DIGESTS_MAX, SegmentWriter, WriteOptions};
 
 use std::path::Path;
 

@@ -17,7 +17,7 @@ use crate::fingerprint::Kind;
 use crate::index::exact::bucket::{self, BucketParameters};
 use crate::index::exact::filter;
 use crate::index::exact::fst::{FstParameters, PREFIX_MAX};
-use crate::index::hamming::mih;
+use crate::index::hamming::{FLAT_CODES_MAX, mih};
 use crate::segment::layout::{
     DIGESTS_MAX, HEAD_BYTES, Header, LABELS_AT, LINE_BYTES, LINE_SLOTS, LocatorKind, PAGE_BYTES, Section, SectionTag,
 };
@@ -27,10 +27,6 @@ use crate::segment::{
 
 /// Up to this many digests a segment is written with `fst` unless told otherwise, and with `bucket` above.
 pub const FST_DIGESTS_MAX: u64 = 4_000_000;
-
-/// Up to this many codes a segment of a perceptual kind is written with `flat` unless told otherwise, and with `mih`
-/// above: a scan of so few costs about as much as looking into all chunks of an index.
-pub const FLAT_CODES_MAX: u64 = 4_096;
 
 /// Home lines of `bucket` are 5 for every 14 digests: 2.8 of the four that fit into each. A lookup then goes on to
 /// a second line once in 6 times; with 3 digests a line it would be once in 4, for 1.5 bytes a digest less.
@@ -138,7 +134,7 @@ impl SegmentWriter {
         let by_size = |few_max, few, many| if self.digests <= few_max { few } else { many };
         let rule = match self.kind.is_exact() {
             true => by_size(FST_DIGESTS_MAX, LocatorKind::Fst, LocatorKind::Bucket),
-            false => by_size(FLAT_CODES_MAX, LocatorKind::Flat, LocatorKind::Mih),
+            false => by_size(FLAT_CODES_MAX as u64, LocatorKind::Flat, LocatorKind::Mih),
         };
         if !self.kind.is_exact() && self.digests > CODES_MAX {
             return Err(SegmentError::TooMany { most: CODES_MAX });

@@ -3,7 +3,7 @@
 //! The bytes come from strangers, and the same bytes must give the same hashes everywhere: on the list keeper's
 //! machine, at a platform, in another implementation. So decoding follows the pipeline that most PDQ hashes in the world
 //! come from, Pillow's `Image.open(file).convert("RGB")` and then Meta's hasher, quirks included: transparency is
-//! dropped and not blended, orientation tags are ignored, of many pictures the first counts.
+//! dropped and not blended, orientation tags count in TIFF only, of many pictures the first counts.
 //!
 //! Two things differ, for Pillow's way would lose the picture: 16-bit grey keeps its upper eight bits, where Pillow makes
 //! white of all but the darkest, and a picture that ends early is an error wherever the decoder notices.

@@ -5,7 +5,7 @@
 
 use super::section::{CHUNKS_MAX, Chunk, GROUP_BITS_MAX, KEY_BITS_MAX, VALUE_BITS_MAX};
 use crate::fingerprint::Radius;
-use crate::index::hamming::Codes;
+use crate::index::hamming::{Codes, FLAT_CODES_MAX};
 
 /// Looking up a group and comparing its first keys.
 pub(super) const GROUP_NS: f64 = 12.0;
@@ -19,9 +19,6 @@ const READ_NS: (f64, f64) = (1.4, 0.8);
 const COMPARE_NS: f64 = 0.35;
 /// So many bytes stay in a cache.
 const CACHED_BYTES: usize = 16 << 20;
-
-/// Up to this many codes every question is scanned, which takes a microsecond or two.
-const SCANNED_MAX: usize = 4096;
 
 /// What scanning the codes costs for each of so many questions at once.
 pub(super) fn scan_ns(codes: Codes<'_>, questions: usize) -> f64 {
@@ -94,7 +91,7 @@ impl Shape {
 
 /// The shapes of a section's chunks: none if all questions are to be scanned.
 pub(super) fn shapes(width: usize, count: usize) -> Vec<Shape> {
-    if count <= SCANNED_MAX { vec![] } else { shapes_for(width, count, planned_radius(width)) }
+    if count <= FLAT_CODES_MAX { vec![] } else { shapes_for(width, count, planned_radius(width)) }
 }
 
 /// The cheapest shapes for questions of this radius.

@@ -43,7 +43,8 @@ pub(super) fn decode(bytes: &[u8], wanted: Channels, limits: &DecodeLimits) -> R
 }
 
 /// Whether an end-of-image marker follows the first scan's header. Markers cannot occur within a scan's data, and those
-/// of a thumbnail stand in a segment before it.
+/// of a thumbnail stand in a segment before it. A picture that was cut and ends with the marker all the same is decoded
+/// as far as it goes, here as in the reference.
 fn is_complete(bytes: &[u8]) -> bool {
     const SCAN: u8 = 0xDA;
     const END: [u8; 2] = [0xFF, 0xD9];

@@ -67,6 +67,7 @@ pub fn decode(bytes: &[u8], wanted: Channels, limits: &DecodeLimits) -> Result<P
     match format {
         Format::Jpeg => jpeg::decode(bytes, wanted, limits),
         Format::Gif => gif::decode(bytes, limits),
+        Format::Other => Err(PictureError::Unsupported { format, detail: "no decoder".into() }),
         Format::Png => other::decode(bytes, format, ImageFormat::Png, limits),
         Format::WebP => other::decode(bytes, format, ImageFormat::WebP, limits),
         Format::Bmp => other::decode(bytes, format, ImageFormat::Bmp, limits),

@@ -18,7 +18,8 @@
 //! | `service` | what is answered, whatever the wire format |
 //! | `inbox` | a connection's read buffer |
 //! | `descriptors` | a Unix stream that keeps what is passed over it |
-//! | `frame` | a connection of the frame protocol |
+//! | `frame` | a connection of the frame protocol: its bytes |
+//! | `session` | what it is asked, and answers |
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
 
@@ -29,6 +30,7 @@ mod inbox;
 mod limits;
 mod listen;
 mod service;
+mod session;
 mod workshop;
 
 pub use limits::{BadLimit, Limits};

@@ -1,0 +1,375 @@
+//! What a connection is asked and answers, frame by frame, whatever carries the bytes.
+//!
+//! Exact lookups are answered here and now, since handing them to another thread would cost more than they do; a long one
+//! lets other tasks run between its parts. Questions by distance and about content are waited for, one after the other,
+//! while others work on them. Commands run on threads of their own and answer when they are done.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::content::{self, Incoming, NoAnswer};
+use super::descriptors::Descriptors;
+use super::limits::{Limits, Taken};
+use super::{Granted, Shared};
+use crate::access::{Peer, Right, Rights, rights};
+use crate::fingerprint::Radii;
+use crate::matching::Answers;
+use crate::protocol::{
+    ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
+    RequestId, Welcome, encode_answers, encode_busy, encode_error, encode_frame,
+};
+use crate::store::command::Command;
+
+/// Commands that only read name a list at most, so none is longer.
+const READING_COMMAND_BYTES_MAX: usize = 4 << 10;
+
+/// Parsing a longer command would hold up the lookups of others on this thread.
+const LONG_COMMAND_BYTES: usize = 64 << 10;
+
+/// Why a connection ends.
+pub(super) enum End {
+    /// The client said that it has no more requests, and has its answers.
+    Finished,
+    /// The client is told why.
+    Farewell(Failure),
+    /// The client is gone, or took too long to take its answers.
+    Broken(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> End {
+        End::Broken(error)
+    }
+}
+
+pub(super) fn farewell(code: ErrorCode, text: impl Into<String>) -> End {
+    End::Farewell(Failure::new(code, text))
+}
+
+/// What a connection knows beside its bytes.
+pub(super) struct Session {
+    pub(super) shared: Arc<Shared>,
+    peer: Peer,
+    granted: Arc<Granted>,
+    greeted: bool,
+    /// Answers that wait to be written.
+    pub(super) output: Vec<u8>,
+    pub(super) commands: JoinSet<(RequestId, Result<Vec<u8>, Failure>)>,
+    pub(super) content: Pending,
+    pub(super) rows_in_turn: usize,
+}
+
+/// Content of which more is to come.
+pub(super) enum Pending {
+    None,
+    /// It is taken in.
+    Incoming(Box<Incoming>),
+    /// It was refused, and what still comes of it is thrown away.
+    Refused(RequestId),
+}
+
+impl Session {
+    pub(super) fn new(peer: Peer, granted: Arc<Granted>, shared: Arc<Shared>) -> Session {
+        Session {
+            shared,
+            peer,
+            granted,
+            greeted: false,
+            output: Vec::new(),
+            commands: JoinSet::new(),
+            content: Pending::None,
+            rows_in_turn: 0,
+        }
+    }
+
+    /// What the client may do now; a reload may change it.
+    fn rights(&self) -> Rights {
+        rights(self.peer, self.shared.user, self.granted.get())
+    }
+
+    /// Answers one frame, or starts the command in it. Only a client that does not speak the protocol ends here.
+    pub(super) async fn handle(
+        &mut self,
+        limits: &Limits,
+        header: &Header,
+        payload: &[u8],
+        descriptors: &mut impl Descriptors,
+    ) -> Result<(), End> {
+        let id = header.id;
+        let op = Op::from_code(header.op);
+        // Before anything is refused: the next frame's descriptor must not be taken for this one's.
+        let brings_descriptor = op == Some(Op::Content) && ContentFrame::announces(payload).0;
+        let descriptor = brings_descriptor.then(|| descriptors.take_descriptor()).flatten();
+        if !self.greeted {
+            return self.greet(limits, header, payload);
+        }
+        let answered = match op {
+            _ if header.version != PROTOCOL_VERSION => Err(wrong_version(header.version)),
+            Some(Op::Lookup) => self.lookup(limits, id, payload).await,
+            Some(Op::Status) => self.status(id),
+            Some(Op::Command) => self.command(limits, id, payload),
+            Some(Op::Content) => return self.content(limits, id, payload, descriptor).await,
+            Some(Op::Hello) => Err(Failure::new(ErrorCode::Malformed, "HELLO comes first, and once")),
+            _ => {
+                let text = format!("expected HELLO, STATUS, LOOKUP, COMMAND or CONTENT, found op 0x{:02x}", header.op);
+                Err(Failure::new(ErrorCode::Unsupported, text))
+            }
+        };
+        if let Err(failure) = answered {
+            encode_error(&mut self.output, id, &failure);
+        }
+        Ok(())
+    }
+
+    fn greet(&mut self, limits: &Limits, header: &Header, payload: &[u8]) -> Result<(), End> {
+        if Op::from_code(header.op) != Some(Op::Hello) {
+            return Err(farewell(ErrorCode::Malformed, "expected HELLO as the first frame"));
+        }
+        let hello = Hello::decode(payload).map_err(|error| End::Farewell(malformed(&error)))?;
+        if !hello.speaks(PROTOCOL_VERSION) {
+            return Err(End::Farewell(wrong_version(hello.highest)));
+        }
+        self.greeted = true;
+        let welcome = Welcome {
+            version: PROTOCOL_VERSION,
+            rights: self.rights(),
+            max_frame_bytes: limits.frame_bytes,
+            max_values: MAX_VALUES,
+            max_commands: limits.commands_per_connection,
+            max_near_values: limits.near_values,
+            max_content_bytes: limits.content_bytes,
+        };
+        welcome.encode(&mut self.output, header.id);
+        Ok(())
+    }
+
+    async fn lookup(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
+        self.need(Right::Lookup)?;
+        let lookup = LookupFrame::decode(payload).map_err(|error| malformed(&error))?;
+        self.check_radii(limits, &lookup.radii)?;
+        let near_values = u64::from(lookup.rows) * lookup.kinds.iter().filter(|kind| !kind.is_exact()).count() as u64;
+        if near_values > limits.near_values.into() {
+            let text = format!("{near_values} values of perceptual kinds: expected at most {}", limits.near_values);
+            return Err(Failure::new(ErrorCode::TooLarge, text));
+        }
+        let Shared { service, workshop, .. } = &*self.shared;
+        let snapshot = service.snapshot();
+        let answers = service.answer(snapshot, workshop, &lookup.kinds, &lookup.radii, lookup.values).await?;
+        self.rows_in_turn += lookup.rows as usize;
+        self.put_answers(limits, id, answers)
+    }
+
+    /// Takes a part of a file's content in; with the last, answers what is asked about it. Whatever refuses a part refuses
+    /// the whole: what still comes of it is thrown away, so that no answer is about less than all of a file.
+    async fn content(
+        &mut self,
+        limits: &Limits,
+        id: RequestId,
+        payload: &[u8],
+        descriptor: Option<OwnedFd>,
+    ) -> Result<(), End> {
+        let (_, more) = ContentFrame::announces(payload);
+        let pending = match std::mem::replace(&mut self.content, Pending::None) {
+            Pending::Incoming(incoming) if incoming.id != id => {
+                return Err(farewell(ErrorCode::Malformed, "other content began before the one before was complete"));
+            }
+            Pending::Incoming(incoming) => Some(incoming),
+            Pending::Refused(refused) if refused == id => {
+                self.content = if more { Pending::Refused(id) } else { Pending::None };
+                return Ok(());
+            }
+            Pending::Refused(_) | Pending::None => None,
+        };
+        let answered = match self.take_part(limits, id, payload, descriptor, pending).await {
+            Ok(Some(incoming)) => {
+                self.content = Pending::Incoming(incoming);
+                return Ok(());
+            }
+            Ok(None) => return Ok(()),
+            Err(refused) => refused,
+        };
+        self.content = if more { Pending::Refused(id) } else { Pending::None };
+        match answered {
+            NoAnswer::Failed(failure) => encode_error(&mut self.output, id, &failure),
+            NoAnswer::Busy => encode_busy(&mut self.output, id, "no room for more content now"),
+        }
+        Ok(())
+    }
+
+    /// One part: returns the content if more of it is to come, and answers otherwise.
+    async fn take_part(
+        &mut self,
+        limits: &Limits,
+        id: RequestId,
+        payload: &[u8],
+        descriptor: Option<OwnedFd>,
+        pending: Option<Box<Incoming>>,
+    ) -> Result<Option<Box<Incoming>>, NoAnswer> {
+        self.need(Right::Content)?;
+        let frame = ContentFrame::decode(payload).map_err(|error| malformed(&error))?;
+        let mut incoming = match pending {
+            Some(_) if frame.descriptor => {
+                let text = "expected more of the content, found a descriptor";
+                return Err(Failure::new(ErrorCode::Malformed, text).into());
+            }
+            Some(incoming) => incoming,
+            None => {
+                self.check_radii(limits, &frame.options.radii)?;
+                if frame.descriptor {
+                    let text = "expected a descriptor with this frame, found none";
+                    let descriptor = descriptor.ok_or_else(|| Failure::new(ErrorCode::Malformed, text))?;
+                    let answers = content::answer_descriptor(descriptor, &frame.options, limits, &self.shared).await?;
+                    self.put_answers(limits, id, answers)?;
+                    return Ok(None);
+                }
+                Box::new(Incoming::new(id, frame.options, &self.shared))
+            }
+        };
+        incoming.take(frame.bytes, limits, &self.shared).await?;
+        if frame.more {
+            return Ok(Some(incoming));
+        }
+        let answers = incoming.answer(&self.shared).await?;
+        self.put_answers(limits, id, answers)?;
+        Ok(None)
+    }
+
+    /// Refuses radii that are wider than the config allows, and all radii of those who may not see details: by narrowing
+    /// the radius one could read a distance off the answers.
+    fn check_radii(&self, limits: &Limits, radii: &Radii) -> Result<(), Failure> {
+        if !radii.is_empty() {
+            self.need(Right::Detail)?;
+        }
+        for (kind, radius) in radii.iter() {
+            let max = limits.radius(kind);
+            if radius > max {
+                let text = format!("a radius of {radius} for {kind}: expected at most {max}, which limits.radii sets");
+                return Err(Failure::new(ErrorCode::TooLarge, text));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes answers, as far as the client may see them.
+    fn put_answers(&mut self, limits: &Limits, id: RequestId, answers: Answers) -> Result<(), Failure> {
+        let answers = if self.rights().has(Right::Detail) { answers } else { answers.without_detail() };
+        let start = self.output.len();
+        encode_answers(&mut self.output, id, &answers)
+            .map_err(|error| Failure::new(ErrorCode::TooLarge, error.to_string()))?;
+        self.keep_to_frame_limit(limits, start)
+    }
+
+    fn status(&mut self, id: RequestId) -> Result<(), Failure> {
+        if self.rights() == Rights::NONE {
+            return Err(Failure::new(ErrorCode::Forbidden, "this connection has no right at all"));
+        }
+        let json = serde_json::to_vec(&self.shared.status())
+            .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
+        encode_frame(&mut self.output, Op::Json, id, &json);
+        Ok(())
+    }
+
+    /// Starts a command on a thread of its own, if there is room.
+    fn command(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
+        if payload.len() > READING_COMMAND_BYTES_MAX {
+            // Whoever may only read has no use for a command of this size, and is not worth parsing it.
+            self.need(Right::Admin)?;
+        }
+        let command = parse_command(payload)?;
+        self.need(if command.needs_admin() { Right::Admin } else { Right::Lookup })?;
+        if !self.shared.service.is_open() {
+            encode_busy(&mut self.output, id, "the store is still loading");
+            return Ok(());
+        }
+        if self.commands.len() >= limits.commands_per_connection as usize {
+            encode_busy(&mut self.output, id, "too many commands under way on this connection");
+            return Ok(());
+        }
+        let Some(taken) = self.shared.commands.take(1, limits.commands) else {
+            encode_busy(&mut self.output, id, "too many commands under way");
+            return Ok(());
+        };
+        if command.needs_admin() {
+            tracing::info!(peer = ?self.peer, command = command_name(payload), "command");
+        }
+        let shared = Arc::clone(&self.shared);
+        self.commands.spawn_blocking(move || {
+            let _taken: Taken = taken;
+            let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
+            (id, executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked"))))
+        });
+        Ok(())
+    }
+
+    pub(super) fn finish_command(
+        &mut self,
+        limits: &Limits,
+        done: Result<(RequestId, Result<Vec<u8>, Failure>), tokio::task::JoinError>,
+    ) {
+        let (id, answered) = match done {
+            Ok(done) => done,
+            // Only when the runtime goes away under it, and then so does the connection.
+            Err(error) => return tracing::error!(%error, "a command was given up"),
+        };
+        let start = self.output.len();
+        let answered = answered.and_then(|json| {
+            encode_frame(&mut self.output, Op::Json, id, &json);
+            self.keep_to_frame_limit(limits, start)
+        });
+        if let Err(failure) = answered {
+            encode_error(&mut self.output, id, &failure);
+        }
+    }
+
+    /// Takes the frame that starts at `start` back if it is longer than the client accepts.
+    fn keep_to_frame_limit(&mut self, limits: &Limits, start: usize) -> Result<(), Failure> {
+        let frame_bytes = self.output.len() - start;
+        if frame_bytes <= limits.frame_bytes as usize {
+            return Ok(());
+        }
+        self.output.truncate(start);
+        let text = format!("the answer has {frame_bytes} bytes, expected at most {}; ask less", limits.frame_bytes);
+        Err(Failure::new(ErrorCode::TooLarge, text))
+    }
+
+    fn need(&self, right: Right) -> Result<(), Failure> {
+        if self.rights().has(right) {
+            return Ok(());
+        }
+        let text = match right {
+            Right::Lookup => "this listener grants no lookups",
+            Right::Admin => "only the daemon's own user and root may change lists here",
+            Right::Content => "this listener grants no questions about content; send hashes, or ask for the right",
+            Right::Detail => "this listener grants no details, and radii of one's own would tell them",
+        };
+        Err(Failure::new(ErrorCode::Forbidden, text))
+    }
+}
+
+fn malformed(error: &DecodeError) -> Failure {
+    Failure::new(ErrorCode::Malformed, error.to_string())
+}
+
+fn wrong_version(found: u16) -> Failure {
+    let text = format!("expected protocol version {PROTOCOL_VERSION}, found {found}");
+    Failure::new(ErrorCode::Unsupported, text)
+}
+
+fn parse_command(json: &[u8]) -> Result<Command, Failure> {
+    let parse = || serde_json::from_slice(json);
+    let parsed = if json.len() > LONG_COMMAND_BYTES { tokio::task::block_in_place(parse) } else { parse() };
+    parsed.map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))
+}
+
+/// The command's name for the log. The rest of a command may hold fingerprints, which no log holds.
+fn command_name(json: &[u8]) -> String {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        command: String,
+    }
+    serde_json::from_slice::<Named>(json).map(|named| named.command).unwrap_or_default()
+}

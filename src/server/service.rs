@@ -21,6 +21,10 @@ use crate::store::command::{Command, Refusal, RefusalReason};
 /// Rows that are looked up between two points at which other tasks may run: some hundred microseconds of work.
 pub(super) const ROWS_PER_TURN: usize = 4_096;
 
+/// Rows that are searched by distance between two points at which other questions may have their turn: some hundred
+/// microseconds among a million codes.
+const NEAR_ROWS_PER_TURN: usize = 32;
+
 /// The store, or what stands in for it while it opens.
 pub struct Service {
     store: OnceLock<Arc<Store>>,
@@ -45,8 +49,8 @@ impl Service {
         self.store.get().map_or_else(|| Arc::clone(&self.loading), |store| store.snapshot())
     }
 
-    /// Answers a question: at once where only equality is asked for, letting other tasks run between its parts, and in
-    /// the workshop where distance is.
+    /// Answers a question part by part, letting others work between the parts: at once where only equality is asked for,
+    /// and in the workshop where distance is.
     pub(super) async fn answer(
         &self,
         snapshot: Arc<Snapshot>,
@@ -56,28 +60,29 @@ impl Service {
         rows: &[u8],
     ) -> Result<Answers, Failure> {
         let malformed = |error: QuestionError| Failure::new(ErrorCode::Malformed, error.to_string());
-        if kinds.iter().any(|kind| !kind.is_exact()) {
-            let (kinds, radii, rows) = (kinds.to_vec(), radii.clone(), rows.to_vec());
-            let answered = workshop
-                .run(move || matching::answer(&snapshot, &Question { kinds: &kinds, rows: &rows, radii: &radii }));
-            let panicked = || Failure::new(ErrorCode::Internal, "the lookup panicked");
-            return answered.await.ok_or_else(panicked)?.map_err(malformed);
-        }
         let question = Question { kinds, rows, radii };
-        let turn_bytes = question.row_width() * ROWS_PER_TURN;
-        if rows.len() <= turn_bytes {
+        let is_near = kinds.iter().any(|kind| !kind.is_exact());
+        let part_bytes = question.row_width() * if is_near { NEAR_ROWS_PER_TURN } else { ROWS_PER_TURN };
+        if rows.len() <= part_bytes && !is_near {
             return matching::answer(&snapshot, &question).map_err(malformed);
         }
         let mut whole: Option<Joined> = None;
-        for part in rows.chunks(turn_bytes) {
-            let part = matching::answer(&snapshot, &Question { rows: part, ..question }).map_err(malformed)?;
+        // A question without rows, or without a meaning, is one part, which says so.
+        for part in rows.chunks(part_bytes.max(1)).chain(rows.is_empty().then_some(rows)) {
+            let answered = match is_near {
+                true => answer_near(workshop, Arc::clone(&snapshot), kinds, radii, part).await?,
+                false => {
+                    tokio::task::yield_now().await;
+                    matching::answer(&snapshot, &Question { rows: part, ..question })
+                }
+            };
+            let part = answered.map_err(malformed)?;
             match &mut whole {
                 None => whole = Some(Joined::new(part)),
                 Some(whole) => whole.append(part),
             }
-            tokio::task::yield_now().await;
         }
-        Ok(whole.expect("the rows are longer than one part").answers)
+        Ok(whole.expect("there is at least one part").answers)
     }
 
     /// Carries a command out. Blocks for as long as the store needs.
@@ -104,6 +109,20 @@ impl Service {
             lists: snapshot.lists().iter().map(list).collect(),
         }
     }
+}
+
+/// Answers a part of a question by distance in the workshop.
+async fn answer_near(
+    workshop: &Workshop,
+    snapshot: Arc<Snapshot>,
+    kinds: &[Kind],
+    radii: &Radii,
+    rows: &[u8],
+) -> Result<Result<Answers, QuestionError>, Failure> {
+    let (kinds, radii, rows) = (kinds.to_vec(), radii.clone(), rows.to_vec());
+    let answer = move || matching::answer(&snapshot, &Question { kinds: &kinds, rows: &rows, radii: &radii });
+    let panicked = || Failure::new(ErrorCode::Internal, "the lookup panicked");
+    workshop.run(answer).await.ok_or_else(panicked)
 }
 
 /// What STATUS tells of the service.

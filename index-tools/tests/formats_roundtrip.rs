@@ -163,6 +163,25 @@ proptest! {
     }
 
     #[test]
+    fn clamav(
+        entries in prop_oneof![
+            entries(&[Kind::Md5], "[a.é-]{1,8}"),
+            entries(&[Kind::Sha1], "[a.é-]{1,8}"),
+            entries(&[Kind::Sha256], "[a.é-]{1,8}"),
+        ],
+        end in line_end(),
+        upper: bool,
+        size in prop_oneof![Just("*"), Just("0"), Just("5368709154")],
+        levels in prop_oneof![Just(""), Just(":73"), Just(":73:255"), Just("::255")],
+    ) {
+        let mut list = String::new();
+        for entry in &entries {
+            list += &format!("{}:{size}:{}{levels}{end}", text(&entry.values[0], upper), entry.name);
+        }
+        check(Format::Clamav, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
     fn nsrl(entries in entries(&[Kind::Md5, Kind::Sha1], "[a,\"é]{1,8}"), end in line_end(), order in Just(["SHA-1", "MD5", "CRC32", "FileName", "ProductCode"]).prop_shuffle()) {
         let row = |cell: &dyn Fn(&str) -> String| order.map(|header| format!("\"{}\"", cell(header).replace('"', "\"\""))).join(",");
         let mut list = row(&|header| header.to_owned()) + end;

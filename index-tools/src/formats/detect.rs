@@ -1,6 +1,6 @@
 //! Recognises a format by the start of a file, as [`super::open`] gives it.
 
-use super::{Format, text};
+use super::{Format, clamav, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
@@ -15,6 +15,8 @@ pub fn detect(head: &[u8]) -> Option<Format> {
         Some(Format::Sum)
     } else if is_digest(line.trim_ascii()) {
         Some(Format::Hex)
+    } else if clamav::is_record(line) {
+        Some(Format::Clamav)
     } else {
         table(line)
     }

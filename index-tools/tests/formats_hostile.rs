@@ -14,7 +14,7 @@ use zip::write::SimpleFileOptions;
 
 fn parse(format: Format, text: &[u8]) -> (Result<Parsed, FormatError>, Collector) {
     let mut sink = Collector::new();
-    let options = ParseOptions { kind: Some(Kind::Md5), columns: Vec::new() };
+    let options = ParseOptions { kind: Some(Kind::Md5), ..ParseOptions::default() };
     (format.parse(&mut &text[..], &options, &mut sink), sink)
 }
 
@@ -198,6 +198,30 @@ fn one_bad_clamav_line_aborts_nothing() {
     let reasons: Vec<_> = sink.rejected.iter().map(|rejected| rejected.reason).collect();
     assert_eq!(reasons, ["too-long", "wrong-columns", "bad-level", "wrong-length", "wrong-columns"]);
     assert_eq!(refusal(parse(Format::Clamav, b"# nothing\n").0), Some(Refusal::NotAList));
+}
+
+#[test]
+fn a_hashkeeper_row_spoils_no_other() {
+    let row = |digest: &str| format!("1,7,\"a, b\",\"{digest}\"\r\n");
+    let good = row(&format!("{:032X}", 1));
+    let bad = [
+        format!("1,7,\"open,{:032x}\r\n", 2),
+        format!("1,7,a,b,{:032x}\r\n", 3),
+        row(""),
+        row(&format!("{:032x}", 4)[1..]),
+        format!("1,{},a,{:032x}\r\n", "7".repeat(300), 5),
+        format!("1,7,{},{:032x}\r\n", "x".repeat(5 << 20), 6),
+        format!("\0\r\n1,7,a,{:032x}\0\r\n", 7),
+    ];
+    let header = "\"file_id\",\"hashset_id\",\"file_name\",\"hash\"\r\n";
+    let (parsed, sink) = parse(Format::Hashkeeper, format!("{header}{good}{}{good}", bad.concat()).as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 10, rejected: 8 });
+    let reasons: Vec<_> = sink.rejected.iter().map(|rejected| rejected.reason).collect();
+    let expected = ["bad-quotes", "wrong-columns", "missing-hash", "wrong-length", "too-long", "too-long"];
+    assert_eq!((&reasons[..6], &reasons[6..]), (&expected[..], &["wrong-columns", "wrong-length"][..]));
+    for text in ["", "\"hashset_id\",\"notable_flag\"\r\n7,1\r\n", "file_id,hash\r\n"] {
+        assert_eq!(refusal(parse(Format::Hashkeeper, text.as_bytes()).0), Some(Refusal::NotAList), "{text}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ mod common;
 use common::{Collector, Said};
 use hashward::fingerprint::{Encoding, Fingerprint, Kind};
 use hashward::list::{Flag, Flags};
-use hashward_index::formats::{Format, ParseOptions, detect};
+use hashward_index::formats::{Format, NotableFlags, ParseOptions, detect};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -58,11 +58,16 @@ struct Carries {
 
 /// Parses `list` and compares every record, in order, with `entries`.
 fn check(format: Format, kind: Option<Kind>, list: &str, entries: &[Entry], carries: Carries) {
-    assert_eq!(detect(list.as_bytes()), Some(format), "{list}");
+    let options = ParseOptions { kind, ..ParseOptions::default() };
+    check_with(format, &options, list.as_bytes(), entries, carries);
+}
+
+/// The same with all that a user may say.
+fn check_with(format: Format, options: &ParseOptions, bytes: &[u8], entries: &[Entry], carries: Carries) {
+    let list = String::from_utf8_lossy(bytes);
+    assert_eq!(detect(bytes), Some(format), "{list}");
     let mut sink = Collector::new();
-    let options = ParseOptions { kind, columns: Vec::new() };
-    let parsed =
-        format.parse(&mut list.as_bytes(), &options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
+    let parsed = format.parse(&mut &bytes[..], options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
     assert_eq!((parsed.records, parsed.rejected), (entries.len() as u64, 0), "{:?}\n{list}", sink.rejected);
     let mut expected = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -179,6 +184,24 @@ proptest! {
             list += &format!("{}:{size}:{}{levels}{end}", text(&entry.values[0], upper), entry.name);
         }
         check(Format::Clamav, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
+    fn hashkeeper(entries in entries(&[Kind::Md5], "[a,;\"é]{0,8}"), end in line_end(), upper: bool, has_companion: bool) {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        let columns = ["file_id", "hashset_id", "file_name", "directory", "hash", "file_size", "comments"];
+        let mut list = columns.map(quoted).join(",") + end;
+        let mut companion = ["hashset_id", "name", "notable_flag"].map(quoted).join(",") + end;
+        for (set, entry) in entries.iter().enumerate() {
+            let (name, digest) = (quoted(&entry.name), quoted(&text(&entry.values[0], upper)));
+            list += &format!("29000,{set},{name},\"C:\\A, B\",{digest},12,{end}");
+            companion += &format!("{set},{name},{}{end}", entry.category.as_deref().unwrap_or_default());
+        }
+        let notable = NotableFlags::read(&mut companion.as_bytes()).unwrap();
+        let notable = if has_companion { notable } else { NotableFlags::default() };
+        let options = ParseOptions { notable, ..ParseOptions::default() };
+        let carries = Carries { category: has_companion, ..NAME_ONLY };
+        check_with(Format::Hashkeeper, &options, list.as_bytes(), &entries, carries);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist; `caid` is VICS by another name.
-const FORMATS: [(&str, Format); 9] = [
+const FORMATS: [(&str, Format); 10] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -22,6 +22,7 @@ const FORMATS: [(&str, Format); 9] = [
     ("vics", Format::Vics),
     ("caid", Format::Vics),
     ("clamav", Format::Clamav),
+    ("hashkeeper", Format::Hashkeeper),
 ];
 
 #[test]
@@ -60,8 +61,11 @@ fn check_folder(folder: &Path) -> Option<usize> {
 
 fn check(file: &Path, format: Format, expected: &Value) {
     let path = file.display();
-    let options =
-        ParseOptions { kind: expected["kind"].as_str().map(|kind| kind.parse().unwrap()), columns: columns(expected) };
+    let options = ParseOptions {
+        kind: expected["kind"].as_str().map(|kind| kind.parse().unwrap()),
+        columns: columns(expected),
+        ..ParseOptions::default()
+    };
     let mut sink = Collector::new();
     let parsed = parse_file(file, Some(format), &options, &Limits::default(), &mut sink);
     if let Some(fatal) = expected["fatal"].as_str() {
@@ -148,6 +152,10 @@ fn check_sample(file: &Path, sample: &Value, sink: &Collector) {
         agrees("category", said.category.as_deref())
             && agrees("scheme", said.scheme.as_deref())
             && agrees("name", name.as_deref())
+            && sample["flags"]["notable_flag"].as_bool().is_none_or(|expected| {
+                let code = if expected { "1" } else { "0" };
+                (said.scheme.as_deref(), said.category.as_deref()) == (Some("notable_flag"), Some(code))
+            })
             && flags.iter().all(|(name, flag)| {
                 sample["flags"][name].as_bool().is_none_or(|expected| said.flags.has(*flag) == expected)
             })

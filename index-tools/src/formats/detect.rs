@@ -55,6 +55,8 @@ fn table(header: &[u8]) -> Option<Format> {
     let has_kind = |delimiter| names(delimiter).any(|name| text::kind(name).is_some());
     if has_kind(b',') && has(b',', b"FileName") && has(b',', b"ProductCode") {
         Some(Format::NsrlV2)
+    } else if has(b',', b"file_id") && has(b',', b"hashset_id") && has(b',', b"hash") {
+        Some(Format::Hashkeeper)
     } else if has_kind(b',') {
         Some(Format::Csv)
     } else if has_kind(b'\t') {

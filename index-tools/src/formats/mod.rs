@@ -21,6 +21,7 @@ mod csv;
 mod detect;
 mod error;
 mod hashdeep;
+mod hashkeeper;
 mod hex;
 mod json;
 mod limits;
@@ -38,6 +39,7 @@ mod window;
 
 pub use detect::detect;
 pub use error::{FormatError, Refusal, Refused, SinkError};
+pub use hashkeeper::NotableFlags;
 pub use open::{Limits, open};
 
 use std::fmt;
@@ -126,11 +128,13 @@ pub enum Format {
     Vics,
     /// ClamAV's databases of file hashes.
     Clamav,
+    /// HashKeeper's `.hsh` files, with a `.hke` file beside each that tells good from notable.
+    Hashkeeper,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -139,6 +143,7 @@ impl Format {
         Format::NsrlV2,
         Format::Vics,
         Format::Clamav,
+        Format::Hashkeeper,
     ];
 
     /// The format's name in options and reports.
@@ -152,6 +157,7 @@ impl Format {
             Format::NsrlV2 => "nsrl-v2",
             Format::Vics => "vics",
             Format::Clamav => "clamav",
+            Format::Hashkeeper => "hashkeeper",
         }
     }
 
@@ -166,6 +172,7 @@ impl Format {
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
             Format::Vics => "a VICS object with a context and a `value` array",
             Format::Clamav => "lines `hash:size:name`",
+            Format::Hashkeeper => "rows under a header with \"file_id\", \"hashset_id\", \"file_name\" and \"hash\"",
         }
     }
 
@@ -195,12 +202,13 @@ impl Format {
             Format::NsrlV2 => nsrl_v2::parse(input, report),
             Format::Vics => vics::parse(input, None, report)?.parsed(),
             Format::Clamav => clamav::parse(input, report),
+            Format::Hashkeeper => hashkeeper::parse(input, &options.notable, report),
         }
     }
 }
 
 /// Opens and reads a whole list file: [`open`] and [`Format::parse`] in one, for files that must be read twice
-/// because what concerns every record stands at their end.
+/// because what concerns every record stands at their end, or in a file beside them.
 ///
 /// # Errors
 /// As [`open`] and [`Format::parse`]; with no `format`, also when [`detect`] does not recognise the file.
@@ -217,7 +225,8 @@ pub fn parse_file(
         None => detect(input.fill_buf()?).ok_or_else(unrecognised)?,
     };
     if format != Format::Vics {
-        return Ok((format, format.parse(&mut *input, options, sink)?));
+        let options = options.clone().with_companion(format, path, limits)?;
+        return Ok((format, format.parse(&mut *input, &options, sink)?));
     }
     let mut outcome = vics::parse(&mut *input, None, report::Report::new(format, sink))?;
     if let vics::Outcome::ContextIsLate = outcome {
@@ -230,7 +239,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -252,7 +261,7 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav")]
+#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper")]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.
@@ -263,6 +272,22 @@ pub struct ParseOptions {
     /// For CSV and TSV: (field, header), where the header is not the field's own name. Fields are the kinds' names,
     /// `name`, `size`, `category` and `scheme`.
     pub columns: Vec<(String, String)>,
+    /// For HashKeeper: what the companion file says of hash sets.
+    pub notable: NotableFlags,
+}
+
+impl ParseOptions {
+    /// Takes in what the companion of the list at `list` says, where `format` has companions and one lies there.
+    ///
+    /// # Errors
+    /// When the companion cannot be read. A list is not read without what it means.
+    pub fn with_companion(self, format: Format, list: &Path, limits: &Limits) -> Result<ParseOptions, FormatError> {
+        let notable = match format {
+            Format::Hashkeeper => NotableFlags::beside(list, limits)?,
+            _ => return Ok(self),
+        };
+        Ok(ParseOptions { notable, ..self })
+    }
 }
 
 /// What a whole list held.

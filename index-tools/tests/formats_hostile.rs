@@ -225,6 +225,28 @@ fn a_hashkeeper_row_spoils_no_other() {
 }
 
 #[test]
+fn an_encase_set_is_taken_whole_or_refused() {
+    let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/encase/two-pages.hash")).unwrap();
+    assert!(parse(Format::Encase, &list).0.is_ok());
+    for length in 1..list.len() {
+        assert_eq!(refusal(parse(Format::Encase, &list[..length]).0), Some(Refusal::Truncated), "cut at {length}");
+    }
+    assert_eq!(refusal(parse(Format::Encase, b"").0), Some(Refusal::WrongMagic));
+    for at in 0..8 {
+        let mut damaged = list.clone();
+        damaged[at] ^= 0x20;
+        assert_eq!(refusal(parse(Format::Encase, &damaged).0), Some(Refusal::WrongMagic), "byte {at}");
+    }
+    assert_eq!(refusal(parse(Format::Encase, &[&list[..], b"\0"].concat()).0), Some(Refusal::Corrupt));
+    let with_count = |count: u32| {
+        let mut list = list.clone();
+        list[0x10..0x14].copy_from_slice(&count.to_le_bytes());
+        refusal(parse(Format::Encase, &list).0)
+    };
+    assert_eq!((with_count(u32::MAX), with_count(0)), (Some(Refusal::Truncated), Some(Refusal::Corrupt)));
+}
+
+#[test]
 fn deep_nesting_is_refused() {
     let open = "[".repeat(1 << 20);
     for list in [

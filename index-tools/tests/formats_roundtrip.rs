@@ -205,6 +205,24 @@ proptest! {
     }
 
     #[test]
+    fn encase(entries in entries(&[Kind::Md5], ""), category in proptest::option::of("[aé:😀]{1,10}"), rest: [u8; 2]) {
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let mut list = b"HASH\r\n\xFF\0\x02\0\0\0\x01\0\0\0".to_vec();
+        list.extend((entries.len() as u32).to_le_bytes());
+        list.resize(0x408, 0);
+        list.extend(utf16("A set"));
+        list.resize(0x458, 0);
+        list.extend(utf16(category.as_deref().unwrap_or_default()));
+        list.resize(0x480, 0);
+        let entries: Vec<_> = entries.into_iter().map(|entry| Entry { category: category.clone(), ..entry }).collect();
+        for entry in &entries {
+            list.extend(entry.values[0].value());
+            list.extend(rest);
+        }
+        check_with(Format::Encase, &ParseOptions::default(), &list, &entries, Carries { category: true, ..NAME_ONLY });
+    }
+
+    #[test]
     fn nsrl(entries in entries(&[Kind::Md5, Kind::Sha1], "[a,\"é]{1,8}"), end in line_end(), order in Just(["SHA-1", "MD5", "CRC32", "FileName", "ProductCode"]).prop_shuffle()) {
         let row = |cell: &dyn Fn(&str) -> String| order.map(|header| format!("\"{}\"", cell(header).replace('"', "\"\""))).join(",");
         let mut list = row(&|header| header.to_owned()) + end;

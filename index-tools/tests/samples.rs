@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist; `caid` is VICS by another name.
-const FORMATS: [(&str, Format); 10] = [
+const FORMATS: [(&str, Format); 11] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -23,6 +23,7 @@ const FORMATS: [(&str, Format); 10] = [
     ("caid", Format::Vics),
     ("clamav", Format::Clamav),
     ("hashkeeper", Format::Hashkeeper),
+    ("encase", Format::Encase),
 ];
 
 #[test]

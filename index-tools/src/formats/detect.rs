@@ -1,9 +1,12 @@
 //! Recognises a format by the start of a file, as [`super::open`] gives it.
 
-use super::{Format, clamav, text};
+use super::{Format, clamav, encase, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
+    if head.starts_with(encase::MAGIC) {
+        return Some(Format::Encase);
+    }
     if head.trim_ascii_start().first() == Some(&b'{') {
         return is_vics(head).then_some(Format::Vics);
     }

@@ -19,6 +19,7 @@ mod bounded;
 mod clamav;
 mod csv;
 mod detect;
+mod encase;
 mod error;
 mod hashdeep;
 mod hashkeeper;
@@ -130,11 +131,13 @@ pub enum Format {
     Clamav,
     /// HashKeeper's `.hsh` files, with a `.hke` file beside each that tells good from notable.
     Hashkeeper,
+    /// EnCase's binary hash sets.
+    Encase,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 9] = [
+    pub const ALL: [Format; 10] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -144,6 +147,7 @@ impl Format {
         Format::Vics,
         Format::Clamav,
         Format::Hashkeeper,
+        Format::Encase,
     ];
 
     /// The format's name in options and reports.
@@ -158,6 +162,7 @@ impl Format {
             Format::Vics => "vics",
             Format::Clamav => "clamav",
             Format::Hashkeeper => "hashkeeper",
+            Format::Encase => "encase",
         }
     }
 
@@ -172,6 +177,7 @@ impl Format {
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
             Format::Vics => "a VICS object with a context and a `value` array",
             Format::Clamav => "lines `hash:size:name`",
+            Format::Encase => "`HASH` and a binary header, then records of 18 bytes",
             Format::Hashkeeper => "rows under a header with \"file_id\", \"hashset_id\", \"file_name\" and \"hash\"",
         }
     }
@@ -203,6 +209,7 @@ impl Format {
             Format::Vics => vics::parse(input, None, report)?.parsed(),
             Format::Clamav => clamav::parse(input, report),
             Format::Hashkeeper => hashkeeper::parse(input, &options.notable, report),
+            Format::Encase => encase::parse(input, report),
         }
     }
 }
@@ -239,7 +246,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -261,7 +268,9 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper")]
+#[error(
+    "unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase"
+)]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.

@@ -247,6 +247,32 @@ fn an_encase_set_is_taken_whole_or_refused() {
 }
 
 #[test]
+fn icse_rows_of_any_length_are_bounded() {
+    let header = "MD5;SHA1;Is distributed;Series name;Baseline\n";
+    let good = format!("{:032x};;Y;;N\n", 1);
+    let bad = [
+        ";".repeat(1 << 19) + "\n",
+        format!("{:032x};;Y;{};Y\n", 2, "x".repeat(5 << 20)),
+        format!("{:032x};;Y;;{}\n", 3, "x".repeat(300)),
+        format!("{:032x};;perhaps;;Y\n", 4),
+        format!("{:032x};\0;Y;;Y\n", 5),
+        format!("{:032x};;Y;\"a\"b;Y\n", 6),
+    ];
+    let (parsed, sink) = parse(Format::Icse, format!("{header}{good}{}{good}", bad.concat()).as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 8, rejected: 6 });
+    let reasons: Vec<_> = sink.rejected.iter().map(|rejected| rejected.reason).collect();
+    assert_eq!(reasons, ["missing-hash", "too-long", "too-long", "bad-flag", "wrong-length", "bad-quotes"]);
+    let (parsed, _) = parse(Format::Icse, format!("{header}{good}{:032x};;Y;\"open\n{good}", 7).as_bytes());
+    assert_eq!(refusal(parsed), Some(Refusal::Truncated));
+    for header in
+        ["", "MD5;Name\n", "Is distributed;Baseline\n", "MD5;SHA-1;sha1;Baseline\n", "MD5;Baseline;baseline\n"]
+    {
+        assert_eq!(refusal(parse(Format::Icse, format!("{header}{good}").as_bytes()).0), Some(Refusal::NotAList));
+        assert_ne!(detect(header.as_bytes()), Some(Format::Icse), "{header}");
+    }
+}
+
+#[test]
 fn deep_nesting_is_refused() {
     let open = "[".repeat(1 << 20);
     for list in [

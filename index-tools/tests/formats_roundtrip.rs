@@ -223,6 +223,41 @@ proptest! {
     }
 
     #[test]
+    fn icse(
+        entries in entries(&[Kind::Md5, Kind::Sha1, Kind::PhotoDna], "[a,;\"\n é]{0,8}"),
+        end in line_end(),
+        words in prop_oneof![Just(["Y", "N"]), Just(["true", "false"]), Just(["TRUE", ""])],
+        surplus in prop_oneof![Just(""), Just(";;extra")],
+        order in Just(["MD5", "SHA1", "PhotoDNA", "Image ID", "Is distributed", "Victim identified", "Offender identified", "Series name", "Baseline"])
+            .prop_shuffle(),
+    ) {
+        let mut list = order.join(";") + end;
+        for entry in &entries {
+            let digest = |kind| find(entry, kind).map(|value| text(value, false)).unwrap_or_default();
+            let flag = |flag| words[usize::from(!entry.flags.has(flag))].to_owned();
+            let row = order.map(|header| match header {
+                "MD5" => digest(Kind::Md5),
+                "SHA1" => digest(Kind::Sha1),
+                "PhotoDNA" => digest(Kind::PhotoDna),
+                "Is distributed" => flag(Flag::Distributed),
+                "Victim identified" => flag(Flag::VictimIdentified),
+                "Offender identified" => flag(Flag::OffenderIdentified),
+                "Series name" => format!("\"{}\"", entry.name.replace('"', "\"\"")),
+                "Baseline" => entry.category.clone().unwrap_or_default(),
+                _ => "50000".to_owned(),
+            });
+            // A row may end with the last thing it says.
+            let row = row.join(";");
+            list += &if surplus.is_empty() { row.trim_end_matches(';').to_owned() } else { row + surplus };
+            list += end;
+        }
+        // ICSE does not say this one.
+        let flags = |flags: Flags| Flags(flags.0 & !(Flag::Precategorized as u8));
+        let entries: Vec<_> = entries.into_iter().map(|entry| Entry { flags: flags(entry.flags), ..entry }).collect();
+        check(Format::Icse, None, &list, &entries, Carries { name: false, category: true, flags: true, per_number: 1 });
+    }
+
+    #[test]
     fn nsrl(entries in entries(&[Kind::Md5, Kind::Sha1], "[a,\"é]{1,8}"), end in line_end(), order in Just(["SHA-1", "MD5", "CRC32", "FileName", "ProductCode"]).prop_shuffle()) {
         let row = |cell: &dyn Fn(&str) -> String| order.map(|header| format!("\"{}\"", cell(header).replace('"', "\"\""))).join(",");
         let mut list = row(&|header| header.to_owned()) + end;

@@ -12,7 +12,7 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported; `caid` is VICS by another name.
-const FORMATS: [(&str, &str); 11] = [
+const FORMATS: [(&str, &str); 12] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -24,6 +24,7 @@ const FORMATS: [(&str, &str); 11] = [
     ("clamav", "clamav"),
     ("hashkeeper", "hashkeeper"),
     ("encase", "encase"),
+    ("icse", "icse"),
 ];
 
 #[test]

@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist; `caid` is VICS by another name.
-const FORMATS: [(&str, Format); 11] = [
+const FORMATS: [(&str, Format); 12] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -24,6 +24,7 @@ const FORMATS: [(&str, Format); 11] = [
     ("clamav", Format::Clamav),
     ("hashkeeper", Format::Hashkeeper),
     ("encase", Format::Encase),
+    ("icse", Format::Icse),
 ];
 
 #[test]
@@ -137,11 +138,15 @@ fn value(sample: &Value) -> Fingerprint {
 
 /// One record that holds the sample's fingerprint says all that the sample says.
 fn check_sample(file: &Path, sample: &Value, sink: &Collector) {
+    // As VICS names them, and as ICSE does.
     let flags = [
         ("IsPrecategorized", Flag::Precategorized),
         ("VictimIdentified", Flag::VictimIdentified),
         ("OffenderIdentified", Flag::OffenderIdentified),
         ("IsDistributed", Flag::Distributed),
+        ("Victim identified", Flag::VictimIdentified),
+        ("Offender identified", Flag::OffenderIdentified),
+        ("Is distributed", Flag::Distributed),
     ];
     let fingerprint = value(sample);
     let agrees = |field: &str, found: Option<&str>| sample[field].as_str().is_none_or(|text| found == Some(text));

@@ -1,6 +1,6 @@
 //! Recognises a format by the start of a file, as [`super::open`] gives it.
 
-use super::{Format, clamav, encase, text};
+use super::{Format, clamav, encase, icse, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
@@ -64,6 +64,8 @@ fn table(header: &[u8]) -> Option<Format> {
         Some(Format::Csv)
     } else if has_kind(b'\t') {
         Some(Format::Tsv)
+    } else if has_kind(b';') && icse::is_header(header) {
+        Some(Format::Icse)
     } else {
         None
     }

@@ -24,6 +24,7 @@ mod error;
 mod hashdeep;
 mod hashkeeper;
 mod hex;
+mod icse;
 mod json;
 mod limits;
 mod lines;
@@ -133,11 +134,13 @@ pub enum Format {
     Hashkeeper,
     /// EnCase's binary hash sets.
     Encase,
+    /// The table that INTERPOL's ICSE database exports.
+    Icse,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 10] = [
+    pub const ALL: [Format; 11] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -148,6 +151,7 @@ impl Format {
         Format::Clamav,
         Format::Hashkeeper,
         Format::Encase,
+        Format::Icse,
     ];
 
     /// The format's name in options and reports.
@@ -163,6 +167,7 @@ impl Format {
             Format::Clamav => "clamav",
             Format::Hashkeeper => "hashkeeper",
             Format::Encase => "encase",
+            Format::Icse => "icse",
         }
     }
 
@@ -178,13 +183,14 @@ impl Format {
             Format::Vics => "a VICS object with a context and a `value` array",
             Format::Clamav => "lines `hash:size:name`",
             Format::Encase => "`HASH` and a binary header, then records of 18 bytes",
+            Format::Icse => "semicolon-separated rows under a header with MD5, SHA1 or PhotoDNA and `Is distributed`",
             Format::Hashkeeper => "rows under a header with \"file_id\", \"hashset_id\", \"file_name\" and \"hash\"",
         }
     }
 
     /// Whether lists of this format carry categories by their nature, so that a role for all of them is rarely right.
     pub const fn has_categories(self) -> bool {
-        matches!(self, Format::Vics)
+        matches!(self, Format::Vics | Format::Hashkeeper | Format::Icse)
     }
 
     /// Reads a whole list.
@@ -210,6 +216,7 @@ impl Format {
             Format::Clamav => clamav::parse(input, report),
             Format::Hashkeeper => hashkeeper::parse(input, &options.notable, report),
             Format::Encase => encase::parse(input, report),
+            Format::Icse => icse::parse(input, report),
         }
     }
 }
@@ -246,7 +253,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase, icse",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -269,7 +276,7 @@ impl FromStr for Format {
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase"
+    "unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase, icse"
 )]
 pub struct UnknownFormat(pub String);
 

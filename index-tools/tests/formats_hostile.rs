@@ -222,6 +222,8 @@ fn a_hashkeeper_row_spoils_no_other() {
     for text in ["", "\"hashset_id\",\"notable_flag\"\r\n7,1\r\n", "file_id,hash\r\n"] {
         assert_eq!(refusal(parse(Format::Hashkeeper, text.as_bytes()).0), Some(Refusal::NotAList), "{text}");
     }
+    // The companion is named for what it is, should someone import it.
+    assert_eq!(detect(b"\"hashset_id\",\"name\",\"notable_flag\"\r\n"), Some(Format::Hashkeeper));
 }
 
 #[test]
@@ -236,6 +238,7 @@ fn an_encase_set_is_taken_whole_or_refused() {
         let mut damaged = list.clone();
         damaged[at] ^= 0x20;
         assert_eq!(refusal(parse(Format::Encase, &damaged).0), Some(Refusal::WrongMagic), "byte {at}");
+        assert_eq!(detect(&damaged), (at >= 4).then_some(Format::Encase), "byte {at}");
     }
     assert_eq!(refusal(parse(Format::Encase, &[&list[..], b"\0"].concat()).0), Some(Refusal::Corrupt));
     let with_count = |count: u32| {

@@ -4,7 +4,7 @@ use super::{Format, clamav, encase, icse, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
-    if head.starts_with(encase::MAGIC) {
+    if encase::is_start(head) {
         return Some(Format::Encase);
     }
     if head.trim_ascii_start().first() == Some(&b'{') {
@@ -58,7 +58,8 @@ fn table(header: &[u8]) -> Option<Format> {
     let has_kind = |delimiter| names(delimiter).any(|name| text::kind(name).is_some());
     if has_kind(b',') && has(b',', b"FileName") && has(b',', b"ProductCode") {
         Some(Format::NsrlV2)
-    } else if has(b',', b"file_id") && has(b',', b"hashset_id") && has(b',', b"hash") {
+    } else if has(b',', b"hashset_id") && (has(b',', b"hash") || has(b',', b"notable_flag")) {
+        // The companion is no list, and the parser says so.
         Some(Format::Hashkeeper)
     } else if has_kind(b',') {
         Some(Format::Csv)

@@ -22,7 +22,7 @@ use super::window::Window;
 use super::{Parsed, Record};
 
 /// What every file starts with.
-pub(super) const MAGIC: &[u8] = b"HASH\r\n\xFF\0";
+const MAGIC: &[u8] = b"HASH\r\n\xFF\0";
 
 const COUNT_AT: usize = 0x10;
 const NAME_AT: usize = 0x408;
@@ -32,6 +32,11 @@ const DIGEST_BYTES: usize = 16;
 const RECORD_BYTES: usize = DIGEST_BYTES + 2;
 
 const _: () = assert!(HEADER_BYTES == 0x480 && DIGEST_BYTES == Kind::Md5.width());
+
+/// Whether `head` is the start of such a file, or of one that a transfer has spoiled: it is refused for what it is.
+pub(super) fn is_start(head: &[u8]) -> bool {
+    head.starts_with(b"HASH") && head[..head.len().min(COUNT_AT)].contains(&0)
+}
 
 pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<Parsed, FormatError> {
     let mut window = Window::new(input);

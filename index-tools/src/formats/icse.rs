@@ -95,8 +95,8 @@ impl Columns {
                 return Err(no_header(format!("two columns `{}`", excerpt(header))));
             }
         }
-        let is_icse = !columns.kinds.is_empty() && !(columns.flags.is_empty() && columns.baseline.is_none());
-        if is_icse { Ok(columns) } else { Err(no_header("another first line")) }
+        let says_more = !columns.flags.is_empty() || columns.baseline.is_some();
+        if says_more && !columns.kinds.is_empty() { Ok(columns) } else { Err(no_header("another first line")) }
     }
 
     fn read_values(&self, fields: &Fields<'_>, values: &mut Values, unquoted: &mut Vec<u8>) -> Result<(), Problem> {

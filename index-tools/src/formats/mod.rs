@@ -293,13 +293,14 @@ pub struct ParseOptions {
 }
 
 impl ParseOptions {
-    /// Takes in what the companion of the list at `list` says, where `format` has companions and one lies there.
+    /// Takes in what the companion of the list at `list` says, where `format` has companions, one lies there, and
+    /// nothing is known of it yet.
     ///
     /// # Errors
     /// When the companion cannot be read. A list is not read without what it means.
     pub fn with_companion(self, format: Format, list: &Path, limits: &Limits) -> Result<ParseOptions, FormatError> {
         let notable = match format {
-            Format::Hashkeeper => NotableFlags::beside(list, limits)?,
+            Format::Hashkeeper if self.notable.is_empty() => NotableFlags::beside(list, limits)?,
             _ => return Ok(self),
         };
         Ok(ParseOptions { notable, ..self })

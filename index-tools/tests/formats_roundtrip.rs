@@ -5,7 +5,7 @@ mod common;
 use common::{Collector, Said};
 use hashward::fingerprint::{Encoding, Fingerprint, Kind};
 use hashward::list::{Flag, Flags};
-use hashward_index::formats::{Format, ParseOptions, detect};
+use hashward_index::formats::{Format, NotableFlags, ParseOptions, detect};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -58,11 +58,16 @@ struct Carries {
 
 /// Parses `list` and compares every record, in order, with `entries`.
 fn check(format: Format, kind: Option<Kind>, list: &str, entries: &[Entry], carries: Carries) {
-    assert_eq!(detect(list.as_bytes()), Some(format), "{list}");
+    let options = ParseOptions { kind, ..ParseOptions::default() };
+    check_with(format, &options, list.as_bytes(), entries, carries);
+}
+
+/// The same with all that a user may say.
+fn check_with(format: Format, options: &ParseOptions, bytes: &[u8], entries: &[Entry], carries: Carries) {
+    let list = String::from_utf8_lossy(bytes);
+    assert_eq!(detect(bytes), Some(format), "{list}");
     let mut sink = Collector::new();
-    let options = ParseOptions { kind, columns: Vec::new() };
-    let parsed =
-        format.parse(&mut list.as_bytes(), &options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
+    let parsed = format.parse(&mut &bytes[..], options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
     assert_eq!((parsed.records, parsed.rejected), (entries.len() as u64, 0), "{:?}\n{list}", sink.rejected);
     let mut expected = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -160,6 +165,96 @@ proptest! {
         let list = String::from_utf8(writer.into_inner().unwrap()).unwrap();
         let carries = Carries { category: true, ..NAME_ONLY };
         check(if tabs { Format::Tsv } else { Format::Csv }, None, &list, &entries, carries);
+    }
+
+    #[test]
+    fn clamav(
+        entries in prop_oneof![
+            entries(&[Kind::Md5], "[a.é-]{1,8}"),
+            entries(&[Kind::Sha1], "[a.é-]{1,8}"),
+            entries(&[Kind::Sha256], "[a.é-]{1,8}"),
+        ],
+        end in line_end(),
+        upper: bool,
+        size in prop_oneof![Just("*"), Just("0"), Just("5368709154")],
+        levels in prop_oneof![Just(""), Just(":73"), Just(":73:255"), Just("::255")],
+    ) {
+        let mut list = String::new();
+        for entry in &entries {
+            list += &format!("{}:{size}:{}{levels}{end}", text(&entry.values[0], upper), entry.name);
+        }
+        check(Format::Clamav, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
+    fn hashkeeper(entries in entries(&[Kind::Md5], "[a,;\"é]{0,8}"), end in line_end(), upper: bool, has_companion: bool) {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('"', "\"\""));
+        let columns = ["file_id", "hashset_id", "file_name", "directory", "hash", "file_size", "comments"];
+        let mut list = columns.map(quoted).join(",") + end;
+        let mut companion = ["hashset_id", "name", "notable_flag"].map(quoted).join(",") + end;
+        for (set, entry) in entries.iter().enumerate() {
+            let (name, digest) = (quoted(&entry.name), quoted(&text(&entry.values[0], upper)));
+            list += &format!("29000,{set},{name},\"C:\\A, B\",{digest},12,{end}");
+            companion += &format!("{set},{name},{}{end}", entry.category.as_deref().unwrap_or_default());
+        }
+        let notable = NotableFlags::read(&mut companion.as_bytes()).unwrap();
+        let notable = if has_companion { notable } else { NotableFlags::default() };
+        let options = ParseOptions { notable, ..ParseOptions::default() };
+        let carries = Carries { category: has_companion, ..NAME_ONLY };
+        check_with(Format::Hashkeeper, &options, list.as_bytes(), &entries, carries);
+    }
+
+    #[test]
+    fn encase(entries in entries(&[Kind::Md5], ""), category in proptest::option::of("[aé:😀]{1,10}"), rest: [u8; 2]) {
+        let utf16 = |text: &str| text.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let mut list = b"HASH\r\n\xFF\0\x02\0\0\0\x01\0\0\0".to_vec();
+        list.extend((entries.len() as u32).to_le_bytes());
+        list.resize(0x408, 0);
+        list.extend(utf16("A set"));
+        list.resize(0x458, 0);
+        list.extend(utf16(category.as_deref().unwrap_or_default()));
+        list.resize(0x480, 0);
+        let entries: Vec<_> = entries.into_iter().map(|entry| Entry { category: category.clone(), ..entry }).collect();
+        for entry in &entries {
+            list.extend(entry.values[0].value());
+            list.extend(rest);
+        }
+        check_with(Format::Encase, &ParseOptions::default(), &list, &entries, Carries { category: true, ..NAME_ONLY });
+    }
+
+    #[test]
+    fn icse(
+        entries in entries(&[Kind::Md5, Kind::Sha1, Kind::PhotoDna], "[a,;\"\n é]{0,8}"),
+        end in line_end(),
+        words in prop_oneof![Just(["Y", "N"]), Just(["true", "false"]), Just(["TRUE", ""])],
+        surplus in prop_oneof![Just(""), Just(";;extra")],
+        order in Just(["MD5", "SHA1", "PhotoDNA", "Image ID", "Is distributed", "Victim identified", "Offender identified", "Series name", "Baseline"])
+            .prop_shuffle(),
+    ) {
+        let mut list = order.join(";") + end;
+        for entry in &entries {
+            let digest = |kind| find(entry, kind).map(|value| text(value, false)).unwrap_or_default();
+            let flag = |flag| words[usize::from(!entry.flags.has(flag))].to_owned();
+            let row = order.map(|header| match header {
+                "MD5" => digest(Kind::Md5),
+                "SHA1" => digest(Kind::Sha1),
+                "PhotoDNA" => digest(Kind::PhotoDna),
+                "Is distributed" => flag(Flag::Distributed),
+                "Victim identified" => flag(Flag::VictimIdentified),
+                "Offender identified" => flag(Flag::OffenderIdentified),
+                "Series name" => format!("\"{}\"", entry.name.replace('"', "\"\"")),
+                "Baseline" => entry.category.clone().unwrap_or_default(),
+                _ => "50000".to_owned(),
+            });
+            // A row may end with the last thing it says.
+            let row = row.join(";");
+            list += &if surplus.is_empty() { row.trim_end_matches(';').to_owned() } else { row + surplus };
+            list += end;
+        }
+        // ICSE does not say this one.
+        let flags = |flags: Flags| Flags(flags.0 & !(Flag::Precategorized as u8));
+        let entries: Vec<_> = entries.into_iter().map(|entry| Entry { flags: flags(entry.flags), ..entry }).collect();
+        check(Format::Icse, None, &list, &entries, Carries { name: false, category: true, flags: true, per_number: 1 });
     }
 
     #[test]

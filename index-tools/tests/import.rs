@@ -56,6 +56,34 @@ fn a_list_is_replaced_as_a_whole_or_added_to() {
 }
 
 #[test]
+fn a_companion_is_part_of_its_list() {
+    let folder = Folder::new();
+    let header = "\"file_id\",\"hashset_id\",\"file_name\",\"hash\"\r\n";
+    folder.write("set.hsh", format!("{header}1,7,\"A\",\"{:032X}\"\r\n2,8,\"B\",\"{:032X}\"\r\n", 1, 2));
+    let write_companion = |flags: [u8; 2]| {
+        let rows = format!("7,{}\r\n8,{}\r\n", flags[0], flags[1]);
+        folder.write("set.hke", format!("\"hashset_id\",\"notable_flag\"\r\n{rows}"));
+    };
+    write_companion([1, 0]);
+    import(&folder, "cases", &["set.hsh", "--role", "illegal"]).refused(1, &["notable_flag:0", "notable_flag:1"]);
+    let roles = "notable_flag:1=illegal,notable_flag:0=ignorable";
+    let options = ["set.hsh", "--role", "illegal", "--roles", roles];
+    let found = || {
+        [1, 2].map(|number| {
+            ask(&folder.snapshot(), &Fingerprint::parse(Kind::Md5, &format!("{number:032x}"), Encoding::Hex).unwrap()).0
+        })
+    };
+    import(&folder, "cases", &options).json();
+    assert_eq!(found(), [Verdict::Known, Verdict::Ignorable]);
+    write_companion([0, 1]);
+    assert_eq!(import(&folder, "cases", &options).json()["unchanged"], false, "it means something else now");
+    assert_eq!(found(), [Verdict::Ignorable, Verdict::Known]);
+    folder.write("set.hke", "torn");
+    import(&folder, "cases", &options).refused(1, &["companion", "set.hke"]);
+    assert_eq!(found(), [Verdict::Ignorable, Verdict::Known]);
+}
+
+#[test]
 fn a_withdrawal_outlives_an_addition_and_not_a_statement() {
     let folder = Folder::new();
     folder.write("a.md5", hex_list(0..10));

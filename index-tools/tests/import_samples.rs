@@ -12,7 +12,7 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported; `caid` is VICS by another name.
-const FORMATS: [(&str, &str); 8] = [
+const FORMATS: [(&str, &str); 12] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -21,6 +21,10 @@ const FORMATS: [(&str, &str); 8] = [
     ("nsrl-v2", "nsrl-v2"),
     ("vics", "vics"),
     ("caid", "vics"),
+    ("clamav", "clamav"),
+    ("hashkeeper", "hashkeeper"),
+    ("encase", "encase"),
+    ("icse", "icse"),
 ];
 
 #[test]

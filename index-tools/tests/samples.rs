@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist; `caid` is VICS by another name.
-const FORMATS: [(&str, Format); 8] = [
+const FORMATS: [(&str, Format); 12] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -21,6 +21,10 @@ const FORMATS: [(&str, Format); 8] = [
     ("nsrl-v2", Format::NsrlV2),
     ("vics", Format::Vics),
     ("caid", Format::Vics),
+    ("clamav", Format::Clamav),
+    ("hashkeeper", Format::Hashkeeper),
+    ("encase", Format::Encase),
+    ("icse", Format::Icse),
 ];
 
 #[test]
@@ -59,8 +63,11 @@ fn check_folder(folder: &Path) -> Option<usize> {
 
 fn check(file: &Path, format: Format, expected: &Value) {
     let path = file.display();
-    let options =
-        ParseOptions { kind: expected["kind"].as_str().map(|kind| kind.parse().unwrap()), columns: columns(expected) };
+    let options = ParseOptions {
+        kind: expected["kind"].as_str().map(|kind| kind.parse().unwrap()),
+        columns: columns(expected),
+        ..ParseOptions::default()
+    };
     let mut sink = Collector::new();
     let parsed = parse_file(file, Some(format), &options, &Limits::default(), &mut sink);
     if let Some(fatal) = expected["fatal"].as_str() {
@@ -131,11 +138,15 @@ fn value(sample: &Value) -> Fingerprint {
 
 /// One record that holds the sample's fingerprint says all that the sample says.
 fn check_sample(file: &Path, sample: &Value, sink: &Collector) {
+    // As VICS names them, and as ICSE does.
     let flags = [
         ("IsPrecategorized", Flag::Precategorized),
         ("VictimIdentified", Flag::VictimIdentified),
         ("OffenderIdentified", Flag::OffenderIdentified),
         ("IsDistributed", Flag::Distributed),
+        ("Victim identified", Flag::VictimIdentified),
+        ("Offender identified", Flag::OffenderIdentified),
+        ("Is distributed", Flag::Distributed),
     ];
     let fingerprint = value(sample);
     let agrees = |field: &str, found: Option<&str>| sample[field].as_str().is_none_or(|text| found == Some(text));
@@ -147,6 +158,10 @@ fn check_sample(file: &Path, sample: &Value, sink: &Collector) {
         agrees("category", said.category.as_deref())
             && agrees("scheme", said.scheme.as_deref())
             && agrees("name", name.as_deref())
+            && sample["flags"]["notable_flag"].as_bool().is_none_or(|expected| {
+                let code = if expected { "1" } else { "0" };
+                (said.scheme.as_deref(), said.category.as_deref()) == (Some("notable_flag"), Some(code))
+            })
             && flags.iter().all(|(name, flag)| {
                 sample["flags"][name].as_bool().is_none_or(|expected| said.flags.has(*flag) == expected)
             })

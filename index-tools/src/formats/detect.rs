@@ -1,9 +1,12 @@
 //! Recognises a format by the start of a file, as [`super::open`] gives it.
 
-use super::{Format, text};
+use super::{Format, clamav, encase, icse, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
+    if encase::is_start(head) {
+        return Some(Format::Encase);
+    }
     if head.trim_ascii_start().first() == Some(&b'{') {
         return is_vics(head).then_some(Format::Vics);
     }
@@ -15,6 +18,8 @@ pub fn detect(head: &[u8]) -> Option<Format> {
         Some(Format::Sum)
     } else if is_digest(line.trim_ascii()) {
         Some(Format::Hex)
+    } else if clamav::is_record(line) {
+        Some(Format::Clamav)
     } else {
         table(line)
     }
@@ -53,10 +58,15 @@ fn table(header: &[u8]) -> Option<Format> {
     let has_kind = |delimiter| names(delimiter).any(|name| text::kind(name).is_some());
     if has_kind(b',') && has(b',', b"FileName") && has(b',', b"ProductCode") {
         Some(Format::NsrlV2)
+    } else if has(b',', b"hashset_id") && (has(b',', b"hash") || has(b',', b"notable_flag")) {
+        // The companion is no list, and the parser says so.
+        Some(Format::Hashkeeper)
     } else if has_kind(b',') {
         Some(Format::Csv)
     } else if has_kind(b'\t') {
         Some(Format::Tsv)
+    } else if has_kind(b';') && icse::is_header(header) {
+        Some(Format::Icse)
     } else {
         None
     }

@@ -96,6 +96,8 @@ impl From<Refused> for io::Error {
 pub enum Refusal {
     /// Not a list of the format at all.
     NotAList,
+    /// It does not start with the bytes that mark the format.
+    WrongMagic,
     /// It ends too early.
     Truncated,
     /// It is damaged.
@@ -119,6 +121,7 @@ impl Refusal {
     pub const fn name(self) -> &'static str {
         match self {
             Refusal::NotAList => "not-a-list",
+            Refusal::WrongMagic => "wrong-magic",
             Refusal::Truncated => "truncated",
             Refusal::Corrupt => "corrupt",
             Refusal::KindMissing => "kind-missing",

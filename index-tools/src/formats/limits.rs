@@ -15,6 +15,9 @@ pub(super) const MAX_CATEGORY_BYTES: usize = 256;
 /// Fingerprints in one record.
 pub(super) const MAX_VALUES: usize = 256;
 
+/// Hash sets that a HashKeeper list's companion may describe: each one is kept in memory.
+pub(super) const MAX_HASH_SETS: usize = 1 << 16;
+
 /// Kinds that hashward lacks and that are told apart.
 pub(super) const MAX_FOREIGN_KINDS: usize = 64;
 

@@ -16,11 +16,15 @@
 
 mod archive;
 mod bounded;
+mod clamav;
 mod csv;
 mod detect;
+mod encase;
 mod error;
 mod hashdeep;
+mod hashkeeper;
 mod hex;
+mod icse;
 mod json;
 mod limits;
 mod lines;
@@ -37,6 +41,7 @@ mod window;
 
 pub use detect::detect;
 pub use error::{FormatError, Refusal, Refused, SinkError};
+pub use hashkeeper::NotableFlags;
 pub use open::{Limits, open};
 
 use std::fmt;
@@ -123,12 +128,31 @@ pub enum Format {
     NsrlV2,
     /// VICS JSON: Project VIC's exchange format, 1.x and 2.0.
     Vics,
+    /// ClamAV's databases of file hashes.
+    Clamav,
+    /// HashKeeper's `.hsh` files, with a `.hke` file beside each that tells good from notable.
+    Hashkeeper,
+    /// EnCase's binary hash sets.
+    Encase,
+    /// The table that INTERPOL's ICSE database exports.
+    Icse,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 7] =
-        [Format::Sum, Format::Hex, Format::Hashdeep, Format::Csv, Format::Tsv, Format::NsrlV2, Format::Vics];
+    pub const ALL: [Format; 11] = [
+        Format::Sum,
+        Format::Hex,
+        Format::Hashdeep,
+        Format::Csv,
+        Format::Tsv,
+        Format::NsrlV2,
+        Format::Vics,
+        Format::Clamav,
+        Format::Hashkeeper,
+        Format::Encase,
+        Format::Icse,
+    ];
 
     /// The format's name in options and reports.
     pub const fn name(self) -> &'static str {
@@ -140,6 +164,10 @@ impl Format {
             Format::Tsv => "tsv",
             Format::NsrlV2 => "nsrl-v2",
             Format::Vics => "vics",
+            Format::Clamav => "clamav",
+            Format::Hashkeeper => "hashkeeper",
+            Format::Encase => "encase",
+            Format::Icse => "icse",
         }
     }
 
@@ -153,12 +181,16 @@ impl Format {
             Format::Tsv => "tab-separated rows under a header that names at least one kind",
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
             Format::Vics => "a VICS object with a context and a `value` array",
+            Format::Clamav => "lines `hash:size:name`",
+            Format::Encase => "`HASH` and a binary header, then records of 18 bytes",
+            Format::Icse => "semicolon-separated rows under a header with MD5, SHA1 or PhotoDNA and `Is distributed`",
+            Format::Hashkeeper => "rows under a header with \"file_id\", \"hashset_id\", \"file_name\" and \"hash\"",
         }
     }
 
     /// Whether lists of this format carry categories by their nature, so that a role for all of them is rarely right.
     pub const fn has_categories(self) -> bool {
-        matches!(self, Format::Vics)
+        matches!(self, Format::Vics | Format::Hashkeeper | Format::Icse)
     }
 
     /// Reads a whole list.
@@ -181,12 +213,16 @@ impl Format {
             Format::Tsv => csv::parse(input, b'\t', &options.columns, report),
             Format::NsrlV2 => nsrl_v2::parse(input, report),
             Format::Vics => vics::parse(input, None, report)?.parsed(),
+            Format::Clamav => clamav::parse(input, report),
+            Format::Hashkeeper => hashkeeper::parse(input, &options.notable, report),
+            Format::Encase => encase::parse(input, report),
+            Format::Icse => icse::parse(input, report),
         }
     }
 }
 
 /// Opens and reads a whole list file: [`open`] and [`Format::parse`] in one, for files that must be read twice
-/// because what concerns every record stands at their end.
+/// because what concerns every record stands at their end, or in a file beside them.
 ///
 /// # Errors
 /// As [`open`] and [`Format::parse`]; with no `format`, also when [`detect`] does not recognise the file.
@@ -203,7 +239,8 @@ pub fn parse_file(
         None => detect(input.fill_buf()?).ok_or_else(unrecognised)?,
     };
     if format != Format::Vics {
-        return Ok((format, format.parse(&mut *input, options, sink)?));
+        let options = options.clone().with_companion(format, path, limits)?;
+        return Ok((format, format.parse(&mut *input, &options, sink)?));
     }
     let mut outcome = vics::parse(&mut *input, None, report::Report::new(format, sink))?;
     if let vics::Outcome::ContextIsLate = outcome {
@@ -216,7 +253,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase, icse",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -238,7 +275,9 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics")]
+#[error(
+    "unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase, icse"
+)]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.
@@ -249,6 +288,23 @@ pub struct ParseOptions {
     /// For CSV and TSV: (field, header), where the header is not the field's own name. Fields are the kinds' names,
     /// `name`, `size`, `category` and `scheme`.
     pub columns: Vec<(String, String)>,
+    /// For HashKeeper: what the companion file says of hash sets.
+    pub notable: NotableFlags,
+}
+
+impl ParseOptions {
+    /// Takes in what the companion of the list at `list` says, where `format` has companions, one lies there, and
+    /// nothing is known of it yet.
+    ///
+    /// # Errors
+    /// When the companion cannot be read. A list is not read without what it means.
+    pub fn with_companion(self, format: Format, list: &Path, limits: &Limits) -> Result<ParseOptions, FormatError> {
+        let notable = match format {
+            Format::Hashkeeper if self.notable.is_empty() => NotableFlags::beside(list, limits)?,
+            _ => return Ok(self),
+        };
+        Ok(ParseOptions { notable, ..self })
+    }
 }
 
 /// What a whole list held.

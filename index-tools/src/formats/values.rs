@@ -45,6 +45,14 @@ impl Values {
         Ok(())
     }
 
+    /// Keeps a value of `kind` that is decoded already, for the only one of its record.
+    pub(super) fn set(&mut self, kind: Kind, value: &[u8]) {
+        debug_assert_eq!(value.len(), kind.width());
+        self.clear();
+        self.bytes.extend_from_slice(value);
+        self.kinds.push(kind);
+    }
+
     /// Calls `use_them` with all values. The slice of pairs lives on the stack: no allocation per record.
     pub(super) fn with<R>(&self, use_them: impl FnOnce(&[(Kind, &[u8])]) -> R) -> R {
         /// Pairs for which the stack has room cheaply; formats with more are rare.

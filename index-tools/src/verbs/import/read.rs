@@ -90,14 +90,22 @@ fn read_file(
     // Other formats name their kinds.
     let takes_kind = matches!(format, Format::Sum | Format::Hex);
     let (kind, kind_from) = named.or_else(|| if takes_kind { from_name() } else { None }).unzip();
-    let options = ParseOptions { kind, columns: args.columns.clone() };
+    let options = ParseOptions { kind, columns: args.columns.clone(), ..ParseOptions::default() };
+    let options = options.with_companion(format, path, &Limits::default()).map_err(from_format)?;
     let again = match format.parse(&mut text, &options, intake) {
         Ok(_) => false,
         // What concerns every record stands at the file's end: it is read again, and nothing was taken of it yet.
         Err(error) if error.refusal() == Some(Refusal::ContextIsLate) => true,
         Err(error) => return Err(from_format(error)),
     };
-    let text = text.finish().map_err(FormatError::from)?;
+    let mut text = text.finish().map_err(FormatError::from)?;
+    if !options.notable.is_empty() {
+        // The same list with another companion says something else.
+        text = blake3::Hasher::new()
+            .update(text.as_bytes())
+            .update(format!("{:?}", options.notable).as_bytes())
+            .finalize();
+    }
     if again {
         formats::parse_file(path, Some(format), &options, &Limits::default(), intake).map_err(from_format)?;
     }

@@ -64,7 +64,9 @@ fn no_truncation_makes_any_parser_panic() {
     for (path, bytes) in own_samples() {
         for length in 0..bytes.len() {
             let cut = &bytes[..length];
-            let format = detect(cut).into_iter().chain(Format::ALL.into_iter().take(usize::from(length % 16 == 0) * 7));
+            let format = detect(cut)
+                .into_iter()
+                .chain(Format::ALL.into_iter().take(usize::from(length % 16 == 0) * Format::ALL.len()));
             for format in format {
                 let (parsed, sink) = parse(format, cut);
                 if let Ok(parsed) = parsed {
@@ -193,6 +195,121 @@ fn deep_nesting_is_refused() {
     ] {
         assert_eq!(refusal(parse(Format::Vics, list.as_bytes()).0), Some(Refusal::Limit));
     }
+}
+
+/// A DFXML list with `inside` in its root.
+fn dfxml(inside: &str) -> String {
+    format!("<dfxml>{inside}</dfxml>")
+}
+
+/// A file object with a digest, and `inside`.
+fn file_object(inside: &str) -> String {
+    format!("<fileobject>{inside}<hashdigest type='md5'>{:032x}</hashdigest></fileobject>", 1)
+}
+
+#[test]
+fn a_cut_dfxml_list_is_never_taken_for_a_whole_one() {
+    for sample in ["inside.xml", "fiwalk-latin1.xml"] {
+        let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dfxml").join(sample)).unwrap();
+        let whole = list.trim_ascii_end();
+        for length in 1..whole.len() {
+            let why = refusal(parse(Format::Dfxml, &whole[..length]).0);
+            assert!(why == Some(Refusal::Truncated), "{sample} cut at {length}: {why:?}");
+        }
+    }
+    assert_eq!(refusal(parse(Format::Dfxml, b" \n").0), Some(Refusal::NotAList));
+}
+
+#[test]
+fn entities_are_never_expanded_and_nothing_else_is_opened() {
+    let lol = r#"<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">"#;
+    for subset in
+        [lol, r#"<!ENTITY x SYSTEM "file:///etc/passwd">"#, r#"<!ENTITY % x SYSTEM "http://127.0.0.1/x"> %x;"#]
+    {
+        let list = format!("<!DOCTYPE dfxml [{subset}]>{}", dfxml(&file_object("<filename>&x;</filename>")));
+        assert_eq!(refusal(parse(Format::Dfxml, list.as_bytes()).0), Some(Refusal::Entities));
+    }
+    for place in ["<filename>&x;</filename>", "&x;", "<filename>&#x;</filename>&x;"] {
+        let list = format!("<!DOCTYPE dfxml SYSTEM 'http://127.0.0.1/x.dtd'>{}", dfxml(&file_object(place)));
+        assert_eq!(refusal(parse(Format::Dfxml, list.as_bytes()).0), Some(Refusal::Corrupt), "{place}");
+    }
+    // An entity in an attribute is no kind that anybody knows.
+    let list = dfxml(&(file_object("") + "<fileobject><hashdigest type='&x;'>00</hashdigest></fileobject>"));
+    let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+    assert_eq!((parsed.unwrap().records, sink.unsupported.get("&x;")), (1, Some(&1)));
+}
+
+#[test]
+fn xml_is_bounded_in_depth_and_size() {
+    for name in ["x", "fileobject", "hashdigest"] {
+        let list = format!("<dfxml>{}", format!("<{name}>").repeat(100_000));
+        let parsed = parse(Format::Dfxml, list.as_bytes()).0;
+        assert_eq!(refusal(parsed), Some(Refusal::Limit), "{name}");
+    }
+    let huge = "x".repeat(17 << 20);
+    for inside in [
+        format!("<x>{huge}</x>"),
+        format!("<x {huge}='1'/>"),
+        format!("<!--{huge}-->"),
+        format!("<?{huge}?>"),
+        format!("<![CDATA[{huge}]]>"),
+        format!("&{huge};"),
+        format!("<{huge}/>"),
+    ] {
+        assert_eq!(
+            refusal(parse(Format::Dfxml, dfxml(&inside).as_bytes()).0),
+            Some(Refusal::Limit),
+            "{}",
+            &inside[..9]
+        );
+        // The same without an end to it.
+        let cut = &dfxml(&inside)[..17 << 20];
+        assert_eq!(refusal(parse(Format::Dfxml, cut.as_bytes()).0), Some(Refusal::Limit), "{}", &inside[..9]);
+    }
+    // Between the limits of a record and of a tag, only the record is at fault; parts of one text count together.
+    let large = "x".repeat(600 << 10);
+    for name in [format!("{large}{large}"), format!("{large}&amp;{large}"), format!("{large}<!-- -->{large}")] {
+        let list = dfxml(&(file_object("") + &file_object(&format!("<filename>{name}</filename>")) + &file_object("")));
+        let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+        assert_eq!(parsed.unwrap(), Parsed { records: 3, rejected: 1 });
+        assert_eq!((sink.rejected[0].record, sink.rejected[0].reason), (2, "too-long"));
+    }
+}
+
+#[test]
+fn a_file_object_holds_a_bounded_number_of_values_and_attributes_take_linear_time() {
+    let digest = |i: u32| format!("<hashdigest type='md5'>{i:032x}</hashdigest>");
+    let foreign = |i: u32| format!("<hashdigest type='x{i}'>00</hashdigest>");
+    let attributes: String = (0..200_000).map(|i| format!(" a{i}=''")).collect();
+    let list = dfxml(
+        &[
+            file_object(""),
+            file_object(&(1..1000).map(digest).collect::<String>()),
+            file_object(&(0..100_000).map(foreign).collect::<String>()),
+            file_object(&format!("<hashdigest{attributes} type='md5'>{:032x}</hashdigest>", 2)),
+        ]
+        .concat(),
+    );
+    let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 4, rejected: 1 });
+    assert_eq!((sink.rejected[0].record, sink.rejected[0].reason), (2, "too-many-values"));
+    assert!(sink.unsupported.len() < 100);
+    assert_eq!(sink.distinct.len(), 2);
+}
+
+#[test]
+fn nul_bytes_and_half_surrogates_stay_in_their_record() {
+    let list = dfxml(
+        &[
+            file_object("<filename>a\0b&#0;&#xDC00;&#99999999999;</filename>"),
+            format!("<fileobject><hashdigest type='md5'>\0{:031x}</hashdigest></fileobject>", 1),
+            format!("<fileobject><hashdigest type='md5'>&#xD800;{:031x}</hashdigest></fileobject>", 1),
+        ]
+        .concat(),
+    );
+    let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 3, rejected: 2 });
+    assert_eq!(sink.said[0].1.name.as_deref(), Some("a\0b\u{FFFD}\u{FFFD}\u{FFFD}".as_bytes()));
 }
 
 #[test]

@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::BufReader;
+
 use common::{Collector, Said};
 use hashward::fingerprint::{Encoding, Fingerprint, Kind};
 use hashward::list::{Flag, Flags};
@@ -61,8 +63,9 @@ fn check(format: Format, kind: Option<Kind>, list: &str, entries: &[Entry], carr
     assert_eq!(detect(list.as_bytes()), Some(format), "{list}");
     let mut sink = Collector::new();
     let options = ParseOptions { kind, columns: Vec::new() };
-    let parsed =
-        format.parse(&mut list.as_bytes(), &options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
+    // Little arrives at a time, so that its ends fall everywhere.
+    let mut input = BufReader::with_capacity(5, list.as_bytes());
+    let parsed = format.parse(&mut input, &options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
     assert_eq!((parsed.records, parsed.rejected), (entries.len() as u64, 0), "{:?}\n{list}", sink.rejected);
     let mut expected = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -180,6 +183,34 @@ proptest! {
     }
 
     #[test]
+    fn dfxml(
+        entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256], "[a&<>\"'\n\r\0é😀]{0,8}"),
+        references in 0usize..3,
+        prefix in prop_oneof![Just(""), Just("d:")],
+        pretty: bool,
+        upper: bool,
+    ) {
+        let end = if pretty { "\n  " } else { "" };
+        let element = |name: &str, attributes: &str, content: &str| format!("<{prefix}{name}{attributes}>{content}</{prefix}{name}>{end}");
+        let mut list = String::new();
+        for entry in &entries {
+            let block = element("hashdigest", " type='md5'", &"00".repeat(16));
+            let mut object = element("byte_runs", "", &element("byte_run", " len='512'", &block));
+            for value in &entry.values {
+                let kind = value.kind().name();
+                let attributes = format!(" type='{}'", if upper { kind.to_uppercase() } else { kind.to_owned() });
+                object += &element("hashdigest", &attributes, &text(value, upper));
+            }
+            object += &element("filename", "", &xml_text(&entry.name, references));
+            list += &element("fileobject", "", &object);
+        }
+        let list = element("dfxml", " version='1.0'", &element("volume", "", &list));
+        // No XML can carry NUL; those who write it all the same get U+FFFD.
+        let entries: Vec<_> = entries.into_iter().map(|entry| Entry { name: entry.name.replace('\0', "\u{FFFD}"), ..entry }).collect();
+        check(Format::Dfxml, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
     fn vics(
         entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::PhotoDna], "[a\"\\\\/\n\0é😀]{0,8}"),
         pretty: bool,
@@ -206,6 +237,18 @@ proptest! {
         let carries = Carries { name: true, category: true, flags: true, per_number: per_case.unwrap_or(1) };
         check(Format::Vics, None, &list, &entries, carries);
     }
+}
+
+/// `name` as text of XML: with names of entities, with numbers, or with nothing but numbers.
+fn xml_text(name: &str, references: usize) -> String {
+    let character = |character: char| match character {
+        '&' if references == 0 => "&amp;".to_owned(),
+        '<' if references == 0 => "&lt;".to_owned(),
+        '>' | '"' | '\'' | 'é' | 'a' | '😀' if references < 2 => character.to_string(),
+        _ if references == 1 => format!("&#{};", u32::from(character)),
+        _ => format!("&#x{:X};", u32::from(character)),
+    };
+    name.chars().map(character).collect()
 }
 
 fn medium(entry: &Entry, strings: bool) -> Value {

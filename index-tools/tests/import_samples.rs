@@ -12,7 +12,7 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported; `caid` is VICS by another name.
-const FORMATS: [(&str, &str); 8] = [
+const FORMATS: [(&str, &str); 9] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -20,6 +20,7 @@ const FORMATS: [(&str, &str); 8] = [
     ("tsv", "tsv"),
     ("nsrl-v2", "nsrl-v2"),
     ("vics", "vics"),
+    ("dfxml", "dfxml"),
     ("caid", "vics"),
 ];
 

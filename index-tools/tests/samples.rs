@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist; `caid` is VICS by another name.
-const FORMATS: [(&str, Format); 8] = [
+const FORMATS: [(&str, Format); 9] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -20,6 +20,7 @@ const FORMATS: [(&str, Format); 8] = [
     ("tsv", Format::Tsv),
     ("nsrl-v2", Format::NsrlV2),
     ("vics", Format::Vics),
+    ("dfxml", Format::Dfxml),
     ("caid", Format::Vics),
 ];
 

@@ -7,6 +7,9 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     if head.trim_ascii_start().first() == Some(&b'{') {
         return is_vics(head).then_some(Format::Vics);
     }
+    if head.trim_ascii_start().first() == Some(&b'<') {
+        return is_dfxml(head).then_some(Format::Dfxml);
+    }
     let mut lines = head.split(|byte| matches!(byte, b'\n' | b'\r'));
     let line = lines.find(|line| !line.trim_ascii().is_empty() && line[0] != b'#')?;
     if line.starts_with(b"%%%% HASHDEEP-") {
@@ -25,6 +28,11 @@ fn is_vics(head: &[u8]) -> bool {
     let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
     let has_context = has(b"odata.metadata\"") || has(b"@odata.context\"");
     has(b"\"value\"") && (has_context && (has(b"#Media\"") || has(b"#Cases\"")) || has(b"\"MediaID\""))
+}
+
+/// XML whose root is DFXML's, or that has its records. Prefixes vary, so the names' ends are looked for.
+fn is_dfxml(head: &[u8]) -> bool {
+    [&b"dfxml"[..], b"DFXML", b"fileobject>"].iter().any(|name| memchr::memmem::find(head, name).is_some())
 }
 
 /// Hex of a length that digests in lists have: 128 bits and more, since shorter ones may be numbers.

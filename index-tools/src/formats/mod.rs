@@ -18,6 +18,7 @@ mod archive;
 mod bounded;
 mod csv;
 mod detect;
+mod dfxml;
 mod error;
 mod hashdeep;
 mod hex;
@@ -34,6 +35,7 @@ mod utf16;
 mod values;
 mod vics;
 mod window;
+mod xml;
 
 pub use detect::detect;
 pub use error::{FormatError, Refusal, Refused, SinkError};
@@ -123,12 +125,22 @@ pub enum Format {
     NsrlV2,
     /// VICS JSON: Project VIC's exchange format, 1.x and 2.0.
     Vics,
+    /// Digital Forensics XML.
+    Dfxml,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 7] =
-        [Format::Sum, Format::Hex, Format::Hashdeep, Format::Csv, Format::Tsv, Format::NsrlV2, Format::Vics];
+    pub const ALL: [Format; 8] = [
+        Format::Sum,
+        Format::Hex,
+        Format::Hashdeep,
+        Format::Csv,
+        Format::Tsv,
+        Format::NsrlV2,
+        Format::Vics,
+        Format::Dfxml,
+    ];
 
     /// The format's name in options and reports.
     pub const fn name(self) -> &'static str {
@@ -140,6 +152,7 @@ impl Format {
             Format::Tsv => "tsv",
             Format::NsrlV2 => "nsrl-v2",
             Format::Vics => "vics",
+            Format::Dfxml => "dfxml",
         }
     }
 
@@ -153,6 +166,7 @@ impl Format {
             Format::Tsv => "tab-separated rows under a header that names at least one kind",
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
             Format::Vics => "a VICS object with a context and a `value` array",
+            Format::Dfxml => "a `dfxml` element with `fileobject`s",
         }
     }
 
@@ -181,6 +195,7 @@ impl Format {
             Format::Tsv => csv::parse(input, b'\t', &options.columns, report),
             Format::NsrlV2 => nsrl_v2::parse(input, report),
             Format::Vics => vics::parse(input, None, report)?.parsed(),
+            Format::Dfxml => dfxml::parse(input, report),
         }
     }
 }
@@ -216,7 +231,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -238,7 +253,7 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics")]
+#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml")]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.

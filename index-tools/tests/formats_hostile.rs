@@ -78,12 +78,14 @@ fn no_truncation_makes_any_parser_panic() {
 }
 
 #[test]
-fn a_cut_vics_list_is_never_taken_for_a_whole_one() {
-    let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vics/cases.json")).unwrap();
-    let whole = list.trim_ascii_end();
-    for length in 1..whole.len() {
-        let why = refusal(parse(Format::Vics, &whole[..length]).0);
-        assert!(why == Some(Refusal::Truncated), "cut at {length}: {why:?}");
+fn a_cut_json_list_is_never_taken_for_a_whole_one() {
+    for (format, sample) in [(Format::Vics, "vics/cases.json"), (Format::Caid, "caid/one-line.json")] {
+        let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(sample)).unwrap();
+        let whole = list.trim_ascii_end();
+        for length in 1..whole.len() {
+            let why = refusal(parse(format, &whole[..length]).0);
+            assert!(why == Some(Refusal::Truncated), "{sample} cut at {length}: {why:?}");
+        }
     }
 }
 
@@ -193,7 +195,9 @@ fn deep_nesting_is_refused() {
         format!(r##"{{"odata.metadata":"x#Media","value":{open}"##),
         format!(r##"{{"x":{open}"##),
     ] {
-        assert_eq!(refusal(parse(Format::Vics, list.as_bytes()).0), Some(Refusal::Limit));
+        for format in [Format::Vics, Format::Caid] {
+            assert_eq!(refusal(parse(format, list.as_bytes()).0), Some(Refusal::Limit));
+        }
     }
 }
 

@@ -215,13 +215,14 @@ proptest! {
         entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::PhotoDna], "[a\"\\\\/\n\0é😀]{0,8}"),
         pretty: bool,
         strings: bool,
-        old: bool,
+        version in prop_oneof![Just("1.2"), Just("1.3"), Just("2.0")],
         per_case in proptest::option::of(1usize..4),
     ) {
         let media: Vec<Value> = entries.iter().map(|entry| medium(entry, strings)).collect();
         let fragment = if per_case.is_some() { "Cases" } else { "Media" };
+        let old = version != "2.0";
         let context = if old {
-            format!("http://github.com/ICMEC/ProjectVic/DataModels/1.3.xml#{fragment}")
+            format!("http://github.com/ICMEC/ProjectVic/DataModels/{version}.xml#{fragment}")
         } else {
             format!("http://github.com/VICSDATAMODEL/ProjectVic/DataModels/2.0.xml/NL/$metadata#{fragment}")
         };
@@ -235,7 +236,7 @@ proptest! {
         let list = format!("{{{}:{},\"value\":{}}}", print(&json!(key)), print(&json!(context)), print(&json!(value)));
         // All media of a case have its number.
         let carries = Carries { name: true, category: true, flags: true, per_number: per_case.unwrap_or(1) };
-        check(Format::Vics, None, &list, &entries, carries);
+        check(if version == "1.2" { Format::Caid } else { Format::Vics }, None, &list, &entries, carries);
     }
 }
 

@@ -11,7 +11,7 @@ use hashward::list::Category;
 use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
-/// Formats that can be imported; `caid` is VICS by another name.
+/// Formats that can be imported.
 const FORMATS: [(&str, &str); 9] = [
     ("sum", "sum"),
     ("hex", "hex"),
@@ -21,7 +21,7 @@ const FORMATS: [(&str, &str); 9] = [
     ("nsrl-v2", "nsrl-v2"),
     ("vics", "vics"),
     ("dfxml", "dfxml"),
-    ("caid", "vics"),
+    ("caid", "caid"),
 ];
 
 #[test]

@@ -11,7 +11,7 @@ use hashward::list::Flag;
 use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_file};
 use serde_json::Value;
 
-/// Formats whose parsers exist; `caid` is VICS by another name.
+/// Formats whose parsers exist.
 const FORMATS: [(&str, Format); 9] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
@@ -21,7 +21,7 @@ const FORMATS: [(&str, Format); 9] = [
     ("nsrl-v2", Format::NsrlV2),
     ("vics", Format::Vics),
     ("dfxml", Format::Dfxml),
-    ("caid", Format::Vics),
+    ("caid", Format::Caid),
 ];
 
 #[test]

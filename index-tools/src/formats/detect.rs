@@ -5,7 +5,7 @@ use super::{Format, text};
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
     if head.trim_ascii_start().first() == Some(&b'{') {
-        return is_vics(head).then_some(Format::Vics);
+        return vics(head);
     }
     if head.trim_ascii_start().first() == Some(&b'<') {
         return is_dfxml(head).then_some(Format::Dfxml);
@@ -23,11 +23,15 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     }
 }
 
-/// An object with a context of VICS, or with media. Other formats are JSON objects too.
-fn is_vics(head: &[u8]) -> bool {
+/// An object with a context of VICS, or with media. Other formats are JSON objects too. NIST's lists have version 1.2.
+fn vics(head: &[u8]) -> Option<Format> {
     let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
     let has_context = has(b"odata.metadata\"") || has(b"@odata.context\"");
-    has(b"\"value\"") && (has_context && (has(b"#Media\"") || has(b"#Cases\"")) || has(b"\"MediaID\""))
+    if !has(b"\"value\"") || !(has_context && (has(b"#Media\"") || has(b"#Cases\"")) || has(b"\"MediaID\"")) {
+        return None;
+    }
+    let is_1_2 = has(b"/1.2.xml#Media\"") || has(b"/1.2.xml#Cases\"");
+    Some(if is_1_2 { Format::Caid } else { Format::Vics })
 }
 
 /// XML whose root is DFXML's, or that has its records. Prefixes vary, so the names' ends are looked for.

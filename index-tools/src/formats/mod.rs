@@ -127,11 +127,13 @@ pub enum Format {
     Vics,
     /// Digital Forensics XML.
     Dfxml,
+    /// NIST's lists of benign media: VICS JSON 1.2.
+    Caid,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 8] = [
+    pub const ALL: [Format; 9] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -140,6 +142,7 @@ impl Format {
         Format::NsrlV2,
         Format::Vics,
         Format::Dfxml,
+        Format::Caid,
     ];
 
     /// The format's name in options and reports.
@@ -153,6 +156,7 @@ impl Format {
             Format::NsrlV2 => "nsrl-v2",
             Format::Vics => "vics",
             Format::Dfxml => "dfxml",
+            Format::Caid => "caid",
         }
     }
 
@@ -165,14 +169,14 @@ impl Format {
             Format::Csv => "comma-separated rows under a header that names at least one kind",
             Format::Tsv => "tab-separated rows under a header that names at least one kind",
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
-            Format::Vics => "a VICS object with a context and a `value` array",
+            Format::Vics | Format::Caid => "a VICS object with a context and a `value` array",
             Format::Dfxml => "a `dfxml` element with `fileobject`s",
         }
     }
 
     /// Whether lists of this format carry categories by their nature, so that a role for all of them is rarely right.
     pub const fn has_categories(self) -> bool {
-        matches!(self, Format::Vics)
+        matches!(self, Format::Vics | Format::Caid)
     }
 
     /// Reads a whole list.
@@ -194,7 +198,7 @@ impl Format {
             Format::Csv => csv::parse(input, b',', &options.columns, report),
             Format::Tsv => csv::parse(input, b'\t', &options.columns, report),
             Format::NsrlV2 => nsrl_v2::parse(input, report),
-            Format::Vics => vics::parse(input, None, report)?.parsed(),
+            Format::Vics | Format::Caid => vics::parse(input, None, report)?.parsed(),
             Format::Dfxml => dfxml::parse(input, report),
         }
     }
@@ -217,12 +221,12 @@ pub fn parse_file(
         Some(format) => format,
         None => detect(input.fill_buf()?).ok_or_else(unrecognised)?,
     };
-    if format != Format::Vics {
+    if !matches!(format, Format::Vics | Format::Caid) {
         return Ok((format, format.parse(&mut *input, options, sink)?));
     }
     let mut outcome = vics::parse(&mut *input, None, report::Report::new(format, sink))?;
     if let vics::Outcome::ContextIsLate = outcome {
-        let context = vics::find_context(&mut *open(path, limits)?)?;
+        let context = vics::find_context(&mut *open(path, limits)?, format)?;
         outcome = vics::parse(&mut *open(path, limits)?, Some(context), report::Report::new(format, sink))?;
     }
     Ok((format, outcome.parsed()?))
@@ -231,7 +235,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -253,7 +257,7 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml")]
+#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid")]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.

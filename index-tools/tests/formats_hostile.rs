@@ -79,7 +79,11 @@ fn no_truncation_makes_any_parser_panic() {
 
 #[test]
 fn a_cut_json_list_is_never_taken_for_a_whole_one() {
-    for (format, sample) in [(Format::Vics, "vics/cases.json"), (Format::Caid, "caid/one-line.json")] {
+    for (format, sample) in [
+        (Format::Vics, "vics/cases.json"),
+        (Format::Caid, "caid/one-line.json"),
+        (Format::Stix, "stix/types-last.json"),
+    ] {
         let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(sample)).unwrap();
         let whole = list.trim_ascii_end();
         for length in 1..whole.len() {
@@ -198,6 +202,43 @@ fn deep_nesting_is_refused() {
         for format in [Format::Vics, Format::Caid] {
             assert_eq!(refusal(parse(format, list.as_bytes()).0), Some(Refusal::Limit));
         }
+    }
+}
+
+#[test]
+fn hostile_bundles_are_bounded() {
+    let bundle = |objects: &str| format!(r#"{{"type":"bundle","objects":[{objects}]}}"#);
+    let file = |md5: &str| format!(r#"{{"type":"file","hashes":{{"MD5":"{md5}"}}}}"#);
+    let good = file(&format!("{:032x}", 1));
+    let deep = "[".repeat(100_000);
+    let deep_objects = r#"{"a":"#.repeat(100_000);
+    for inside in [&deep, &deep_objects] {
+        for list in [
+            format!(r#"{{"x":{inside}"#),
+            bundle(inside),
+            bundle(&format!(r#"{{"type":"file","hashes":{inside}"#)),
+            bundle(&format!(r#"{{"type":"observed-data","objects":{inside}"#)),
+        ] {
+            assert_eq!(refusal(parse(Format::Stix, list.as_bytes()).0), Some(Refusal::Limit));
+        }
+    }
+    // A pattern may nest as it likes: nothing follows it.
+    let pattern =
+        format!(r#"{{"type":"indicator","pattern":"{}[file:hashes.MD5 = '{:032x}']"}}"#, "(".repeat(100_000), 2);
+    let huge = file(&"0".repeat(17 << 20));
+    let many = (0..1000).map(|i| format!("'{i:032x}'")).collect::<Vec<_>>().join(",");
+    let many = format!(r#"{{"type":"indicator","pattern":"[file:hashes.MD5 IN ({many})]"}}"#);
+    let nul = file("\0");
+    let half = r#"{"type":"file","name":"\uD800","hashes":{"MD5":"\uDC00"}}"#;
+    let list = bundle(&[&good, &pattern, &huge, &many, &nul, half, &good].map(|object| object.to_owned()).join(","));
+    let (parsed, sink) = parse(Format::Stix, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 7, rejected: 4 });
+    let rejected: Vec<_> = sink.rejected.iter().map(|rejected| (rejected.record, rejected.reason)).collect();
+    assert_eq!(rejected, [(3, "too-long"), (4, "too-many-values"), (5, "wrong-length"), (6, "wrong-length")]);
+    let huge_key = format!(r#"{{"type":"bundle","{}":1}}"#, "x".repeat(17 << 20));
+    assert_eq!(refusal(parse(Format::Stix, huge_key.as_bytes()).0), Some(Refusal::Limit));
+    for list in [r#"[{"type":"bundle"}]"#, "", "5", r#"{"type":["bundle"]}"#] {
+        assert_eq!(refusal(parse(Format::Stix, list.as_bytes()).0), Some(Refusal::NotAList), "{list}");
     }
 }
 

@@ -211,6 +211,30 @@ proptest! {
     }
 
     #[test]
+    fn stix(
+        entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512], "[a\"\\\\/\n\0é😀]{0,8}"),
+        pretty: bool,
+        upper: bool,
+        as_patterns: bool,
+    ) {
+        let name = |kind| match kind { Kind::Md5 => "MD5", Kind::Sha1 => "SHA-1", Kind::Sha256 => "SHA-256", _ => "SHA-512" };
+        let object = |entry: &Entry| {
+            let hashes = entry.values.iter().map(|value| (name(value.kind()), text(value, upper)));
+            if as_patterns {
+                let comparisons = hashes.map(|(name, value)| format!("file:hashes.'{name}' = '{value}'"));
+                let pattern = format!("[{}]", comparisons.collect::<Vec<_>>().join(" OR "));
+                json!({"type": "indicator", "spec_version": "2.1", "name": entry.name, "pattern": pattern, "pattern_type": "stix"})
+            } else {
+                let hashes: Map<_, _> = hashes.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                json!({"type": "file", "spec_version": "2.1", "hashes": hashes, "name": entry.name, "size": 7})
+            }
+        };
+        let bundle = json!({"type": "bundle", "objects": entries.iter().map(object).collect::<Vec<_>>()});
+        let list = if pretty { serde_json::to_string_pretty(&bundle) } else { serde_json::to_string(&bundle) }.unwrap();
+        check(Format::Stix, None, &list, &entries, Carries { name: !as_patterns, ..NAME_ONLY });
+    }
+
+    #[test]
     fn vics(
         entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::PhotoDna], "[a\"\\\\/\n\0é😀]{0,8}"),
         pretty: bool,

@@ -12,7 +12,7 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported.
-const FORMATS: [(&str, &str); 9] = [
+const FORMATS: [(&str, &str); 10] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -22,6 +22,7 @@ const FORMATS: [(&str, &str); 9] = [
     ("vics", "vics"),
     ("dfxml", "dfxml"),
     ("caid", "caid"),
+    ("stix", "stix"),
 ];
 
 #[test]

@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist.
-const FORMATS: [(&str, Format); 9] = [
+const FORMATS: [(&str, Format); 10] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -22,6 +22,7 @@ const FORMATS: [(&str, Format); 9] = [
     ("vics", Format::Vics),
     ("dfxml", Format::Dfxml),
     ("caid", Format::Caid),
+    ("stix", Format::Stix),
 ];
 
 #[test]

@@ -5,7 +5,7 @@ use super::{Format, text};
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
     if head.trim_ascii_start().first() == Some(&b'{') {
-        return vics(head);
+        return vics(head).or_else(|| is_stix(head).then_some(Format::Stix));
     }
     if head.trim_ascii_start().first() == Some(&b'<') {
         return is_dfxml(head).then_some(Format::Dfxml);
@@ -32,6 +32,12 @@ fn vics(head: &[u8]) -> Option<Format> {
     }
     let is_1_2 = has(b"/1.2.xml#Media\"") || has(b"/1.2.xml#Cases\"");
     Some(if is_1_2 { Format::Caid } else { Format::Vics })
+}
+
+/// A bundle, or the objects that one holds.
+fn is_stix(head: &[u8]) -> bool {
+    let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
+    has(b"\"objects\"") && (has(b"\"bundle\"") || has(b"\"spec_version\""))
 }
 
 /// XML whose root is DFXML's, or that has its records. Prefixes vary, so the names' ends are looked for.

@@ -28,6 +28,7 @@ mod lines;
 mod nsrl_v2;
 mod open;
 mod report;
+mod stix;
 mod sum;
 mod table;
 mod text;
@@ -129,11 +130,13 @@ pub enum Format {
     Dfxml,
     /// NIST's lists of benign media: VICS JSON 1.2.
     Caid,
+    /// STIX 2.x bundles.
+    Stix,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 9] = [
+    pub const ALL: [Format; 10] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -143,6 +146,7 @@ impl Format {
         Format::Vics,
         Format::Dfxml,
         Format::Caid,
+        Format::Stix,
     ];
 
     /// The format's name in options and reports.
@@ -157,6 +161,7 @@ impl Format {
             Format::Vics => "vics",
             Format::Dfxml => "dfxml",
             Format::Caid => "caid",
+            Format::Stix => "stix",
         }
     }
 
@@ -170,6 +175,7 @@ impl Format {
             Format::Tsv => "tab-separated rows under a header that names at least one kind",
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
             Format::Vics | Format::Caid => "a VICS object with a context and a `value` array",
+            Format::Stix => "a bundle with `objects`, some of them files or indicators",
             Format::Dfxml => "a `dfxml` element with `fileobject`s",
         }
     }
@@ -200,6 +206,7 @@ impl Format {
             Format::NsrlV2 => nsrl_v2::parse(input, report),
             Format::Vics | Format::Caid => vics::parse(input, None, report)?.parsed(),
             Format::Dfxml => dfxml::parse(input, report),
+            Format::Stix => stix::parse(input, report),
         }
     }
 }
@@ -235,7 +242,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid, stix",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -257,7 +264,7 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid")]
+#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid, stix")]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.

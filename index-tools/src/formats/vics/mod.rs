@@ -22,8 +22,8 @@ use std::io::BufRead;
 use medium::Medium;
 
 use super::error::{FormatError, Refusal, Refused};
-use super::json::{pull, pull_small, skip_large};
-use super::limits::{MAX_CATEGORY_BYTES, MAX_ELEMENT_BYTES};
+use super::json::{elements, ends, pull_record, pull_small, skip_large};
+use super::limits::MAX_CATEGORY_BYTES;
 use super::report::{Problem, Report, excerpt};
 use super::window::Window;
 use super::{Format, Parsed, Record};
@@ -172,37 +172,6 @@ fn next_member(window: &mut Window<'_>, format: Format, is_first: bool) -> Resul
     }
 }
 
-/// Takes an array whose elements are read by `element`.
-fn elements<'i>(
-    window: &mut Window<'i>,
-    mut element: impl FnMut(&mut Window<'i>) -> Result<(), FormatError>,
-) -> Result<(), FormatError> {
-    let is_empty = pull_small(window, |cursor| {
-        cursor.expect(b'[', "an array")?;
-        cursor.take(b']')
-    })?;
-    if is_empty {
-        return Ok(());
-    }
-    loop {
-        element(window)?;
-        if ends(window, b']', "a comma or ] after an element")? {
-            return Ok(());
-        }
-    }
-}
-
-/// Takes what stands after an element or a member: whether it is `close`, or a comma and there are more.
-fn ends(window: &mut Window<'_>, close: u8, expected: &'static str) -> Result<bool, FormatError> {
-    pull_small(window, |cursor| {
-        let ended = cursor.take(close)?;
-        if !ended {
-            cursor.expect(b',', expected)?;
-        }
-        Ok(ended)
-    })
-}
-
 /// Reads a context: `http://…/DataModels/2.0.xml/US/$metadata#Media`, in 1.x mostly `…/1.3.xml#Media`.
 fn read_context(bytes: &[u8]) -> Result<Context, String> {
     let found = || format!("the context `{}`", excerpt(bytes));
@@ -263,12 +232,8 @@ fn read_medium(
     medium: &mut Medium,
     report: &mut Report<'_>,
 ) -> Result<(), FormatError> {
-    if pull(window, |cursor| medium.read(cursor))?.is_none() {
-        skip_large(window)?;
-        let detail = format!("expected at most {MAX_ELEMENT_BYTES} bytes in an element, found more");
-        return report.reject(number, None, Problem::new("too-long", detail));
-    }
-    if let Some(problem) = medium.problem.take() {
+    let read = pull_record(window, |cursor| medium.read(cursor))?;
+    if let Some(problem) = read.err().or_else(|| medium.problem.take()) {
         return report.reject(number, None, problem);
     }
     medium.foreign.iter().for_each(|name| report.unsupported(name));

@@ -83,6 +83,7 @@ fn a_cut_json_list_is_never_taken_for_a_whole_one() {
         (Format::Vics, "vics/cases.json"),
         (Format::Caid, "caid/one-line.json"),
         (Format::Stix, "stix/types-last.json"),
+        (Format::Misp, "misp/gotchas.json"),
     ] {
         let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(sample)).unwrap();
         let whole = list.trim_ascii_end();
@@ -239,6 +240,42 @@ fn hostile_bundles_are_bounded() {
     assert_eq!(refusal(parse(Format::Stix, huge_key.as_bytes()).0), Some(Refusal::Limit));
     for list in [r#"[{"type":"bundle"}]"#, "", "5", r#"{"type":["bundle"]}"#] {
         assert_eq!(refusal(parse(Format::Stix, list.as_bytes()).0), Some(Refusal::NotAList), "{list}");
+    }
+}
+
+#[test]
+fn hostile_events_are_bounded() {
+    let attribute = |md5: &str| format!(r#"{{"type":"md5","value":"{md5}"}}"#);
+    let good = attribute(&format!("{:032x}", 1));
+    let event =
+        |attributes: &str, objects: &str| format!(r#"{{"Event":{{"Attribute":[{attributes}],"Object":[{objects}]}}}}"#);
+    for inside in ["[", r#"{"a":"#, r#"{"response":"#, r#"{"Event":"#, r#"{"Attribute":["#, r#"{"Object":["#] {
+        let inside = inside.repeat(100_000);
+        for list in [
+            inside.clone(),
+            format!(r#"{{"Event":{inside}"#),
+            event(&inside, ""),
+            event("", &inside),
+            event("", &format!(r#"{{"Attribute":{inside}"#)),
+            event("", &format!(r#"{{"Attribute":[{inside}"#)),
+        ] {
+            let why = refusal(parse(Format::Misp, list.as_bytes()).0);
+            assert_eq!(why, Some(Refusal::Limit), "{}", &list[..60]);
+        }
+    }
+    let huge = "0".repeat(17 << 20);
+    let object = |inside: &str| format!(r#"{{"Attribute":[{good}],"name":"file"{inside}}}"#);
+    let attributes =
+        [&good, &attribute(&huge), &attribute("\0"), &attribute("\\uD800"), &good].map(String::as_str).join(",");
+    let objects = [object(""), object(&format!(r#","x":"{huge}""#)), object("")].join(",");
+    // What is beside the attributes may be as large as it likes.
+    let list = event(&attributes, &objects).replacen("{", &format!(r#"{{"EventReport":"{huge}","#), 1);
+    let (parsed, sink) = parse(Format::Misp, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 8, rejected: 4 });
+    let rejected: Vec<_> = sink.rejected.iter().map(|rejected| (rejected.record, rejected.reason)).collect();
+    assert_eq!(rejected, [(2, "too-long"), (3, "wrong-length"), (4, "wrong-length"), (7, "too-long")]);
+    for list in ["[]", "{}", "", "5", r#"{"Event":5}"#, r#"{"Event":[]}"#] {
+        assert_eq!(refusal(parse(Format::Misp, list.as_bytes()).0), Some(Refusal::NotAList), "{list}");
     }
 }
 

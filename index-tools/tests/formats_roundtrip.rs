@@ -235,6 +235,38 @@ proptest! {
     }
 
     #[test]
+    fn misp(
+        // A record is an attribute, which has one hash.
+        entries in entries(&[Kind::Sha256], "[a|\"\\\\/\n\0é😀]{0,8}"),
+        pretty: bool,
+        upper: bool,
+        in_objects: bool,
+        wrapping in 0..3,
+    ) {
+        let attribute = |entry: &Entry| {
+            let hash = text(&entry.values[0], upper);
+            match entry.name.as_str() {
+                "" => json!({"type": "sha256", "value": hash, "deleted": false}),
+                name => json!({"type": "filename|sha256", "value": format!("{name}|{hash}"), "comment": "md5"}),
+            }
+        };
+        let attributes: Vec<_> = entries.iter().map(attribute).collect();
+        let event = if in_objects {
+            let objects = attributes.chunks(2).map(|attributes| json!({"name": "file", "Attribute": attributes}));
+            json!({"Event": {"info": "x", "Object": objects.collect::<Vec<_>>()}})
+        } else {
+            json!({"Event": {"info": "x", "Attribute": attributes}})
+        };
+        let list = match wrapping {
+            0 => event,
+            1 => json!([event]),
+            _ => json!({"response": [event]}),
+        };
+        let list = if pretty { serde_json::to_string_pretty(&list) } else { serde_json::to_string(&list) }.unwrap();
+        check(Format::Misp, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
     fn vics(
         entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::PhotoDna], "[a\"\\\\/\n\0é😀]{0,8}"),
         pretty: bool,

@@ -12,7 +12,7 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported.
-const FORMATS: [(&str, &str); 10] = [
+const FORMATS: [(&str, &str); 11] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -23,6 +23,7 @@ const FORMATS: [(&str, &str); 10] = [
     ("dfxml", "dfxml"),
     ("caid", "caid"),
     ("stix", "stix"),
+    ("misp", "misp"),
 ];
 
 #[test]

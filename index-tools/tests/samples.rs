@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist.
-const FORMATS: [(&str, Format); 10] = [
+const FORMATS: [(&str, Format); 11] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -23,6 +23,7 @@ const FORMATS: [(&str, Format); 10] = [
     ("dfxml", Format::Dfxml),
     ("caid", Format::Caid),
     ("stix", Format::Stix),
+    ("misp", Format::Misp),
 ];
 
 #[test]

@@ -4,11 +4,11 @@ use super::{Format, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
-    if head.trim_ascii_start().first() == Some(&b'{') {
-        return vics(head).or_else(|| is_stix(head).then_some(Format::Stix));
-    }
-    if head.trim_ascii_start().first() == Some(&b'<') {
-        return is_dfxml(head).then_some(Format::Dfxml);
+    match head.trim_ascii_start().first() {
+        Some(b'{') => return vics(head).or_else(|| json(head)),
+        Some(b'[') => return json(head),
+        Some(b'<') => return is_dfxml(head).then_some(Format::Dfxml),
+        _ => {}
     }
     let mut lines = head.split(|byte| matches!(byte, b'\n' | b'\r'));
     let line = lines.find(|line| !line.trim_ascii().is_empty() && line[0] != b'#')?;
@@ -34,10 +34,16 @@ fn vics(head: &[u8]) -> Option<Format> {
     Some(if is_1_2 { Format::Caid } else { Format::Vics })
 }
 
-/// A bundle, or the objects that one holds.
-fn is_stix(head: &[u8]) -> bool {
+/// A STIX bundle, or the objects that one holds; MISP's events, attributes or objects.
+fn json(head: &[u8]) -> Option<Format> {
     let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
-    has(b"\"objects\"") && (has(b"\"bundle\"") || has(b"\"spec_version\""))
+    if has(b"\"objects\"") && (has(b"\"bundle\"") || has(b"\"spec_version\"")) {
+        Some(Format::Stix)
+    } else if [&b"\"Event\""[..], b"\"Attribute\"", b"\"Object\""].into_iter().any(has) {
+        Some(Format::Misp)
+    } else {
+        None
+    }
 }
 
 /// XML whose root is DFXML's, or that has its records. Prefixes vary, so the names' ends are looked for.

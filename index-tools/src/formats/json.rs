@@ -35,19 +35,37 @@ const fn bad<T>(expected: &'static str) -> Result<T, Stop> {
 /// Bad JSON, or the end of the input in the midst of it.
 pub(super) fn pull<T>(
     window: &mut Window<'_>,
-    mut piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
+    piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
 ) -> Result<Option<T>, FormatError> {
+    Ok(attempt(window, piece)?.map(|(read, used)| {
+        window.consume(used);
+        read
+    }))
+}
+
+/// As [`pull`], with nothing consumed in any case.
+///
+/// # Errors
+/// As [`pull`].
+pub(super) fn look<T>(
+    window: &mut Window<'_>,
+    piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
+) -> Result<Option<T>, FormatError> {
+    Ok(attempt(window, piece)?.map(|(read, _)| read))
+}
+
+/// Reads `piece` and says how many bytes it took.
+fn attempt<T>(
+    window: &mut Window<'_>,
+    mut piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
+) -> Result<Option<(T, usize)>, FormatError> {
     loop {
         let mut cursor = Cursor { bytes: window.bytes(), at: 0, at_end: window.at_end() };
         match piece(&mut cursor) {
             Ok(read) => {
                 let used = cursor.at;
                 // The limit must not depend on how much had arrived.
-                if used > MAX_ELEMENT_BYTES {
-                    return Ok(None);
-                }
-                window.consume(used);
-                return Ok(Some(read));
+                return Ok((used <= MAX_ELEMENT_BYTES).then_some((read, used)));
             }
             Err(Stop::Incomplete) => {
                 if window.at_end() {
@@ -211,6 +229,17 @@ pub(super) fn skip_large(window: &mut Window<'_>) -> Result<(), FormatError> {
             return Err(cut_off(window).into());
         }
     }
+}
+
+/// Passes over one value, checking it if it is within the limit.
+///
+/// # Errors
+/// As [`pull`].
+pub(super) fn skip_any(window: &mut Window<'_>) -> Result<(), FormatError> {
+    if pull(window, |cursor| cursor.skip())?.is_none() {
+        skip_large(window)?;
+    }
+    Ok(())
 }
 
 /// A place in a piece of JSON. A clone comes back to a value that was passed over.
@@ -414,6 +443,15 @@ impl<'a> Cursor<'a> {
     /// Takes a string; any other value is passed over.
     pub(super) fn string_or_skip(&mut self) -> Result<Option<Text<'a>>, Stop> {
         if self.peek()? == b'"' { self.string().map(Some) } else { self.skip().map(|()| None) }
+    }
+
+    /// Takes a value and says whether it is yes: `true` or 1, as a string too.
+    pub(super) fn is_yes(&mut self) -> Result<bool, Stop> {
+        Ok(match self.peek()? {
+            b'"' => matches!(self.string()?.raw, b"1" | b"true" | b"True"),
+            b'{' | b'[' => self.skip().map(|()| false)?,
+            _ => matches!(self.scalar()?, b"1" | b"true"),
+        })
     }
 
     /// Passes over any value.

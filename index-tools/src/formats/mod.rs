@@ -25,6 +25,7 @@ mod hex;
 mod json;
 mod limits;
 mod lines;
+mod misp;
 mod nsrl_v2;
 mod open;
 mod report;
@@ -132,11 +133,13 @@ pub enum Format {
     Caid,
     /// STIX 2.x bundles.
     Stix,
+    /// MISP events.
+    Misp,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 10] = [
+    pub const ALL: [Format; 11] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -147,6 +150,7 @@ impl Format {
         Format::Dfxml,
         Format::Caid,
         Format::Stix,
+        Format::Misp,
     ];
 
     /// The format's name in options and reports.
@@ -162,6 +166,7 @@ impl Format {
             Format::Dfxml => "dfxml",
             Format::Caid => "caid",
             Format::Stix => "stix",
+            Format::Misp => "misp",
         }
     }
 
@@ -176,6 +181,7 @@ impl Format {
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
             Format::Vics | Format::Caid => "a VICS object with a context and a `value` array",
             Format::Stix => "a bundle with `objects`, some of them files or indicators",
+            Format::Misp => "an event with attributes, some of them hashes",
             Format::Dfxml => "a `dfxml` element with `fileobject`s",
         }
     }
@@ -207,6 +213,7 @@ impl Format {
             Format::Vics | Format::Caid => vics::parse(input, None, report)?.parsed(),
             Format::Dfxml => dfxml::parse(input, report),
             Format::Stix => stix::parse(input, report),
+            Format::Misp => misp::parse(input, report),
         }
     }
 }
@@ -242,7 +249,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid, stix",
+        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid, stix, misp",
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -264,7 +271,7 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid, stix")]
+#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, dfxml, caid, stix, misp")]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.

@@ -50,7 +50,7 @@ impl<'a> Members<'a> {
                     members.objects = Some(cursor.clone());
                     cursor.skip()?;
                 }
-                b"revoked" if cursor.peek()? == b't' => members.is_revoked = cursor.scalar()? == b"true",
+                b"revoked" => members.is_revoked = cursor.is_yes()?,
                 _ => cursor.skip()?,
             }
             Ok(())

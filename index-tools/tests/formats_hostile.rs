@@ -76,12 +76,19 @@ fn no_truncation_makes_any_parser_panic() {
 }
 
 #[test]
-fn a_cut_vics_list_is_never_taken_for_a_whole_one() {
-    let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/vics/cases.json")).unwrap();
-    let whole = list.trim_ascii_end();
-    for length in 1..whole.len() {
-        let why = refusal(parse(Format::Vics, &whole[..length]).0);
-        assert!(why == Some(Refusal::Truncated), "cut at {length}: {why:?}");
+fn a_cut_json_list_is_never_taken_for_a_whole_one() {
+    for (format, sample) in [
+        (Format::Vics, "vics/cases.json"),
+        (Format::Caid, "caid/one-line.json"),
+        (Format::Stix, "stix/types-last.json"),
+        (Format::Misp, "misp/gotchas.json"),
+    ] {
+        let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data").join(sample)).unwrap();
+        let whole = list.trim_ascii_end();
+        for length in 1..whole.len() {
+            let why = refusal(parse(format, &whole[..length]).0);
+            assert!(why == Some(Refusal::Truncated), "{sample} cut at {length}: {why:?}");
+        }
     }
 }
 
@@ -283,8 +290,198 @@ fn deep_nesting_is_refused() {
         format!(r##"{{"odata.metadata":"x#Media","value":{open}"##),
         format!(r##"{{"x":{open}"##),
     ] {
-        assert_eq!(refusal(parse(Format::Vics, list.as_bytes()).0), Some(Refusal::Limit));
+        for format in [Format::Vics, Format::Caid] {
+            assert_eq!(refusal(parse(format, list.as_bytes()).0), Some(Refusal::Limit));
+        }
     }
+}
+
+#[test]
+fn hostile_bundles_are_bounded() {
+    let bundle = |objects: &str| format!(r#"{{"type":"bundle","objects":[{objects}]}}"#);
+    let file = |md5: &str| format!(r#"{{"type":"file","hashes":{{"MD5":"{md5}"}}}}"#);
+    let good = file(&format!("{:032x}", 1));
+    let deep = "[".repeat(100_000);
+    let deep_objects = r#"{"a":"#.repeat(100_000);
+    for inside in [&deep, &deep_objects] {
+        for list in [
+            format!(r#"{{"x":{inside}"#),
+            bundle(inside),
+            bundle(&format!(r#"{{"type":"file","hashes":{inside}"#)),
+            bundle(&format!(r#"{{"type":"observed-data","objects":{inside}"#)),
+        ] {
+            assert_eq!(refusal(parse(Format::Stix, list.as_bytes()).0), Some(Refusal::Limit));
+        }
+    }
+    // A pattern may nest as it likes: nothing follows it.
+    let pattern =
+        format!(r#"{{"type":"indicator","pattern":"{}[file:hashes.MD5 = '{:032x}']"}}"#, "(".repeat(100_000), 2);
+    let huge = file(&"0".repeat(17 << 20));
+    let many = (0..1000).map(|i| format!("'{i:032x}'")).collect::<Vec<_>>().join(",");
+    let many = format!(r#"{{"type":"indicator","pattern":"[file:hashes.MD5 IN ({many})]"}}"#);
+    let nul = file("\0");
+    let half = r#"{"type":"file","name":"\uD800","hashes":{"MD5":"\uDC00"}}"#;
+    let list = bundle(&[&good, &pattern, &huge, &many, &nul, half, &good].map(|object| object.to_owned()).join(","));
+    let (parsed, sink) = parse(Format::Stix, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 7, rejected: 4 });
+    let rejected: Vec<_> = sink.rejected.iter().map(|rejected| (rejected.record, rejected.reason)).collect();
+    assert_eq!(rejected, [(3, "too-long"), (4, "too-many-values"), (5, "wrong-length"), (6, "wrong-length")]);
+    let huge_key = format!(r#"{{"type":"bundle","{}":1}}"#, "x".repeat(17 << 20));
+    assert_eq!(refusal(parse(Format::Stix, huge_key.as_bytes()).0), Some(Refusal::Limit));
+    for list in [r#"[{"type":"bundle"}]"#, "", "5", r#"{"type":["bundle"]}"#] {
+        assert_eq!(refusal(parse(Format::Stix, list.as_bytes()).0), Some(Refusal::NotAList), "{list}");
+    }
+}
+
+#[test]
+fn hostile_events_are_bounded() {
+    let attribute = |md5: &str| format!(r#"{{"type":"md5","value":"{md5}"}}"#);
+    let good = attribute(&format!("{:032x}", 1));
+    let event =
+        |attributes: &str, objects: &str| format!(r#"{{"Event":{{"Attribute":[{attributes}],"Object":[{objects}]}}}}"#);
+    for inside in ["[", r#"{"a":"#, r#"{"response":"#, r#"{"Event":"#, r#"{"Attribute":["#, r#"{"Object":["#] {
+        let inside = inside.repeat(100_000);
+        for list in [
+            inside.clone(),
+            format!(r#"{{"Event":{inside}"#),
+            event(&inside, ""),
+            event("", &inside),
+            event("", &format!(r#"{{"Attribute":{inside}"#)),
+            event("", &format!(r#"{{"Attribute":[{inside}"#)),
+        ] {
+            let why = refusal(parse(Format::Misp, list.as_bytes()).0);
+            assert_eq!(why, Some(Refusal::Limit), "{}", &list[..60]);
+        }
+    }
+    let huge = "0".repeat(17 << 20);
+    let object = |inside: &str| format!(r#"{{"Attribute":[{good}],"name":"file"{inside}}}"#);
+    let attributes =
+        [&good, &attribute(&huge), &attribute("\0"), &attribute("\\uD800"), &good].map(String::as_str).join(",");
+    let objects = [object(""), object(&format!(r#","x":"{huge}""#)), object("")].join(",");
+    // What is beside the attributes may be as large as it likes.
+    let list = event(&attributes, &objects).replacen("{", &format!(r#"{{"EventReport":"{huge}","#), 1);
+    let (parsed, sink) = parse(Format::Misp, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 8, rejected: 4 });
+    let rejected: Vec<_> = sink.rejected.iter().map(|rejected| (rejected.record, rejected.reason)).collect();
+    assert_eq!(rejected, [(2, "too-long"), (3, "wrong-length"), (4, "wrong-length"), (7, "too-long")]);
+    for list in ["[]", "{}", "", "5", r#"{"Event":5}"#, r#"{"Event":[]}"#] {
+        assert_eq!(refusal(parse(Format::Misp, list.as_bytes()).0), Some(Refusal::NotAList), "{list}");
+    }
+}
+
+/// A DFXML list with `inside` in its root.
+fn dfxml(inside: &str) -> String {
+    format!("<dfxml>{inside}</dfxml>")
+}
+
+/// A file object with a digest, and `inside`.
+fn file_object(inside: &str) -> String {
+    format!("<fileobject>{inside}<hashdigest type='md5'>{:032x}</hashdigest></fileobject>", 1)
+}
+
+#[test]
+fn a_cut_dfxml_list_is_never_taken_for_a_whole_one() {
+    for sample in ["inside.xml", "fiwalk-latin1.xml"] {
+        let list = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/dfxml").join(sample)).unwrap();
+        let whole = list.trim_ascii_end();
+        for length in 1..whole.len() {
+            let why = refusal(parse(Format::Dfxml, &whole[..length]).0);
+            assert!(why == Some(Refusal::Truncated), "{sample} cut at {length}: {why:?}");
+        }
+    }
+    assert_eq!(refusal(parse(Format::Dfxml, b" \n").0), Some(Refusal::NotAList));
+}
+
+#[test]
+fn entities_are_never_expanded_and_nothing_else_is_opened() {
+    let lol = r#"<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;">"#;
+    for subset in
+        [lol, r#"<!ENTITY x SYSTEM "file:///etc/passwd">"#, r#"<!ENTITY % x SYSTEM "http://127.0.0.1/x"> %x;"#]
+    {
+        let list = format!("<!DOCTYPE dfxml [{subset}]>{}", dfxml(&file_object("<filename>&x;</filename>")));
+        assert_eq!(refusal(parse(Format::Dfxml, list.as_bytes()).0), Some(Refusal::Entities));
+    }
+    for place in ["<filename>&x;</filename>", "&x;", "<filename>&#x;</filename>&x;"] {
+        let list = format!("<!DOCTYPE dfxml SYSTEM 'http://127.0.0.1/x.dtd'>{}", dfxml(&file_object(place)));
+        assert_eq!(refusal(parse(Format::Dfxml, list.as_bytes()).0), Some(Refusal::Corrupt), "{place}");
+    }
+    // An entity in an attribute is no kind that anybody knows.
+    let list = dfxml(&(file_object("") + "<fileobject><hashdigest type='&x;'>00</hashdigest></fileobject>"));
+    let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+    assert_eq!((parsed.unwrap().records, sink.unsupported.get("&x;")), (1, Some(&1)));
+}
+
+#[test]
+fn xml_is_bounded_in_depth_and_size() {
+    for name in ["x", "fileobject", "hashdigest"] {
+        let list = format!("<dfxml>{}", format!("<{name}>").repeat(100_000));
+        let parsed = parse(Format::Dfxml, list.as_bytes()).0;
+        assert_eq!(refusal(parsed), Some(Refusal::Limit), "{name}");
+    }
+    let huge = "x".repeat(17 << 20);
+    for inside in [
+        format!("<x>{huge}</x>"),
+        format!("<x {huge}='1'/>"),
+        format!("<!--{huge}-->"),
+        format!("<?{huge}?>"),
+        format!("<![CDATA[{huge}]]>"),
+        format!("&{huge};"),
+        format!("<{huge}/>"),
+    ] {
+        assert_eq!(
+            refusal(parse(Format::Dfxml, dfxml(&inside).as_bytes()).0),
+            Some(Refusal::Limit),
+            "{}",
+            &inside[..9]
+        );
+        // The same without an end to it.
+        let cut = &dfxml(&inside)[..17 << 20];
+        assert_eq!(refusal(parse(Format::Dfxml, cut.as_bytes()).0), Some(Refusal::Limit), "{}", &inside[..9]);
+    }
+    // Between the limits of a record and of a tag, only the record is at fault; parts of one text count together.
+    let large = "x".repeat(600 << 10);
+    for name in [format!("{large}{large}"), format!("{large}&amp;{large}"), format!("{large}<!-- -->{large}")] {
+        let list = dfxml(&(file_object("") + &file_object(&format!("<filename>{name}</filename>")) + &file_object("")));
+        let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+        assert_eq!(parsed.unwrap(), Parsed { records: 3, rejected: 1 });
+        assert_eq!((sink.rejected[0].record, sink.rejected[0].reason), (2, "too-long"));
+    }
+}
+
+#[test]
+fn a_file_object_holds_a_bounded_number_of_values_and_attributes_take_linear_time() {
+    let digest = |i: u32| format!("<hashdigest type='md5'>{i:032x}</hashdigest>");
+    let foreign = |i: u32| format!("<hashdigest type='x{i}'>00</hashdigest>");
+    let attributes: String = (0..200_000).map(|i| format!(" a{i}=''")).collect();
+    let list = dfxml(
+        &[
+            file_object(""),
+            file_object(&(1..1000).map(digest).collect::<String>()),
+            file_object(&(0..100_000).map(foreign).collect::<String>()),
+            file_object(&format!("<hashdigest{attributes} type='md5'>{:032x}</hashdigest>", 2)),
+        ]
+        .concat(),
+    );
+    let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 4, rejected: 1 });
+    assert_eq!((sink.rejected[0].record, sink.rejected[0].reason), (2, "too-many-values"));
+    assert!(sink.unsupported.len() < 100);
+    assert_eq!(sink.distinct.len(), 2);
+}
+
+#[test]
+fn nul_bytes_and_half_surrogates_stay_in_their_record() {
+    let list = dfxml(
+        &[
+            file_object("<filename>a\0b&#0;&#xDC00;&#99999999999;</filename>"),
+            format!("<fileobject><hashdigest type='md5'>\0{:031x}</hashdigest></fileobject>", 1),
+            format!("<fileobject><hashdigest type='md5'>&#xD800;{:031x}</hashdigest></fileobject>", 1),
+        ]
+        .concat(),
+    );
+    let (parsed, sink) = parse(Format::Dfxml, list.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 3, rejected: 2 });
+    assert_eq!(sink.said[0].1.name.as_deref(), Some("a\0b\u{FFFD}\u{FFFD}\u{FFFD}".as_bytes()));
 }
 
 #[test]

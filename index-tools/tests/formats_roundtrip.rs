@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::BufReader;
+
 use common::{Collector, Said};
 use hashward::fingerprint::{Encoding, Fingerprint, Kind};
 use hashward::list::{Flag, Flags};
@@ -67,7 +69,9 @@ fn check_with(format: Format, options: &ParseOptions, bytes: &[u8], entries: &[E
     let list = String::from_utf8_lossy(bytes);
     assert_eq!(detect(bytes), Some(format), "{list}");
     let mut sink = Collector::new();
-    let parsed = format.parse(&mut &bytes[..], options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
+    // Little arrives at a time, so that its ends fall everywhere.
+    let mut input = BufReader::with_capacity(5, bytes);
+    let parsed = format.parse(&mut input, options, &mut sink).unwrap_or_else(|error| panic!("{error}\n{list}"));
     assert_eq!((parsed.records, parsed.rejected), (entries.len() as u64, 0), "{:?}\n{list}", sink.rejected);
     let mut expected = Vec::new();
     for (index, entry) in entries.iter().enumerate() {
@@ -275,17 +279,102 @@ proptest! {
     }
 
     #[test]
+    fn dfxml(
+        entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256], "[a&<>\"'\n\r\0é😀]{0,8}"),
+        references in 0usize..3,
+        prefix in prop_oneof![Just(""), Just("d:")],
+        pretty: bool,
+        upper: bool,
+    ) {
+        let end = if pretty { "\n  " } else { "" };
+        let element = |name: &str, attributes: &str, content: &str| format!("<{prefix}{name}{attributes}>{content}</{prefix}{name}>{end}");
+        let mut list = String::new();
+        for entry in &entries {
+            let block = element("hashdigest", " type='md5'", &"00".repeat(16));
+            let mut object = element("byte_runs", "", &element("byte_run", " len='512'", &block));
+            for value in &entry.values {
+                let kind = value.kind().name();
+                let attributes = format!(" type='{}'", if upper { kind.to_uppercase() } else { kind.to_owned() });
+                object += &element("hashdigest", &attributes, &text(value, upper));
+            }
+            object += &element("filename", "", &xml_text(&entry.name, references));
+            list += &element("fileobject", "", &object);
+        }
+        let list = element("dfxml", " version='1.0'", &element("volume", "", &list));
+        // No XML can carry NUL; those who write it all the same get U+FFFD.
+        let entries: Vec<_> = entries.into_iter().map(|entry| Entry { name: entry.name.replace('\0', "\u{FFFD}"), ..entry }).collect();
+        check(Format::Dfxml, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
+    fn stix(
+        entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512], "[a\"\\\\/\n\0é😀]{0,8}"),
+        pretty: bool,
+        upper: bool,
+        as_patterns: bool,
+    ) {
+        let name = |kind| match kind { Kind::Md5 => "MD5", Kind::Sha1 => "SHA-1", Kind::Sha256 => "SHA-256", _ => "SHA-512" };
+        let object = |entry: &Entry| {
+            let hashes = entry.values.iter().map(|value| (name(value.kind()), text(value, upper)));
+            if as_patterns {
+                let comparisons = hashes.map(|(name, value)| format!("file:hashes.'{name}' = '{value}'"));
+                let pattern = format!("[{}]", comparisons.collect::<Vec<_>>().join(" OR "));
+                json!({"type": "indicator", "spec_version": "2.1", "name": entry.name, "pattern": pattern, "pattern_type": "stix"})
+            } else {
+                let hashes: Map<_, _> = hashes.map(|(name, value)| (name.to_owned(), json!(value))).collect();
+                json!({"type": "file", "spec_version": "2.1", "hashes": hashes, "name": entry.name, "size": 7})
+            }
+        };
+        let bundle = json!({"type": "bundle", "objects": entries.iter().map(object).collect::<Vec<_>>()});
+        let list = if pretty { serde_json::to_string_pretty(&bundle) } else { serde_json::to_string(&bundle) }.unwrap();
+        check(Format::Stix, None, &list, &entries, Carries { name: !as_patterns, ..NAME_ONLY });
+    }
+
+    #[test]
+    fn misp(
+        // A record is an attribute, which has one hash.
+        entries in entries(&[Kind::Sha256], "[a|\"\\\\/\n\0é😀]{0,8}"),
+        pretty: bool,
+        upper: bool,
+        in_objects: bool,
+        wrapping in 0..3,
+    ) {
+        let attribute = |entry: &Entry| {
+            let hash = text(&entry.values[0], upper);
+            match entry.name.as_str() {
+                "" => json!({"type": "sha256", "value": hash, "deleted": false}),
+                name => json!({"type": "filename|sha256", "value": format!("{name}|{hash}"), "comment": "md5"}),
+            }
+        };
+        let attributes: Vec<_> = entries.iter().map(attribute).collect();
+        let event = if in_objects {
+            let objects = attributes.chunks(2).map(|attributes| json!({"name": "file", "Attribute": attributes}));
+            json!({"Event": {"info": "x", "Object": objects.collect::<Vec<_>>()}})
+        } else {
+            json!({"Event": {"info": "x", "Attribute": attributes}})
+        };
+        let list = match wrapping {
+            0 => event,
+            1 => json!([event]),
+            _ => json!({"response": [event]}),
+        };
+        let list = if pretty { serde_json::to_string_pretty(&list) } else { serde_json::to_string(&list) }.unwrap();
+        check(Format::Misp, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
     fn vics(
         entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::PhotoDna], "[a\"\\\\/\n\0é😀]{0,8}"),
         pretty: bool,
         strings: bool,
-        old: bool,
+        version in prop_oneof![Just("1.2"), Just("1.3"), Just("2.0")],
         per_case in proptest::option::of(1usize..4),
     ) {
         let media: Vec<Value> = entries.iter().map(|entry| medium(entry, strings)).collect();
         let fragment = if per_case.is_some() { "Cases" } else { "Media" };
+        let old = version != "2.0";
         let context = if old {
-            format!("http://github.com/ICMEC/ProjectVic/DataModels/1.3.xml#{fragment}")
+            format!("http://github.com/ICMEC/ProjectVic/DataModels/{version}.xml#{fragment}")
         } else {
             format!("http://github.com/VICSDATAMODEL/ProjectVic/DataModels/2.0.xml/NL/$metadata#{fragment}")
         };
@@ -299,8 +388,20 @@ proptest! {
         let list = format!("{{{}:{},\"value\":{}}}", print(&json!(key)), print(&json!(context)), print(&json!(value)));
         // All media of a case have its number.
         let carries = Carries { name: true, category: true, flags: true, per_number: per_case.unwrap_or(1) };
-        check(Format::Vics, None, &list, &entries, carries);
+        check(if version == "1.2" { Format::Caid } else { Format::Vics }, None, &list, &entries, carries);
     }
+}
+
+/// `name` as text of XML: with names of entities, with numbers, or with nothing but numbers.
+fn xml_text(name: &str, references: usize) -> String {
+    let character = |character: char| match character {
+        '&' if references == 0 => "&amp;".to_owned(),
+        '<' if references == 0 => "&lt;".to_owned(),
+        '>' | '"' | '\'' | 'é' | 'a' | '😀' if references < 2 => character.to_string(),
+        _ if references == 1 => format!("&#{};", u32::from(character)),
+        _ => format!("&#x{:X};", u32::from(character)),
+    };
+    name.chars().map(character).collect()
 }
 
 fn medium(entry: &Entry, strings: bool) -> Value {

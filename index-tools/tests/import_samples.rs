@@ -11,8 +11,8 @@ use hashward::list::Category;
 use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
-/// Formats that can be imported; `caid` is VICS by another name.
-const FORMATS: [(&str, &str); 12] = [
+/// Formats that can be imported.
+const FORMATS: [(&str, &str); 15] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -20,11 +20,14 @@ const FORMATS: [(&str, &str); 12] = [
     ("tsv", "tsv"),
     ("nsrl-v2", "nsrl-v2"),
     ("vics", "vics"),
-    ("caid", "vics"),
     ("clamav", "clamav"),
     ("hashkeeper", "hashkeeper"),
     ("encase", "encase"),
     ("icse", "icse"),
+    ("dfxml", "dfxml"),
+    ("caid", "caid"),
+    ("stix", "stix"),
+    ("misp", "misp"),
 ];
 
 #[test]

@@ -11,8 +11,8 @@ use hashward::list::Flag;
 use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_file};
 use serde_json::Value;
 
-/// Formats whose parsers exist; `caid` is VICS by another name.
-const FORMATS: [(&str, Format); 12] = [
+/// Formats whose parsers exist.
+const FORMATS: [(&str, Format); 15] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -20,11 +20,14 @@ const FORMATS: [(&str, Format); 12] = [
     ("tsv", Format::Tsv),
     ("nsrl-v2", Format::NsrlV2),
     ("vics", Format::Vics),
-    ("caid", Format::Vics),
     ("clamav", Format::Clamav),
     ("hashkeeper", Format::Hashkeeper),
     ("encase", Format::Encase),
     ("icse", Format::Icse),
+    ("dfxml", Format::Dfxml),
+    ("caid", Format::Caid),
+    ("stix", Format::Stix),
+    ("misp", Format::Misp),
 ];
 
 #[test]

@@ -7,8 +7,11 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     if encase::is_start(head) {
         return Some(Format::Encase);
     }
-    if head.trim_ascii_start().first() == Some(&b'{') {
-        return is_vics(head).then_some(Format::Vics);
+    match head.trim_ascii_start().first() {
+        Some(b'{') => return vics(head).or_else(|| json(head)),
+        Some(b'[') => return json(head),
+        Some(b'<') => return is_dfxml(head).then_some(Format::Dfxml),
+        _ => {}
     }
     let mut lines = head.split(|byte| matches!(byte, b'\n' | b'\r'));
     let line = lines.find(|line| !line.trim_ascii().is_empty() && line[0] != b'#')?;
@@ -25,11 +28,32 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     }
 }
 
-/// An object with a context of VICS, or with media. Other formats are JSON objects too.
-fn is_vics(head: &[u8]) -> bool {
+/// An object with a context of VICS, or with media. Other formats are JSON objects too. NIST's lists have version 1.2.
+fn vics(head: &[u8]) -> Option<Format> {
     let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
     let has_context = has(b"odata.metadata\"") || has(b"@odata.context\"");
-    has(b"\"value\"") && (has_context && (has(b"#Media\"") || has(b"#Cases\"")) || has(b"\"MediaID\""))
+    if !has(b"\"value\"") || !(has_context && (has(b"#Media\"") || has(b"#Cases\"")) || has(b"\"MediaID\"")) {
+        return None;
+    }
+    let is_1_2 = has(b"/1.2.xml#Media\"") || has(b"/1.2.xml#Cases\"");
+    Some(if is_1_2 { Format::Caid } else { Format::Vics })
+}
+
+/// A STIX bundle, or the objects that one holds; MISP's events, attributes or objects.
+fn json(head: &[u8]) -> Option<Format> {
+    let has = |text: &[u8]| memchr::memmem::find(head, text).is_some();
+    if has(b"\"objects\"") && (has(b"\"bundle\"") || has(b"\"spec_version\"")) {
+        Some(Format::Stix)
+    } else if [&b"\"Event\""[..], b"\"Attribute\"", b"\"Object\""].into_iter().any(has) {
+        Some(Format::Misp)
+    } else {
+        None
+    }
+}
+
+/// XML whose root is DFXML's, or that has its records. Prefixes vary, so the names' ends are looked for.
+fn is_dfxml(head: &[u8]) -> bool {
+    [&b"dfxml"[..], b"DFXML", b"fileobject>"].iter().any(|name| memchr::memmem::find(head, name).is_some())
 }
 
 /// Hex of a length that digests in lists have: 128 bits and more, since shorter ones may be numbers.

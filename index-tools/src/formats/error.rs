@@ -110,6 +110,8 @@ pub enum Refusal {
     Limit,
     /// An archive that is not taken apart here.
     Archive,
+    /// XML that declares entities.
+    Entities,
     /// Text in an encoding that is not read here.
     Encoding,
     /// What concerns every record comes after the records, in a stream that cannot be read twice.
@@ -128,6 +130,7 @@ impl Refusal {
             Refusal::Columns => "columns",
             Refusal::Limit => "limit",
             Refusal::Archive => "archive",
+            Refusal::Entities => "entities",
             Refusal::Encoding => "encoding",
             Refusal::ContextIsLate => "context-is-late",
         }

@@ -7,7 +7,7 @@
 
 use super::error::{FormatError, Refusal, Refused};
 use super::limits::{MAX_ELEMENT_BYTES, MAX_JSON_DEPTH};
-use super::report::excerpt;
+use super::report::{Problem, excerpt};
 use super::window::Window;
 
 /// Why a piece cannot be read.
@@ -35,19 +35,37 @@ const fn bad<T>(expected: &'static str) -> Result<T, Stop> {
 /// Bad JSON, or the end of the input in the midst of it.
 pub(super) fn pull<T>(
     window: &mut Window<'_>,
-    mut piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
+    piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
 ) -> Result<Option<T>, FormatError> {
+    Ok(attempt(window, piece)?.map(|(read, used)| {
+        window.consume(used);
+        read
+    }))
+}
+
+/// As [`pull`], with nothing consumed in any case.
+///
+/// # Errors
+/// As [`pull`].
+pub(super) fn look<T>(
+    window: &mut Window<'_>,
+    piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
+) -> Result<Option<T>, FormatError> {
+    Ok(attempt(window, piece)?.map(|(read, _)| read))
+}
+
+/// Reads `piece` and says how many bytes it took.
+fn attempt<T>(
+    window: &mut Window<'_>,
+    mut piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
+) -> Result<Option<(T, usize)>, FormatError> {
     loop {
         let mut cursor = Cursor { bytes: window.bytes(), at: 0, at_end: window.at_end() };
         match piece(&mut cursor) {
             Ok(read) => {
                 let used = cursor.at;
                 // The limit must not depend on how much had arrived.
-                if used > MAX_ELEMENT_BYTES {
-                    return Ok(None);
-                }
-                window.consume(used);
-                return Ok(Some(read));
+                return Ok((used <= MAX_ELEMENT_BYTES).then_some((read, used)));
             }
             Err(Stop::Incomplete) => {
                 if window.at_end() {
@@ -98,6 +116,79 @@ pub(super) fn pull_small<T>(
     })
 }
 
+/// As [`pull`], for a record of a list: one beyond the limit is passed over, and is a problem of that record.
+///
+/// # Errors
+/// As [`pull`].
+pub(super) fn pull_record<T>(
+    window: &mut Window<'_>,
+    piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
+) -> Result<Result<T, Problem>, FormatError> {
+    if let Some(read) = pull(window, piece)? {
+        return Ok(Ok(read));
+    }
+    skip_large(window)?;
+    let detail = format!("expected at most {MAX_ELEMENT_BYTES} bytes in an element, found more");
+    Ok(Err(Problem::new("too-long", detail)))
+}
+
+/// Takes an array whose elements are read by `element`.
+pub(super) fn elements<'i>(
+    window: &mut Window<'i>,
+    mut element: impl FnMut(&mut Window<'i>) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    let is_empty = pull_small(window, |cursor| {
+        cursor.expect(b'[', "an array")?;
+        cursor.take(b']')
+    })?;
+    if is_empty {
+        return Ok(());
+    }
+    loop {
+        element(window)?;
+        if ends(window, b']', "a comma or ] after an element")? {
+            return Ok(());
+        }
+    }
+}
+
+/// Takes what stands after an element or a member: whether it is `close`, or a comma and there are more.
+pub(super) fn ends(window: &mut Window<'_>, close: u8, expected: &'static str) -> Result<bool, FormatError> {
+    pull_small(window, |cursor| {
+        let ended = cursor.take(close)?;
+        if !ended {
+            cursor.expect(b',', expected)?;
+        }
+        Ok(ended)
+    })
+}
+
+/// Walks over an object of any size: `member` is called after each key and takes its value.
+pub(super) fn members<'i>(
+    window: &mut Window<'i>,
+    mut member: impl FnMut(&mut Window<'i>, &[u8]) -> Result<(), FormatError>,
+) -> Result<(), FormatError> {
+    let is_empty = pull_small(window, |cursor| {
+        cursor.expect(b'{', "an object")?;
+        cursor.take(b'}')
+    })?;
+    if is_empty {
+        return Ok(());
+    }
+    loop {
+        let key = pull_small(window, |cursor| Ok(cursor.key()?.read(&mut Vec::new())?.to_vec()))?;
+        member(window, &key)?;
+        if ends(window, b'}', "a comma or } after a member")? {
+            return Ok(());
+        }
+    }
+}
+
+/// The byte that the next value starts with; `None` at the end of the file.
+pub(super) fn first_byte(window: &mut Window<'_>) -> Result<Option<u8>, FormatError> {
+    pull_small(window, |cursor| if cursor.is_at_end()? { Ok(None) } else { cursor.peek().map(Some) })
+}
+
 /// Passes over one value of any size, holding nothing of it. Brackets are counted, their sorts not compared.
 ///
 /// # Errors
@@ -140,7 +231,19 @@ pub(super) fn skip_large(window: &mut Window<'_>) -> Result<(), FormatError> {
     }
 }
 
-/// A place in a piece of JSON.
+/// Passes over one value, checking it if it is within the limit.
+///
+/// # Errors
+/// As [`pull`].
+pub(super) fn skip_any(window: &mut Window<'_>) -> Result<(), FormatError> {
+    if pull(window, |cursor| cursor.skip())?.is_none() {
+        skip_large(window)?;
+    }
+    Ok(())
+}
+
+/// A place in a piece of JSON. A clone comes back to a value that was passed over.
+#[derive(Clone)]
 pub(super) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -335,6 +438,20 @@ impl<'a> Cursor<'a> {
             }
             self.expect(b',', "a comma or ] after an element")?;
         }
+    }
+
+    /// Takes a string; any other value is passed over.
+    pub(super) fn string_or_skip(&mut self) -> Result<Option<Text<'a>>, Stop> {
+        if self.peek()? == b'"' { self.string().map(Some) } else { self.skip().map(|()| None) }
+    }
+
+    /// Takes a value and says whether it is yes: `true` or 1, as a string too.
+    pub(super) fn is_yes(&mut self) -> Result<bool, Stop> {
+        Ok(match self.peek()? {
+            b'"' => matches!(self.string()?.raw, b"1" | b"true" | b"True"),
+            b'{' | b'[' => self.skip().map(|()| false)?,
+            _ => matches!(self.scalar()?, b"1" | b"true"),
+        })
     }
 
     /// Passes over any value.

@@ -9,6 +9,9 @@ pub(super) const MAX_ELEMENT_BYTES: usize = 16 << 20;
 /// Nested arrays and objects in JSON. VICS needs eight.
 pub(super) const MAX_JSON_DEPTH: u32 = 64;
 
+/// Nested elements in XML. DFXML needs eight.
+pub(super) const MAX_XML_DEPTH: u32 = 64;
+
 /// Bytes of a category or scheme: they are codes, and each distinct one is kept in memory.
 pub(super) const MAX_CATEGORY_BYTES: usize = 256;
 

@@ -19,6 +19,7 @@ mod bounded;
 mod clamav;
 mod csv;
 mod detect;
+mod dfxml;
 mod encase;
 mod error;
 mod hashdeep;
@@ -28,9 +29,11 @@ mod icse;
 mod json;
 mod limits;
 mod lines;
+mod misp;
 mod nsrl_v2;
 mod open;
 mod report;
+mod stix;
 mod sum;
 mod table;
 mod text;
@@ -38,6 +41,7 @@ mod utf16;
 mod values;
 mod vics;
 mod window;
+mod xml;
 
 pub use detect::detect;
 pub use error::{FormatError, Refusal, Refused, SinkError};
@@ -136,11 +140,19 @@ pub enum Format {
     Encase,
     /// The table that INTERPOL's ICSE database exports.
     Icse,
+    /// Digital Forensics XML.
+    Dfxml,
+    /// NIST's lists of benign media: VICS JSON 1.2.
+    Caid,
+    /// STIX 2.x bundles.
+    Stix,
+    /// MISP events.
+    Misp,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 11] = [
+    pub const ALL: [Format; 15] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -152,7 +164,16 @@ impl Format {
         Format::Hashkeeper,
         Format::Encase,
         Format::Icse,
+        Format::Dfxml,
+        Format::Caid,
+        Format::Stix,
+        Format::Misp,
     ];
+
+    /// The names of all formats, for messages.
+    pub fn names() -> String {
+        Format::ALL.map(Format::name).join(", ")
+    }
 
     /// The format's name in options and reports.
     pub const fn name(self) -> &'static str {
@@ -168,6 +189,10 @@ impl Format {
             Format::Hashkeeper => "hashkeeper",
             Format::Encase => "encase",
             Format::Icse => "icse",
+            Format::Dfxml => "dfxml",
+            Format::Caid => "caid",
+            Format::Stix => "stix",
+            Format::Misp => "misp",
         }
     }
 
@@ -180,7 +205,10 @@ impl Format {
             Format::Csv => "comma-separated rows under a header that names at least one kind",
             Format::Tsv => "tab-separated rows under a header that names at least one kind",
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
-            Format::Vics => "a VICS object with a context and a `value` array",
+            Format::Vics | Format::Caid => "a VICS object with a context and a `value` array",
+            Format::Stix => "a bundle with `objects`, some of them files or indicators",
+            Format::Misp => "an event with attributes, some of them hashes",
+            Format::Dfxml => "a `dfxml` element with `fileobject`s",
             Format::Clamav => "lines `hash:size:name`",
             Format::Encase => "`HASH` and a binary header, then records of 18 bytes",
             Format::Icse => "semicolon-separated rows under a header with MD5, SHA1 or PhotoDNA and `Is distributed`",
@@ -190,7 +218,7 @@ impl Format {
 
     /// Whether lists of this format carry categories by their nature, so that a role for all of them is rarely right.
     pub const fn has_categories(self) -> bool {
-        matches!(self, Format::Vics | Format::Hashkeeper | Format::Icse)
+        matches!(self, Format::Vics | Format::Caid | Format::Hashkeeper | Format::Icse)
     }
 
     /// Reads a whole list.
@@ -212,7 +240,10 @@ impl Format {
             Format::Csv => csv::parse(input, b',', &options.columns, report),
             Format::Tsv => csv::parse(input, b'\t', &options.columns, report),
             Format::NsrlV2 => nsrl_v2::parse(input, report),
-            Format::Vics => vics::parse(input, None, report)?.parsed(),
+            Format::Vics | Format::Caid => vics::parse(input, None, report)?.parsed(),
+            Format::Dfxml => dfxml::parse(input, report),
+            Format::Stix => stix::parse(input, report),
+            Format::Misp => misp::parse(input, report),
             Format::Clamav => clamav::parse(input, report),
             Format::Hashkeeper => hashkeeper::parse(input, &options.notable, report),
             Format::Encase => encase::parse(input, report),
@@ -238,13 +269,13 @@ pub fn parse_file(
         Some(format) => format,
         None => detect(input.fill_buf()?).ok_or_else(unrecognised)?,
     };
-    if format != Format::Vics {
+    if !matches!(format, Format::Vics | Format::Caid) {
         let options = options.clone().with_companion(format, path, limits)?;
         return Ok((format, format.parse(&mut *input, &options, sink)?));
     }
     let mut outcome = vics::parse(&mut *input, None, report::Report::new(format, sink))?;
     if let vics::Outcome::ContextIsLate = outcome {
-        let context = vics::find_context(&mut *open(path, limits)?)?;
+        let context = vics::find_context(&mut *open(path, limits)?, format)?;
         outcome = vics::parse(&mut *open(path, limits)?, Some(context), report::Report::new(format, sink))?;
     }
     Ok((format, outcome.parsed()?))
@@ -253,7 +284,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase, icse",
+        format!("a list in one of the formats {}", Format::names()),
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -275,9 +306,7 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase, icse"
-)]
+#[error("unknown format `{0}`; expected one of {names}", names = Format::names())]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.

@@ -43,6 +43,11 @@ impl<'s> Report<'s> {
         Report { sink, format, parsed: Parsed::default(), good: 0, first_problem: None, foreign_kinds: HashSet::new() }
     }
 
+    /// The format whose name messages give.
+    pub(super) fn format(&self) -> Format {
+        self.format
+    }
+
     /// Passes on a well-formed record: `record` with `values` filled in.
     pub(super) fn accept(&mut self, values: &Values, record: Record<'_>) -> Result<(), FormatError> {
         self.parsed.records += 1;

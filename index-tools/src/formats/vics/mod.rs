@@ -11,6 +11,9 @@
 //! before the first record is passed on. Where it stands behind `value`, [`find_context`] looks for it first.
 //!
 //! Hashes in `Exifs` or `MediaFiles` are of other things, and not read.
+//!
+//! NIST's "CAID" lists are the same in version 1.2, with category 8 on files that are benign, whatever the name says. A
+//! list of that version is called [`Format::Caid`] in options and reports, and read as any other.
 
 mod medium;
 
@@ -19,8 +22,8 @@ use std::io::BufRead;
 use medium::Medium;
 
 use super::error::{FormatError, Refusal, Refused};
-use super::json::{pull, pull_small, skip_large};
-use super::limits::{MAX_CATEGORY_BYTES, MAX_ELEMENT_BYTES};
+use super::json::{elements, ends, pull_record, pull_small, skip_large};
+use super::limits::MAX_CATEGORY_BYTES;
 use super::report::{Problem, Report, excerpt};
 use super::window::Window;
 use super::{Format, Parsed, Record};
@@ -64,17 +67,18 @@ pub(super) fn parse(
     context: Option<Context>,
     mut report: Report<'_>,
 ) -> Result<Outcome, FormatError> {
+    let format = report.format();
     let mut window = Window::new(input);
     let mut context = context;
     let mut has_value = false;
     let mut medium = Medium::default();
-    start(&mut window)?;
+    start(&mut window, format)?;
     let mut is_first = true;
-    while let Some(member) = next_member(&mut window, std::mem::take(&mut is_first))? {
+    while let Some(member) = next_member(&mut window, format, std::mem::take(&mut is_first))? {
         match member {
             Member::Context(found) if context.as_ref().is_none_or(|known| *known == found) => context = Some(found),
-            Member::Context(_) => return Err(not_vics("two contexts that differ").into()),
-            Member::Value if has_value => return Err(not_vics("a second `value`").into()),
+            Member::Context(_) => return Err(not_vics(format, "two contexts that differ").into()),
+            Member::Value if has_value => return Err(not_vics(format, "a second `value`").into()),
             Member::Value => {
                 let Some(context) = &context else { return Ok(Outcome::ContextIsLate) };
                 has_value = true;
@@ -92,32 +96,32 @@ pub(super) fn parse(
         }
     }
     if context.is_none() {
-        return Err(not_vics("none").into());
+        return Err(not_vics(format, "none").into());
     }
     if !has_value {
-        return Err(not_vics("a context and no `value`").into());
+        return Err(not_vics(format, "a context and no `value`").into());
     }
     report.finish().map(Outcome::Parsed)
 }
 
 /// Looks for the context in a list where it comes after the records.
-pub(super) fn find_context(input: &mut dyn BufRead) -> Result<Context, FormatError> {
+pub(super) fn find_context(input: &mut dyn BufRead, format: Format) -> Result<Context, FormatError> {
     let mut window = Window::new(input);
-    start(&mut window)?;
+    start(&mut window, format)?;
     let mut is_first = true;
-    while let Some(member) = next_member(&mut window, std::mem::take(&mut is_first))? {
+    while let Some(member) = next_member(&mut window, format, std::mem::take(&mut is_first))? {
         match member {
             Member::Context(context) => return Ok(context),
             Member::Value => skip_large(&mut window)?,
             Member::Other => pull_small(&mut window, |cursor| cursor.skip())?,
         }
     }
-    Err(not_vics("none").into())
+    Err(not_vics(format, "none").into())
 }
 
-fn not_vics(found: &str) -> Refused {
+fn not_vics(format: Format, found: &str) -> Refused {
     let expected = "an object with `@odata.context` or `odata.metadata` (that ends in #Media or #Cases) and `value`";
-    Refused::not_a_list(Format::Vics, expected, found)
+    Refused::not_a_list(format, expected, found)
 }
 
 /// A member of the outermost object.
@@ -130,14 +134,14 @@ enum Member {
 }
 
 /// Takes the brace that opens the outermost object.
-fn start(window: &mut Window<'_>) -> Result<(), FormatError> {
+fn start(window: &mut Window<'_>, format: Format) -> Result<(), FormatError> {
     let is_object = pull_small(window, |cursor| Ok(!cursor.is_at_end()? && cursor.take(b'{')?))?;
-    if is_object { Ok(()) } else { Err(not_vics(&format!("`{}`", excerpt(window.bytes()))).into()) }
+    if is_object { Ok(()) } else { Err(not_vics(format, &format!("`{}`", excerpt(window.bytes()))).into()) }
 }
 
 /// Takes the key of the next member, and a context's value; `None` at the end of the object, which must be the end of
 /// the file.
-fn next_member(window: &mut Window<'_>, is_first: bool) -> Result<Option<Member>, FormatError> {
+fn next_member(window: &mut Window<'_>, format: Format, is_first: bool) -> Result<Option<Member>, FormatError> {
     /// What a member's key and value say.
     enum Found {
         Context(Result<Context, String>),
@@ -160,43 +164,12 @@ fn next_member(window: &mut Window<'_>, is_first: bool) -> Result<Option<Member>
         }))
     })?;
     match found {
-        Some(Found::Context(context)) => Ok(Some(Member::Context(context.map_err(|found| not_vics(&found))?))),
+        Some(Found::Context(context)) => Ok(Some(Member::Context(context.map_err(|found| not_vics(format, &found))?))),
         Some(Found::Value) => Ok(Some(Member::Value)),
         Some(Found::Other) => Ok(Some(Member::Other)),
         None if pull_small(window, |cursor| cursor.is_at_end())? => Ok(None),
-        None => Err(not_vics(&format!("behind it `{}`", excerpt(window.bytes()))).into()),
+        None => Err(not_vics(format, &format!("behind it `{}`", excerpt(window.bytes()))).into()),
     }
-}
-
-/// Takes an array whose elements are read by `element`.
-fn elements<'i>(
-    window: &mut Window<'i>,
-    mut element: impl FnMut(&mut Window<'i>) -> Result<(), FormatError>,
-) -> Result<(), FormatError> {
-    let is_empty = pull_small(window, |cursor| {
-        cursor.expect(b'[', "an array")?;
-        cursor.take(b']')
-    })?;
-    if is_empty {
-        return Ok(());
-    }
-    loop {
-        element(window)?;
-        if ends(window, b']', "a comma or ] after an element")? {
-            return Ok(());
-        }
-    }
-}
-
-/// Takes what stands after an element or a member: whether it is `close`, or a comma and there are more.
-fn ends(window: &mut Window<'_>, close: u8, expected: &'static str) -> Result<bool, FormatError> {
-    pull_small(window, |cursor| {
-        let ended = cursor.take(close)?;
-        if !ended {
-            cursor.expect(b',', expected)?;
-        }
-        Ok(ended)
-    })
 }
 
 /// Reads a context: `http://…/DataModels/2.0.xml/US/$metadata#Media`, in 1.x mostly `…/1.3.xml#Media`.
@@ -259,12 +232,8 @@ fn read_medium(
     medium: &mut Medium,
     report: &mut Report<'_>,
 ) -> Result<(), FormatError> {
-    if pull(window, |cursor| medium.read(cursor))?.is_none() {
-        skip_large(window)?;
-        let detail = format!("expected at most {MAX_ELEMENT_BYTES} bytes in an element, found more");
-        return report.reject(number, None, Problem::new("too-long", detail));
-    }
-    if let Some(problem) = medium.problem.take() {
+    let read = pull_record(window, |cursor| medium.read(cursor))?;
+    if let Some(problem) = read.err().or_else(|| medium.problem.take()) {
         return report.reject(number, None, problem);
     }
     medium.foreign.iter().for_each(|name| report.unsupported(name));

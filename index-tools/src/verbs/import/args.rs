@@ -17,8 +17,8 @@ pub(in crate::verbs) struct ImportArgs {
     /// List files: plain, .gz, .zst or .zip
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
-    /// The files' format: sum, hex, hashdeep, csv, tsv, nsrl-v2, vics, clamav, hashkeeper, encase or icse [default: recognised by their content]
-    #[arg(long)]
+    /// The files' format
+    #[arg(long, help = format!("The files' format: {} [default: recognised by their content]", Format::names()))]
     pub(super) format: Option<Format>,
     /// The kind of hashes in formats that do not name it [default: as the file's name says: x.md5, SHA256SUMS]
     #[arg(long)]

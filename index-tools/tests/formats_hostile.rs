@@ -438,6 +438,14 @@ fn xml_is_bounded_in_depth_and_size() {
         let cut = &dfxml(&inside)[..17 << 20];
         assert_eq!(refusal(parse(Format::Dfxml, cut.as_bytes()).0), Some(Refusal::Limit), "{}", &inside[..9]);
     }
+    // Names that are wrong are not repeated in full.
+    let name = "x".repeat(1 << 20);
+    for inside in [format!("<{name}></{name}x>"), format!("</{name}>"), "<a></b>".to_owned(), "<a x='1></a>".to_owned()]
+    {
+        let error = parse(Format::Dfxml, format!("{}<y/>", dfxml(&inside)).as_bytes()).0.unwrap_err();
+        assert!(matches!(error.refusal(), Some(Refusal::Corrupt | Refusal::Truncated)), "{error}");
+        assert!(error.to_string().len() < 400, "{} characters", error.to_string().len());
+    }
     // Between the limits of a record and of a tag, only the record is at fault; parts of one text count together.
     let large = "x".repeat(600 << 10);
     for name in [format!("{large}{large}"), format!("{large}&amp;{large}"), format!("{large}<!-- -->{large}")] {

@@ -144,18 +144,25 @@ fn truncated(end: u64) -> Refused {
 
 /// Why `reader` stopped. What is not closed is an error of its own only at the end of a file.
 fn refusal(error: Error, reader: &mut Reader<Guarded<'_>>) -> FormatError {
-    let is_about_ends = |error: &Error| {
-        matches!(error, Error::IllFormed(IllFormedError::MismatchedEndTag { .. } | IllFormedError::UnmatchedEndTag(_)))
-    };
     let at = reader.error_position();
-    match error {
-        Error::Io(error) => match Arc::try_unwrap(error) {
-            Ok(error) => error.into(),
-            Err(shared) => io::Error::new(shared.kind(), shared.to_string()).into(),
-        },
-        error if !is_about_ends(&error) && reader.get_mut().is_at_end() => truncated(reader.buffer_position()).into(),
-        error => corrupt("well-formed XML", error.to_string(), at).into(),
-    }
+    // A name may be as long as a tag, and a message may not.
+    let found = match error {
+        Error::Io(error) => {
+            return match Arc::try_unwrap(error) {
+                Ok(error) => error.into(),
+                Err(shared) => io::Error::new(shared.kind(), shared.to_string()).into(),
+            };
+        }
+        Error::IllFormed(IllFormedError::MismatchedEndTag { expected, found }) => {
+            format!("`</{}>` where `{}` is to be closed", excerpt(found.as_bytes()), excerpt(expected.as_bytes()))
+        }
+        Error::IllFormed(IllFormedError::UnmatchedEndTag(found)) => {
+            format!("`</{}>`, which closes nothing,", excerpt(found.as_bytes()))
+        }
+        _ if reader.get_mut().is_at_end() => return truncated(reader.buffer_position()).into(),
+        other => excerpt(other.to_string().as_bytes()),
+    };
+    corrupt("well-formed XML", found, at).into()
 }
 
 /// Hands out a limited number of bytes between two events, which bounds what the reader holds of one.

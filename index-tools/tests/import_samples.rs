@@ -12,7 +12,7 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported; `caid` is VICS by another name.
-const FORMATS: [(&str, &str); 8] = [
+const FORMATS: [(&str, &str); 9] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -21,6 +21,7 @@ const FORMATS: [(&str, &str); 8] = [
     ("nsrl-v2", "nsrl-v2"),
     ("vics", "vics"),
     ("caid", "vics"),
+    ("p2p", "p2p"),
 ];
 
 #[test]
@@ -32,7 +33,7 @@ fn own_samples_are_imported_as_expected() {
 #[test]
 fn shared_samples_are_imported_as_expected() {
     match check_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/testdata/lists")) {
-        Some(checked) => assert!(checked >= 24, "only {checked} samples"),
+        Some(checked) => assert!(checked >= 25, "only {checked} samples"),
         None => println!("skipped: ../shared/testdata is not here"),
     }
 }

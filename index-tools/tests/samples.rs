@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist; `caid` is VICS by another name.
-const FORMATS: [(&str, Format); 8] = [
+const FORMATS: [(&str, Format); 9] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -21,18 +21,19 @@ const FORMATS: [(&str, Format); 8] = [
     ("nsrl-v2", Format::NsrlV2),
     ("vics", Format::Vics),
     ("caid", Format::Vics),
+    ("p2p", Format::P2p),
 ];
 
 #[test]
 fn own_samples_come_out_as_expected() {
     let checked = check_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data"));
-    assert!(checked.is_some_and(|checked| checked >= 25), "{checked:?} samples");
+    assert!(checked.is_some_and(|checked| checked >= 27), "{checked:?} samples");
 }
 
 #[test]
 fn shared_samples_come_out_as_expected() {
     match check_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/testdata/lists")) {
-        Some(checked) => assert!(checked >= 24, "only {checked} samples"),
+        Some(checked) => assert!(checked >= 25, "only {checked} samples"),
         None => println!("skipped: ../shared/testdata is not here"),
     }
 }

@@ -26,6 +26,7 @@ mod limits;
 mod lines;
 mod nsrl_v2;
 mod open;
+mod p2p;
 mod report;
 mod sum;
 mod table;
@@ -81,7 +82,7 @@ pub struct Rejected {
     pub record: u64,
     /// The physical line where it starts, in formats made of lines.
     pub line: Option<u64>,
-    /// A code: `wrong-length`, `bad-hex`, `bad-base64`, `missing-hash`, `too-long` and the like.
+    /// A code: `wrong-length`, `bad-hex`, `bad-base32`, `missing-hash`, `too-long` and the like.
     pub reason: &'static str,
     /// What was expected and what was found, of bounded length.
     pub detail: String,
@@ -123,12 +124,22 @@ pub enum Format {
     NsrlV2,
     /// VICS JSON: Project VIC's exchange format, 1.x and 2.0.
     Vics,
+    /// Links and URNs of peer-to-peer networks.
+    P2p,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 7] =
-        [Format::Sum, Format::Hex, Format::Hashdeep, Format::Csv, Format::Tsv, Format::NsrlV2, Format::Vics];
+    pub const ALL: [Format; 8] = [
+        Format::Sum,
+        Format::Hex,
+        Format::Hashdeep,
+        Format::Csv,
+        Format::Tsv,
+        Format::NsrlV2,
+        Format::Vics,
+        Format::P2p,
+    ];
 
     /// The format's name in options and reports.
     pub const fn name(self) -> &'static str {
@@ -140,6 +151,7 @@ impl Format {
             Format::Tsv => "tsv",
             Format::NsrlV2 => "nsrl-v2",
             Format::Vics => "vics",
+            Format::P2p => "p2p",
         }
     }
 
@@ -153,6 +165,7 @@ impl Format {
             Format::Tsv => "tab-separated rows under a header that names at least one kind",
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
             Format::Vics => "a VICS object with a context and a `value` array",
+            Format::P2p => "a link `magnet:?xt=…` or `ed2k://|file|…`, or a name `urn:sha1:…`, a line",
         }
     }
 
@@ -181,6 +194,7 @@ impl Format {
             Format::Tsv => csv::parse(input, b'\t', &options.columns, report),
             Format::NsrlV2 => nsrl_v2::parse(input, report),
             Format::Vics => vics::parse(input, None, report)?.parsed(),
+            Format::P2p => p2p::parse(input, report),
         }
     }
 }
@@ -216,7 +230,7 @@ pub fn parse_file(
 fn unrecognised() -> Refused {
     Refused::new(
         Refusal::NotAList,
-        "a list in one of the formats sum, hex, hashdeep, csv, tsv, nsrl-v2, vics",
+        format!("a list in one of the formats {}", Format::ALL.map(Format::name).join(", ")),
         "a file whose start looks like none of them",
         "check that this is the right file, and name its format with --format",
     )
@@ -238,7 +252,7 @@ impl FromStr for Format {
 
 /// A name that is no format.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown format `{0}`; expected one of sum, hex, hashdeep, csv, tsv, nsrl-v2, vics")]
+#[error("unknown format `{0}`; expected one of {names}", names = Format::ALL.map(Format::name).join(", "))]
 pub struct UnknownFormat(pub String);
 
 /// What the user says about a list beside its format.

@@ -17,7 +17,7 @@ pub(in crate::verbs) struct ImportArgs {
     /// List files: plain, .gz, .zst or .zip
     #[arg(required = true)]
     pub(super) files: Vec<PathBuf>,
-    /// The files' format: sum, hex, hashdeep, csv, tsv, nsrl-v2 or vics [default: recognised by their content]
+    /// The files' format: sum, hex, hashdeep, csv, tsv, nsrl-v2, vics or p2p [default: recognised by their content]
     #[arg(long)]
     pub(super) format: Option<Format>,
     /// The kind of hashes in formats that do not name it [default: as the file's name says: x.md5, SHA256SUMS]

@@ -1,5 +1,5 @@
-//! Comma- or tab-separated values under a header row: `md5,sha1,sha256,sha512,blake3,pdq,photodna,name,size,category,
-//! scheme`, any of them in any order, or other headers that the user maps to these fields.
+//! Comma- or tab-separated values under a header row: any of `name`, `size`, `category`, `scheme` and
+//! the kinds' names in any order, or other headers that the user maps to these fields.
 
 use std::io::BufRead;
 

@@ -9,7 +9,7 @@ use std::io::Write;
 use std::process::{Command as Process, Output, Stdio};
 
 use daemon_support::{Daemon, KNOWN_COUNT, known};
-use hashward::fingerprint::{Kind, hash_bytes};
+use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
 use hashward::list::TEST_CONTENT;
 use pictures_support::{jpeg, mirrored, pdq, photo, png, resized};
 use serde_json::{Value, json};
@@ -131,6 +131,32 @@ fn hashes_are_printed_for_programs_and_for_imports() {
     assert_eq!(run(&["--kind", "md5,sha1", "x"]), format!("MD5 (x) = {md5}\nSHA1 (x) = {sha1}\n"));
     let json: Value = serde_json::from_str(&run(&["--kind", "md5,sha1", "--format", "json", "x"])).unwrap();
     assert_eq!(json, json!({ "file": "x", "md5": md5, "sha1": sha1 }));
+}
+
+#[test]
+fn files_are_matched_by_the_kinds_of_peer_to_peer_networks() {
+    let daemon = Daemon::start("");
+    let (by_ed2k, by_tth, btih) = (
+        hash_bytes(Kind::Ed2k, b"shared 1"),
+        hash_bytes(Kind::Tth, b"shared 2"),
+        Fingerprint::new(Kind::Btih, &[7; 20]),
+    );
+    let btih = btih.unwrap();
+    daemon.add("links", [by_ed2k, by_tth, btih.clone()]);
+    for (name, content) in [("1", "shared 1"), ("2", "shared 2"), ("3", "shared 3"), ("empty", "")] {
+        fs::write(daemon.folder.path().join(name), content).unwrap();
+    }
+    let matched = hashward(&daemon, &["match", "--format", "json", "1", "2", "3", "empty"], "");
+    assert_eq!(matched.status.code(), Some(1));
+    let answers = lines(&matched);
+    let shown: Vec<_> = answers.iter().map(|answer| (&answer["verdict"], &answer["matches"][0]["kind"])).collect();
+    assert_eq!(shown[0], (&json!("known"), &json!("ed2k")));
+    assert_eq!(shown[1], (&json!("known"), &json!("tth")));
+    assert_eq!((shown[2].0, shown[3].0), (&json!("unknown"), &json!("ignorable")));
+    assert!(String::from_utf8_lossy(&matched.stderr).contains("lists hold btih, which cannot be computed"));
+
+    let asked = hashward(&daemon, &["lookup", "--format", "json", &btih.to_string()], "");
+    assert_eq!(lines(&asked)[0]["verdict"], "known");
 }
 
 /// A daemon whose list `seized` knows the PDQ of `photo(1)`, and files beside it: a copy, its mirror image, another

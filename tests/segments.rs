@@ -174,6 +174,22 @@ proptest! {
 }
 
 #[test]
+fn every_exact_kind_is_found_by_every_locator_that_serves_it() {
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_exact()) {
+        let even = |number: u64| {
+            let mut digest = vec![0; kind.width()];
+            blake3::Hasher::new().update(&number.to_le_bytes()).finalize_xof().fill(&mut digest);
+            (digest, LabelSetId(0))
+        };
+        let model: Model = (0..300).map(even).collect();
+        let strangers: Vec<_> = (300..340).map(|number| even(number).0).collect();
+        for locator in LocatorKind::ALL.into_iter().filter(|locator| locator.serves(kind)) {
+            assert_eq!(check(kind, Some(locator), &model, 1, &strangers), locator, "{kind}");
+        }
+    }
+}
+
+#[test]
 fn digests_that_bucket_cannot_hold_are_written_with_fst() {
     let even = |number: u64| {
         let digest = blake3::hash(&number.to_le_bytes()).as_bytes()[..16].to_vec();

@@ -518,6 +518,52 @@ fn a_file_of_rubbish_is_refused_early() {
 }
 
 #[test]
+fn hostile_links_are_rejected_one_by_one() {
+    let topics = |count: u32, topic: &dyn Fn(u32) -> String| {
+        "magnet:?".to_owned() + &(0..count).map(|i| format!("xt={}", topic(i))).collect::<Vec<_>>().join("&")
+    };
+    let values = |i: u32| format!("urn:ed2k:{i:032x}");
+    let foreign = |i: u32| format!("urn:x{i}:00");
+    let good = format!("urn:ed2k:{:032x}", 1);
+    for (link, reason) in [
+        (topics(257, &values), "too-many-values"),
+        (topics(257, &foreign), "too-many-values"),
+        (format!("magnet:?dn={}", "%41".repeat(1 << 20)), "too-long"),
+        (format!("magnet:?dn={}", "%".repeat(1 << 19)), "missing-hash"),
+        ("magnet:?".to_owned(), "missing-hash"),
+        ("magnet:?xt=".to_owned(), "bad-link"),
+        ("magnet:?xt=urn%3Ased2k".to_owned(), "bad-link"),
+        (format!("magnet:?xt={good}&xt=urn:sha1:%00%ff"), "wrong-length"),
+        ("ed2k://".to_owned(), "bad-link"),
+        ("ed2k://%7".to_owned(), "bad-link"),
+        ("ed2k://%7Cfile%7C".to_owned(), "bad-link"),
+        ("ed2k://|file|a|1".to_owned(), "missing-hash"),
+        (format!("ed2k://|file|a|-1|{:032x}|/", 1), "bad-link"),
+        (format!("ed2k://|file|a|{}x|{:032x}|/", "9".repeat(1 << 10), 1), "bad-link"),
+        ("urn:".to_owned(), "bad-link"),
+        ("urn:sha1".to_owned(), "bad-link"),
+        (format!("urn:{}:a", "a".repeat(33)), "bad-link"),
+        ("urn:x1:two words".to_owned(), "bad-link"),
+        ("urn:tree:tiger:".to_owned(), "missing-hash"),
+        ("urn:bitprint:.".to_owned(), "missing-hash"),
+        (format!("urn:sha1:{}", "=".repeat(1 << 10)), "wrong-length"),
+        (format!("urn:sha1:{}", "\u{e9}".repeat(16)), "bad-base32"),
+        // The last character of a Tiger tree hash holds two bits only.
+        (format!("urn:tree:tiger:{}B", "A".repeat(38)), "bad-base32"),
+    ] {
+        let (parsed, sink) = parse(Format::P2p, format!("{good}\n{link}\n{good}").as_bytes());
+        assert_eq!(parsed.unwrap(), Parsed { records: 3, rejected: 1 }, "{}", &link[..link.len().min(80)]);
+        assert_eq!((sink.rejected[0].line, sink.rejected[0].reason), (Some(2), reason), "{:?}", sink.rejected[0]);
+    }
+    let text: String = (0..1000).map(|i| foreign(i) + "\n").collect();
+    let (parsed, sink) = parse(Format::P2p, text.as_bytes());
+    assert_eq!(parsed.unwrap(), Parsed { records: 0, rejected: 0 });
+    assert!(sink.unsupported.len() < 100 && sink.unsupported.values().sum::<u64>() == 1000);
+    let (parsed, _) = parse(Format::P2p, "https://example.org\n".repeat(1_000_000).as_bytes());
+    assert_eq!(refusal(parsed), Some(Refusal::NotAList));
+}
+
+#[test]
 fn a_late_context_needs_a_file() {
     let list = br##"{"value":[],"odata.metadata":"x#Media"}"##;
     assert_eq!(refusal(parse(Format::Vics, list).0), Some(Refusal::ContextIsLate));

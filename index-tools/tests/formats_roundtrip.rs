@@ -363,6 +363,22 @@ proptest! {
     }
 
     #[test]
+    fn p2p_links(
+        entries in entries(&[Kind::Sha1, Kind::Tth, Kind::Ed2k, Kind::Btih], "[a |%&+=#é]{1,8}"),
+        styles in proptest::collection::vec((0..4u8, any::<bool>()), 12),
+        end in line_end(),
+        comments: bool,
+    ) {
+        let mut entries = entries;
+        let mut list = String::new();
+        for (entry, (style, hex)) in entries.iter_mut().zip(styles) {
+            if comments { list += &format!("# {}{end}{end}", entry.name); }
+            list += &(link(entry, style, hex) + end);
+        }
+        check(Format::P2p, None, &list, &entries, NAME_ONLY);
+    }
+
+    #[test]
     fn vics(
         entries in entries(&[Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::PhotoDna], "[a\"\\\\/\n\0é😀]{0,8}"),
         pretty: bool,
@@ -402,6 +418,43 @@ fn xml_text(name: &str, references: usize) -> String {
         _ => format!("&#x{:X};", u32::from(character)),
     };
     name.chars().map(character).collect()
+}
+
+/// Writes `entry` as a link, and takes from it what a link of that style cannot say.
+fn link(entry: &mut Entry, style: u8, hex: bool) -> String {
+    let text = |value: &Fingerprint| match value.kind() {
+        Kind::Ed2k => text(value, hex),
+        _ if hex => value.to_hex(),
+        _ => Encoding::Base32.encode(value.value()),
+    };
+    let urn = |value: &Fingerprint| match value.kind() {
+        Kind::Tth => format!("urn:tree:tiger{}:{}", if hex { "/" } else { "" }, text(value)),
+        kind => format!("urn:{kind}:{}", text(value)),
+    };
+    let escaped: String = entry.name.bytes().map(|byte| format!("%{byte:02x}")).collect();
+    match (style, find(entry, Kind::Ed2k), find(entry, Kind::Sha1), find(entry, Kind::Tth)) {
+        (0, Some(ed2k), ..) => {
+            let (link, only) = (format!("ed2k://|file|{escaped}|7|{}|/", text(ed2k)), ed2k.clone());
+            entry.values = vec![only];
+            link
+        }
+        (1, _, Some(sha1), Some(tth)) => {
+            let (link, both) = (format!("urn:bitprint:{}.{}", text(sha1), text(tth)), vec![sha1.clone(), tth.clone()]);
+            (entry.values, entry.name) = (both, String::new());
+            link
+        }
+        (2, ..) => {
+            entry.values.truncate(1);
+            entry.name.clear();
+            urn(&entry.values[0])
+        }
+        _ => {
+            let number = |at: usize| if hex { format!(".{at}") } else { String::new() };
+            let topics = entry.values.iter().enumerate();
+            let topics: Vec<_> = topics.map(|(at, value)| format!("xt{}={}", number(at), urn(value))).collect();
+            format!("magnet:?{}&xl=7&dn={}", topics.join("&"), escaped.replace("%20", "+"))
+        }
+    }
 }
 
 fn medium(entry: &Entry, strings: bool) -> Value {

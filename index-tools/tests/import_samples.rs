@@ -12,7 +12,7 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported.
-const FORMATS: [(&str, &str); 15] = [
+const FORMATS: [(&str, &str); 16] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
@@ -28,6 +28,7 @@ const FORMATS: [(&str, &str); 15] = [
     ("caid", "caid"),
     ("stix", "stix"),
     ("misp", "misp"),
+    ("p2p", "p2p"),
 ];
 
 #[test]
@@ -39,7 +40,7 @@ fn own_samples_are_imported_as_expected() {
 #[test]
 fn shared_samples_are_imported_as_expected() {
     match check_all(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/testdata/lists")) {
-        Some(checked) => assert!(checked >= 24, "only {checked} samples"),
+        Some(checked) => assert!(checked >= 25, "only {checked} samples"),
         None => println!("skipped: ../shared/testdata is not here"),
     }
 }

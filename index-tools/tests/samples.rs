@@ -12,7 +12,7 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist.
-const FORMATS: [(&str, Format); 15] = [
+const FORMATS: [(&str, Format); 16] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
@@ -28,18 +28,19 @@ const FORMATS: [(&str, Format); 15] = [
     ("caid", Format::Caid),
     ("stix", Format::Stix),
     ("misp", Format::Misp),
+    ("p2p", Format::P2p),
 ];
 
 #[test]
 fn own_samples_come_out_as_expected() {
     let checked = check_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data"));
-    assert!(checked.is_some_and(|checked| checked >= 25), "{checked:?} samples");
+    assert!(checked.is_some_and(|checked| checked >= 27), "{checked:?} samples");
 }
 
 #[test]
 fn shared_samples_come_out_as_expected() {
     match check_folder(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/testdata/lists")) {
-        Some(checked) => assert!(checked >= 24, "only {checked} samples"),
+        Some(checked) => assert!(checked >= 25, "only {checked} samples"),
         None => println!("skipped: ../shared/testdata is not here"),
     }
 }

@@ -1,10 +1,15 @@
 //! Exact digests of a stream: one pass over the bytes, whatever the number of kinds.
 
+mod ed2k;
+mod tth;
+
 use std::io::{self, Read};
 
 use sha1::Digest;
 
 use super::{Fingerprint, Kind};
+use ed2k::Ed2k;
+use tth::Tth;
 
 /// Bytes read at a time: large enough for BLAKE3's widest SIMD, small enough to stay in the L2 cache between kinds.
 const CHUNK_BYTES: usize = 128 * 1024;
@@ -18,6 +23,8 @@ enum State {
     Sha256(sha2::Sha256),
     Sha512(Box<sha2::Sha512>),
     Blake3(Box<blake3::Hasher>),
+    Ed2k(Box<Ed2k>),
+    Tth(Box<Tth>),
 }
 
 impl Hasher {
@@ -32,6 +39,8 @@ impl Hasher {
             Kind::Sha256 => Ok(State::Sha256(sha2::Sha256::new())),
             Kind::Sha512 => Ok(State::Sha512(Box::new(sha2::Sha512::new()))),
             Kind::Blake3 => Ok(State::Blake3(Box::new(blake3::Hasher::new()))),
+            Kind::Ed2k => Ok(State::Ed2k(Box::default())),
+            Kind::Tth => Ok(State::Tth(Box::default())),
             _ => Err(NotComputed(*kind)),
         };
         kinds.iter().map(state).collect::<Result<_, _>>().map(Hasher)
@@ -48,6 +57,8 @@ impl Hasher {
                 State::Blake3(hasher) => {
                     hasher.update(bytes);
                 }
+                State::Ed2k(hasher) => hasher.update(bytes),
+                State::Tth(hasher) => hasher.update(bytes),
             }
         }
     }
@@ -60,6 +71,8 @@ impl Hasher {
             State::Sha256(hasher) => fingerprint(Kind::Sha256, &hasher.finalize()),
             State::Sha512(hasher) => fingerprint(Kind::Sha512, &hasher.finalize()),
             State::Blake3(hasher) => fingerprint(Kind::Blake3, hasher.finalize().as_bytes()),
+            State::Ed2k(hasher) => fingerprint(Kind::Ed2k, &hasher.finish()),
+            State::Tth(hasher) => fingerprint(Kind::Tth, &hasher.finish()),
         };
         self.0.into_iter().map(digest).collect()
     }
@@ -71,7 +84,7 @@ fn fingerprint(kind: Kind, value: &[u8]) -> Fingerprint {
 
 /// A kind that is supplied by lists and cannot be computed by [`Hasher`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0} cannot be computed from a file here; expected md5, sha1, sha256, sha512 or blake3")]
+#[error("{0} cannot be computed from a file here; expected one of {names}", names = Kind::COMPUTED.map(Kind::name).join(", "))]
 pub struct NotComputed(pub Kind);
 
 /// Hashes a whole stream and counts its bytes.
@@ -109,8 +122,9 @@ pub fn hash_bytes(kind: Kind, bytes: &[u8]) -> Fingerprint {
 mod tests {
     use super::*;
 
-    /// Digests of `abc` from RFC 1321, FIPS 180-4's examples and the BLAKE3 reference implementation.
-    const ABC: [(Kind, &str); 5] = [
+    /// Digests of `abc` from RFC 1321, FIPS 180-4's examples, the BLAKE3 reference implementation, RFC 1320 (one part's
+    /// MD4 is its ed2k) and DC++ (in base32 ASD4UJSEH5M47PDYB46KBTSQTSGDKLBHYXOMUIA).
+    const ABC: [(Kind, &str); 7] = [
         (Kind::Md5, "900150983cd24fb0d6963f7d28e17f72"),
         (Kind::Sha1, "a9993e364706816aba3e25717850c26c9cd0d89d"),
         (Kind::Sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"),
@@ -120,6 +134,8 @@ mod tests {
              2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
         ),
         (Kind::Blake3, "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"),
+        (Kind::Ed2k, "a448017aaf21d8525fc10ae87aa6729d"),
+        (Kind::Tth, "0487ca26443f59cfbc780f3ca0ce509c8c352c27c5dcca20"),
     ];
 
     #[test]

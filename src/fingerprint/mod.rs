@@ -46,11 +46,19 @@ pub enum Kind {
     /// Which of 8×8 blocks are brighter than the median of their half of the picture, 64 bits, as crate `image_hasher`
     /// computes it (`Blockhash`, after Yang, Gu and Niu, 2006).
     Blockhash64 = 10,
+    /// The file hash of the eDonkey network, 16 bytes: MD4s (RFC 1320) of parts of 9,728,000 bytes, hashed again. Of the
+    /// two variants it is eMule's that [`Hasher`] computes; `hasher/ed2k.rs` says where they differ.
+    Ed2k = 11,
+    /// The Tiger tree hash (THEX) with leaves of 1024 bytes, 24 bytes.
+    Tth = 12,
+    /// The info-hash of a BitTorrent (BEP 3), 20 bytes: the SHA-1 of a torrent's description of its files, names and
+    /// piece size among it. It is no hash of a file, and the same file has another in every torrent.
+    Btih = 13,
 }
 
 impl Kind {
     /// All kinds, in the order of their codes.
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 13] = [
         Kind::Md5,
         Kind::Sha1,
         Kind::Sha256,
@@ -61,10 +69,14 @@ impl Kind {
         Kind::Phash64,
         Kind::Dhash64,
         Kind::Blockhash64,
+        Kind::Ed2k,
+        Kind::Tth,
+        Kind::Btih,
     ];
 
     /// The kinds that [`Hasher`] computes from a file's bytes.
-    pub const COMPUTED: [Kind; 5] = [Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512, Kind::Blake3];
+    pub const COMPUTED: [Kind; 7] =
+        [Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512, Kind::Blake3, Kind::Ed2k, Kind::Tth];
 
     /// The kinds that are computed from a picture and compared by distance.
     pub const PERCEPTUAL: [Kind; 4] = [Kind::Pdq, Kind::Phash64, Kind::Dhash64, Kind::Blockhash64];
@@ -75,8 +87,9 @@ impl Kind {
     /// Bytes of one value.
     pub const fn width(self) -> usize {
         match self {
-            Kind::Md5 => 16,
-            Kind::Sha1 => 20,
+            Kind::Md5 | Kind::Ed2k => 16,
+            Kind::Sha1 | Kind::Btih => 20,
+            Kind::Tth => 24,
             Kind::Sha256 | Kind::Blake3 | Kind::Pdq => 32,
             Kind::Sha512 => 64,
             Kind::PhotoDna => 144,
@@ -107,6 +120,9 @@ impl Kind {
             Kind::Phash64 => "phash64",
             Kind::Dhash64 => "dhash64",
             Kind::Blockhash64 => "blockhash64",
+            Kind::Ed2k => "ed2k",
+            Kind::Tth => "tth",
+            Kind::Btih => "btih",
         }
     }
 

@@ -74,8 +74,9 @@ impl RowBuffer {
     /// Sorts the rows on all cores and drops those that say the same twice.
     pub(super) fn sort_and_dedup(&mut self) {
         match self.kind {
-            Kind::Md5 => sort_and_dedup::<{ row_bytes(Kind::Md5) }>(&mut self.bytes),
-            Kind::Sha1 => sort_and_dedup::<{ row_bytes(Kind::Sha1) }>(&mut self.bytes),
+            Kind::Md5 | Kind::Ed2k => sort_and_dedup::<{ row_bytes(Kind::Md5) }>(&mut self.bytes),
+            Kind::Sha1 | Kind::Btih => sort_and_dedup::<{ row_bytes(Kind::Sha1) }>(&mut self.bytes),
+            Kind::Tth => sort_and_dedup::<{ row_bytes(Kind::Tth) }>(&mut self.bytes),
             Kind::Sha256 | Kind::Blake3 | Kind::Pdq => sort_and_dedup::<{ row_bytes(Kind::Sha256) }>(&mut self.bytes),
             Kind::Sha512 => sort_and_dedup::<{ row_bytes(Kind::Sha512) }>(&mut self.bytes),
             Kind::PhotoDna => sort_and_dedup::<{ row_bytes(Kind::PhotoDna) }>(&mut self.bytes),

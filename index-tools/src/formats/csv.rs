@@ -1,5 +1,5 @@
-//! Comma- or tab-separated values under a header row: `md5,sha1,sha256,sha512,blake3,pdq,photodna,name,size,category,
-//! scheme`, any of them in any order, or other headers that the user maps to these fields.
+//! Comma- or tab-separated values under a header row: any of `name`, `size`, `category`, `scheme` and
+//! the kinds' names in any order, or other headers that the user maps to these fields.
 
 use std::io::BufRead;
 
@@ -176,7 +176,7 @@ fn show(headers: &[String]) -> String {
 fn no_header(found: impl Into<String>) -> Refused {
     Refused::new(
         Refusal::Columns,
-        "a header row that names at least one of md5 sha1 sha256 sha512 blake3 pdq photodna",
+        format!("a header row that names at least one of {}", Kind::ALL.map(Kind::name).join(" ")),
         found,
         "check --format, or say which column holds what with --column md5=HEADER",
     )

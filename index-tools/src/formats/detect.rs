@@ -1,6 +1,6 @@
 //! Recognises a format by the start of a file, as [`super::open`] gives it.
 
-use super::{Format, clamav, encase, icse, text};
+use super::{Format, clamav, encase, icse, p2p, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
@@ -17,6 +17,8 @@ pub fn detect(head: &[u8]) -> Option<Format> {
     let line = lines.find(|line| !line.trim_ascii().is_empty() && line[0] != b'#')?;
     if line.starts_with(b"%%%% HASHDEEP-") {
         Some(Format::Hashdeep)
+    } else if p2p::is_link(line.trim_ascii_start()) {
+        Some(Format::P2p)
     } else if is_sum(line) {
         Some(Format::Sum)
     } else if is_digest(line.trim_ascii()) {

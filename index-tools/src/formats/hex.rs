@@ -41,6 +41,6 @@ pub(super) fn kind_missing(what: &str) -> Refused {
         Refusal::KindMissing,
         "the kind of the values to be declared",
         what,
-        "say which with --kind (md5, sha1, sha256, sha512, blake3, pdq, photodna)",
+        format!("say which with --kind ({})", Kind::ALL.map(Kind::name).join(", ")),
     )
 }

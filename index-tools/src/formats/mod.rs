@@ -32,6 +32,7 @@ mod lines;
 mod misp;
 mod nsrl_v2;
 mod open;
+mod p2p;
 mod report;
 mod stix;
 mod sum;
@@ -90,7 +91,7 @@ pub struct Rejected {
     pub record: u64,
     /// The physical line where it starts, in formats made of lines.
     pub line: Option<u64>,
-    /// A code: `wrong-length`, `bad-hex`, `bad-base64`, `missing-hash`, `too-long` and the like.
+    /// A code: `wrong-length`, `bad-hex`, `bad-base32`, `missing-hash`, `too-long` and the like.
     pub reason: &'static str,
     /// What was expected and what was found, of bounded length.
     pub detail: String,
@@ -148,11 +149,13 @@ pub enum Format {
     Stix,
     /// MISP events.
     Misp,
+    /// Links and URNs of peer-to-peer networks.
+    P2p,
 }
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 15] = [
+    pub const ALL: [Format; 16] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
@@ -168,6 +171,7 @@ impl Format {
         Format::Caid,
         Format::Stix,
         Format::Misp,
+        Format::P2p,
     ];
 
     /// The names of all formats, for messages.
@@ -193,6 +197,7 @@ impl Format {
             Format::Caid => "caid",
             Format::Stix => "stix",
             Format::Misp => "misp",
+            Format::P2p => "p2p",
         }
     }
 
@@ -213,6 +218,7 @@ impl Format {
             Format::Encase => "`HASH` and a binary header, then records of 18 bytes",
             Format::Icse => "semicolon-separated rows under a header with MD5, SHA1 or PhotoDNA and `Is distributed`",
             Format::Hashkeeper => "rows under a header with \"file_id\", \"hashset_id\", \"file_name\" and \"hash\"",
+            Format::P2p => "a link `magnet:?xt=…` or `ed2k://|file|…`, or a name `urn:sha1:…`, a line",
         }
     }
 
@@ -248,6 +254,7 @@ impl Format {
             Format::Hashkeeper => hashkeeper::parse(input, &options.notable, report),
             Format::Encase => encase::parse(input, report),
             Format::Icse => icse::parse(input, report),
+            Format::P2p => p2p::parse(input, report),
         }
     }
 }

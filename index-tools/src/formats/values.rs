@@ -24,9 +24,14 @@ impl Values {
 
     /// Decodes `text` as a value of `kind` and keeps it, unless it is here already.
     pub(super) fn push_text(&mut self, kind: Kind, text: &[u8]) -> Result<(), Problem> {
+        self.push_encoded(kind, encoding(kind, text), text)
+    }
+
+    /// The same where the format says how the value is written.
+    pub(super) fn push_encoded(&mut self, kind: Kind, encoding: Encoding, text: &[u8]) -> Result<(), Problem> {
         let at = self.bytes.len();
         self.bytes.resize(at + kind.width(), 0);
-        if let Err(error) = encoding(kind, text).decode_into(kind, text, &mut self.bytes[at..]) {
+        if let Err(error) = encoding.decode_into(kind, text, &mut self.bytes[at..]) {
             self.bytes.truncate(at);
             return Err(Problem::from(error));
         }
@@ -77,9 +82,14 @@ fn slices<'a>(kinds: &'a [Kind], mut bytes: &'a [u8]) -> impl Iterator<Item = (K
     })
 }
 
-/// PhotoDNA travels in base64, and sometimes in hex; the two differ in length. All other kinds travel in hex.
+/// PhotoDNA travels in base64, Tiger tree hashes in base32, and sometimes in hex, which differs in length. All other kinds
+/// travel in hex.
 fn encoding(kind: Kind, text: &[u8]) -> Encoding {
-    if kind == Kind::PhotoDna && text.len() != 2 * kind.width() { Encoding::Base64 } else { Encoding::Hex }
+    match kind {
+        Kind::PhotoDna if text.len() != 2 * kind.width() => Encoding::Base64,
+        Kind::Tth if text.len() != 2 * kind.width() => Encoding::Base32,
+        _ => Encoding::Hex,
+    }
 }
 
 impl From<ValueError> for Problem {

@@ -183,12 +183,24 @@ impl Bucket<'_> {
     }
 }
 
+/// Every exact kind's width has its arm in `for_width`: one that fell to the last would be searched with another width,
+/// and missed.
+const _: () = {
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        let kind = Kind::ALL[at];
+        assert!(!kind.is_exact() || matches!(kind.width(), 16 | 20 | 24 | 32 | 64 | Kind::MAX_WIDTH));
+        at += 1;
+    }
+};
+
 /// Calls a method for the width of the kind: one compiled form for each.
 macro_rules! for_width {
     ($self:ident.$method:ident($($argument:expr),*)) => {
         match $self.width {
             16 => $self.$method::<16>($($argument),*),
             20 => $self.$method::<20>($($argument),*),
+            24 => $self.$method::<24>($($argument),*),
             32 => $self.$method::<32>($($argument),*),
             64 => $self.$method::<64>($($argument),*),
             width => {

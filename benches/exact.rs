@@ -7,6 +7,8 @@
 //!
 //! `cargo test --bench exact` runs the same with small sets, once each.
 
+mod random;
+
 use std::cell::RefCell;
 use std::fs::File;
 use std::hint::black_box;
@@ -19,6 +21,7 @@ use hashward::index::exact::prefetch;
 use hashward::index::sealed::{LocatorKind, Segment, SegmentSummary, SegmentWriter, WriteOptions};
 use hashward::list::{Category, Flags, Label, ListId, Source, VersionNumber};
 use hashward::segment::{LabelSetId, LabelTable, Mapping};
+use random::Random;
 use rayon::slice::ParallelSliceMut;
 
 /// Label sets of each segment: what a list with categories and a few flags comes to.
@@ -27,18 +30,7 @@ const LABEL_SETS: u32 = 20;
 const QUESTIONS: usize = 1 << 20;
 const BATCHES: [usize; 2] = [64, 4096];
 
-/// SplitMix64 (Vigna): seeded, so that every run asks the same.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn digest<const WIDTH: usize>(&mut self) -> [u8; WIDTH] {
         let mut digest = [0; WIDTH];
         digest.chunks_exact_mut(8).for_each(|eight| eight.copy_from_slice(&self.next().to_le_bytes()));

@@ -7,6 +7,8 @@
 //!
 //! `cargo test --bench hashing` runs the same once each, on small pictures.
 
+mod random;
+
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::path::PathBuf;
@@ -17,22 +19,12 @@ use hashward::fingerprint::Kind;
 use hashward::media::picture::{Channels, DecodeLimits, HashRequest, Pdq, Pixels, hash_picture};
 use image::codecs::jpeg::JpegEncoder;
 use image::{ExtendedColorType, RgbImage};
+use random::Random;
 use rustix::time::{ClockId, clock_gettime};
 
 const JPEG_QUALITY: u8 = 90;
 
-/// SplitMix64 (Vigna): seeded, so that every run hashes the same.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     /// Between `low` and `high`.
     fn between(&mut self, low: f32, high: f32) -> f32 {
         low + (self.next() >> 40) as f32 / (1 << 24) as f32 * (high - low)

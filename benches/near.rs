@@ -9,6 +9,8 @@
 //! The figures also go to `target/near.csv` (or to the file that `HASHWARD_NEAR_CSV` names), from which
 //! `benches/peers/near_chart.py` draws `docs/near.svg`. `cargo test --bench near` runs the same with few codes, once.
 
+mod random;
+
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
@@ -18,6 +20,7 @@ use std::time::Instant;
 use hashward::fingerprint::Radius;
 use hashward::index::hamming::{BkTree, Flat, HammingIndex, Kernel, Mih, Near, mih};
 use hashward::segment::Mapping;
+use random::Random;
 use rayon::slice::ParallelSliceMut;
 
 /// One question in so many is near a code.
@@ -31,18 +34,7 @@ const BATCH: usize = 32;
 /// Codes of the live layer.
 const LIVE: usize = 1 << 16;
 
-/// SplitMix64 (Vigna): seeded, so that every run asks the same.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
     fn code<const WIDTH: usize>(&mut self) -> [u8; WIDTH] {
         let mut code = [0; WIDTH];
         code.as_chunks_mut().0.iter_mut().for_each(|eight| *eight = self.next().to_le_bytes());

@@ -222,11 +222,6 @@ impl Format {
         }
     }
 
-    /// Whether lists of this format carry categories by their nature, so that a role for all of them is rarely right.
-    pub const fn has_categories(self) -> bool {
-        matches!(self, Format::Vics | Format::Caid | Format::Hashkeeper | Format::Icse)
-    }
-
     /// Reads a whole list.
     ///
     /// # Errors

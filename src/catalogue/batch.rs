@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_i
 
 use super::rows::{EntryRow, ListRow, Row, VersionRow, WithdrawalRow};
 use super::schema::{
-    COUNTERS, ENTRIES, FINGERPRINTS, LISTS, NEXT_LIST, RADII, STAGED_RADII, Table, VERSIONS, WITHDRAWALS,
+    ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
+    TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
 };
 use super::sum::row_hash;
 use super::{BatchHead, CatalogueError, Reader};
@@ -155,10 +156,10 @@ impl<'c> Batch<'c> {
     pub(crate) fn remove_list(&mut self, list: ListId) -> Result<(u64, u64), CatalogueError> {
         let key = [Value::from(i64::from(list.0))];
         self.take(&LISTS, &["id"], &key)?;
-        self.take(&FINGERPRINTS, &["list"], &key)?;
-        self.take(&WITHDRAWALS, &["list"], &key)?;
-        self.take(&RADII, &["list"], &key)?;
-        self.take(&STAGED_RADII, &["list"], &key)?;
+        let others = [&FINGERPRINTS, &WITHDRAWALS, &RADII, &STAGED_RADII, &VERSION_RECORDS, &HOLDS, &ALARMS];
+        for table in others.into_iter().chain([&FEEDS, &FEED_FAULTS, &TOMBSTONES]) {
+            self.take(table, &["list"], &key)?;
+        }
         Ok((self.take(&VERSIONS, &["list"], &key)?, self.take(&ENTRIES, &["list"], &key)?))
     }
 
@@ -167,11 +168,13 @@ impl<'c> Batch<'c> {
         self.put(&VERSIONS, row)
     }
 
-    /// Removes a version, and the radii that were staged with it.
+    /// Removes a version, and all that was noted with it.
     pub(crate) fn remove_version(&mut self, list: ListId, number: VersionNumber) -> Result<(), CatalogueError> {
         let key = [i64::from(list.0).into(), i64::from(number.0).into()];
         self.take(&VERSIONS, &["list", "number"], &key)?;
-        self.take(&STAGED_RADII, &["list", "version"], &key)?;
+        for table in [&STAGED_RADII, &VERSION_RECORDS, &HOLDS] {
+            self.take(table, &["list", "version"], &key)?;
+        }
         Ok(())
     }
 

@@ -51,9 +51,56 @@ pub(super) const RADII: Table = Table { name: "radii", columns: &["list", "kind"
 pub(super) const STAGED_RADII: Table =
     Table { name: "staged_radii", columns: &["list", "version", "kind", "radius"], key: 3, since: 2 };
 
+pub(super) const VERSION_RECORDS: Table = Table {
+    name: "version_records",
+    columns: &["list", "version", "ordinal", "file", "records", "bytes", "blake3"],
+    key: 3,
+    since: 3,
+};
+
+pub(super) const HOLDS: Table =
+    Table { name: "holds", columns: &["list", "version", "at", "report"], key: 2, since: 3 };
+
+pub(super) const ALARMS: Table = Table { name: "alarms", columns: &["seq", "list", "at", "alarm"], key: 1, since: 3 };
+
+pub(super) const SUPPRESSIONS: Table = Table {
+    name: "suppressions",
+    columns: &["seq", "kind", "value", "scope", "author", "reason", "at"],
+    key: 1,
+    since: 3,
+};
+
+pub(super) const SUPPRESSED: Table =
+    Table { name: "suppressed", columns: &["kind", "value", "suppression"], key: 3, since: 3 };
+
+pub(super) const FEEDS: Table =
+    Table { name: "feeds", columns: &["list", "checkpoint", "synced_at", "attempted_at", "fault"], key: 1, since: 3 };
+
+pub(super) const FEED_FAULTS: Table =
+    Table { name: "feed_faults", columns: &["list", "item", "at", "tries", "fault"], key: 2, since: 3 };
+
+pub(super) const TOMBSTONES: Table =
+    Table { name: "feed_tombstones", columns: &["list", "source_id", "changed_at"], key: 2, since: 3 };
+
 /// All guarded tables.
-pub(super) const GUARDED: [&Table; 8] =
-    [&COUNTERS, &LISTS, &VERSIONS, &ENTRIES, &FINGERPRINTS, &WITHDRAWALS, &RADII, &STAGED_RADII];
+pub(super) const GUARDED: [&Table; 16] = [
+    &COUNTERS,
+    &LISTS,
+    &VERSIONS,
+    &ENTRIES,
+    &FINGERPRINTS,
+    &WITHDRAWALS,
+    &RADII,
+    &STAGED_RADII,
+    &VERSION_RECORDS,
+    &HOLDS,
+    &ALARMS,
+    &SUPPRESSIONS,
+    &SUPPRESSED,
+    &FEEDS,
+    &FEED_FAULTS,
+    &TOMBSTONES,
+];
 
 /// The counter of list numbers: the number that the next list gets.
 pub(super) const NEXT_LIST: &str = "next_list";
@@ -63,7 +110,7 @@ pub(super) const NEXT_LIST: &str = "next_list";
 ///
 /// A step that was released is never changed, and changes no row that stands: it makes empty tables, which add nothing
 /// to the checksums.
-const STEPS: [&str; 2] = [LISTS_AND_ENTRIES, OWN_RADII];
+const STEPS: [&str; 3] = [LISTS_AND_ENTRIES, OWN_RADII, KEEPING];
 
 /// `lists.current` repeats what the manifest says, so that the history can tell a change that only the manifest saw.
 /// `withdrawals` holds the newest sequence number of each (list, fingerprint): older ones count wherever it does.
@@ -106,6 +153,40 @@ CREATE TABLE radii (
 CREATE TABLE staged_radii (
     list INTEGER NOT NULL, version INTEGER NOT NULL, kind INTEGER NOT NULL, radius INTEGER NOT NULL,
     PRIMARY KEY (list, version, kind)
+) STRICT, WITHOUT ROWID;
+";
+
+/// What a list keeper needs. `version_records` are the files with the records of a version; `holds` say why a version
+/// waits for an operator. An alarm and a suppression are numbered by the batch that brought them; `suppressed` holds
+/// every fingerprint that a suppression covers. Of a feed: how far it has been read, what of it cannot be read, and
+/// what was deleted in the window that is being read.
+const KEEPING: &str = "
+CREATE TABLE version_records (
+    list INTEGER NOT NULL, version INTEGER NOT NULL, ordinal INTEGER NOT NULL, file TEXT NOT NULL,
+    records INTEGER NOT NULL, bytes INTEGER NOT NULL, blake3 TEXT NOT NULL, PRIMARY KEY (list, version, ordinal)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE holds (
+    list INTEGER NOT NULL, version INTEGER NOT NULL, at INTEGER NOT NULL, report TEXT NOT NULL,
+    PRIMARY KEY (list, version)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE alarms (seq INTEGER PRIMARY KEY NOT NULL, list INTEGER, at INTEGER NOT NULL, alarm TEXT NOT NULL) STRICT;
+CREATE TABLE suppressions (
+    seq INTEGER PRIMARY KEY NOT NULL, kind INTEGER NOT NULL, value BLOB NOT NULL, scope TEXT NOT NULL,
+    author TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+) STRICT;
+CREATE TABLE suppressed (
+    kind INTEGER NOT NULL, value BLOB NOT NULL, suppression INTEGER NOT NULL, PRIMARY KEY (kind, value, suppression)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE feeds (
+    list INTEGER PRIMARY KEY NOT NULL, checkpoint TEXT NOT NULL, synced_at INTEGER NOT NULL,
+    attempted_at INTEGER NOT NULL, fault TEXT
+) STRICT;
+CREATE TABLE feed_faults (
+    list INTEGER NOT NULL, item TEXT NOT NULL, at INTEGER NOT NULL, tries INTEGER NOT NULL, fault TEXT NOT NULL,
+    PRIMARY KEY (list, item)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE feed_tombstones (
+    list INTEGER NOT NULL, source_id TEXT NOT NULL, changed_at INTEGER NOT NULL, PRIMARY KEY (list, source_id)
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::fingerprint::{Fingerprint, Kind, KindRadius, Radii, Radius, hash_bytes};
-use crate::list::{Entry, Flags, ListId, ListShape, ListState, Role, Roles, VersionNumber};
+use crate::list::{Entry, ListId, ListShape, ListState, Role, Roles, VersionNumber};
 use proptest::prelude::*;
 use std::fs;
 use std::sync::LazyLock;
@@ -22,11 +22,7 @@ fn list(id: ListId, name: &str) -> ListRow {
 
 fn entry(list: ListId, seq: u64, source_id: &str, contents: &[&str]) -> EntryRow {
     let fingerprints = contents.iter().map(|text| hash_bytes(Kind::Md5, text.as_bytes())).collect();
-    EntryRow {
-        list,
-        seq,
-        entry: Entry { source_id: source_id.to_owned(), fingerprints, category: None, flags: Flags::NONE },
-    }
+    EntryRow { list, seq, entry: Entry { source_id: source_id.to_owned(), fingerprints, ..Entry::default() } }
 }
 
 fn md5(text: &str) -> Fingerprint {
@@ -216,8 +212,8 @@ fn a_later_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("catalogue.sqlite");
     drop(filled(&file));
-    Connection::open(&file).unwrap().pragma_update(None, "user_version", 3).unwrap();
-    assert!(matches!(Catalogue::open(&file), Err(CatalogueError::TooNew { found: 3, known: 2, .. })));
+    Connection::open(&file).unwrap().pragma_update(None, "user_version", 4).unwrap();
+    assert!(matches!(Catalogue::open(&file), Err(CatalogueError::TooNew { found: 4, known: 3, .. })));
 }
 
 /// Everything that queries can see.

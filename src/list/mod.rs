@@ -10,6 +10,7 @@ mod roles;
 pub use label::{Category, Flag, Flags, Label, Source};
 pub use roles::{CategoryRole, ParseCategoryRoleError, Roles};
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -235,8 +236,12 @@ pub fn test_fingerprints() -> Vec<Fingerprint> {
     hasher.finish()
 }
 
+/// What a source says of an entry beside its category and flags, by name: `name`, `size`, `series` …; kept for those
+/// who must explain a match, never looked at to decide one.
+pub type Attributes = BTreeMap<String, String>;
+
 /// One record of a feed list: its fingerprints and what the list says of them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// The source's own key for this record. Entries added by hand are keyed by [`Entry::hand_source_id`].
     pub source_id: String,
@@ -248,6 +253,13 @@ pub struct Entry {
     /// What else the issuer says of it.
     #[serde(default, skip_serializing_if = "Flags::is_empty")]
     pub flags: Flags,
+    /// When the source last changed it, in milliseconds since 1970-01-01 UTC by the source's clock: of two states of an
+    /// entry the later one counts, in whatever order they come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<i64>,
+    /// What else the source says.
+    #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    pub attributes: Attributes,
 }
 
 impl Entry {

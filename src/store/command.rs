@@ -441,7 +441,6 @@ pub enum RefusalReason {
 mod tests {
     use super::*;
     use crate::fingerprint::{KindRadius, hash_bytes};
-    use crate::list::Flags;
 
     #[test]
     fn commands_and_outcomes_survive_json() {
@@ -451,7 +450,7 @@ mod tests {
             source_id: Entry::hand_source_id(&fingerprint),
             fingerprints: vec![fingerprint.clone()],
             category: Some(Category::new(Some("US"), "1")),
-            flags: Flags::NONE,
+            ..Entry::default()
         };
         let by_category = [(Category::new(None, "a:b"), 2)].into();
         let publish = Publish {

@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
-use hashward::list::{Entry, Flags, Role};
+use hashward::list::{Entry, Role};
 use hashward::matching::Verdict;
 use hashward::protocol::{
     Address, Client, ErrorCode, Failure, HEADER_BYTES, Header, Hello, Op, PROTOCOL_VERSION, RequestId, encode_frame,
@@ -41,7 +41,7 @@ impl Daemon {
     pub(crate) fn add(&self, list: &str, fingerprints: impl IntoIterator<Item = Fingerprint>) {
         let entry = |fingerprint: Fingerprint| {
             let source_id = Entry::hand_source_id(&fingerprint);
-            Entry { source_id, fingerprints: vec![fingerprint], category: None, flags: Flags::NONE }
+            Entry { source_id, fingerprints: vec![fingerprint], ..Entry::default() }
         };
         let entries = fingerprints.into_iter().map(entry).collect();
         let add = Command::Add { list: list.parse().unwrap(), role: Some(Role::Illegal), entries };

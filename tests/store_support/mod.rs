@@ -31,7 +31,7 @@ pub fn category(code: u8) -> Option<Category> {
 }
 
 pub fn entry(source_id: &str, fingerprints: Vec<Fingerprint>, code: u8) -> Entry {
-    Entry { source_id: source_id.to_owned(), fingerprints, category: category(code), flags: Flags::NONE }
+    Entry { source_id: source_id.to_owned(), fingerprints, category: category(code), ..Entry::default() }
 }
 
 pub fn name(name: &str) -> ListName {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hashward::fingerprint::Kind;
-use hashward::list::{Category, Entry, Flags, ListName, Role};
+use hashward::list::{Category, Entry, ListName, Role};
 use hashward::store::command::Added;
 use hashward::store::{Command, Outcome};
 
@@ -41,7 +41,7 @@ pub(super) fn run(args: AddArgs) -> anyhow::Result<ExitCode> {
         source_id: Entry::hand_source_id(fingerprint),
         fingerprints: vec![fingerprint.clone()],
         category: category.clone(),
-        flags: Flags::NONE,
+        ..Entry::default()
     };
     let mut total = Added::default();
     for part in fingerprints.chunks(ENTRIES_A_COMMAND) {

@@ -28,7 +28,7 @@ fn add(store: &Store, list: &str, numbers: &[u32], code: &str) {
         source_id: number.to_string(),
         fingerprints: vec![md5(*number)],
         category: Some(Category::new(None, code)),
-        flags: Flags::NONE,
+        ..Entry::default()
     });
     let entries = entries.collect();
     store.execute(Command::Add { list: name(list), role: Some(Role::Illegal), entries }).unwrap();

@@ -5,7 +5,6 @@
 use std::io::{self, Write};
 
 use data_encoding::{BASE32_NOPAD, BASE64, Encoding, HEXLOWER, HEXUPPER};
-use hashward::fingerprint::Kind;
 use hashward_index::formats::Format;
 
 #[path = "../../../benches/random/mod.rs"]
@@ -16,10 +15,7 @@ use random::Random;
 /// Bytes that gather before they are written.
 const BUFFER_BYTES: usize = 1 << 20;
 
-/// The kind of the values in formats that do not name it.
-pub(crate) const KIND: Kind = Kind::Md5;
-
-/// Writes a list of `records` records.
+/// Writes a list of `records` records; where the format does not name a kind, the values are MD5 digests.
 pub(crate) fn write_list(format: Format, records: u64, seed: u64, out: &mut dyn Write) -> io::Result<()> {
     let mut text = Text(Vec::with_capacity(BUFFER_BYTES + (1 << 16)));
     let Style { head, record, separator, tail } = style(format);

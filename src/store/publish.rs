@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checked::{Verified, open_verified, verify};
-use super::command::{CurrentVersion, ImportBegun, Outcome, Publish, Published};
+use super::command::{Alarm, Changes, CurrentVersion, Held, ImportBegun, Outcome, Publish, Published};
+use super::gate::{self, GateLimits, Opposition};
 use super::incoming::INCOMING;
 use super::manifest::{Manifest, ManifestSegment, sync_folder};
 use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
 use super::state::State;
-use super::{SEGMENTS, Store, StoreError, now};
+use super::{SEGMENTS, Store, StoreError, alarm, now};
 use crate::catalogue::{ListRow, SegmentFile, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::index::sealed::Segment;
@@ -63,35 +64,53 @@ impl Store {
         loop {
             let base = match self.base(publish)? {
                 Base::Differs(base) => base,
-                Base::Same(version) => {
+                Base::Same(outcome) => {
                     remove_incoming(&incoming);
-                    return Ok(Outcome::Unchanged { version });
+                    return Ok(outcome);
                 }
             };
             let built = match &built {
                 Some(built) => built,
                 None => built.insert(self.check_built(publish, &incoming)?),
             };
+            let Differs { current, files, opposition } = base;
+            let replaced = current.as_ref().map(|current| current.number);
             let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
             let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
-            let changes = compare(new, base.files)?;
+            let changes = compare(new, files)?;
+            let readers = built.values().map(|built| open_reader(&built.path)).collect::<Result<_, _>>()?;
+            let limits = &self.options.gate;
+            let findings = gate::check(limits, publish, readers, &changes, replaced.is_some(), opposition)?;
             let mut state = self.state();
             state.ready_to_change()?;
             let row = state.expect_base(publish)?;
-            let replaced = base.current.as_ref().map(|current| current.number);
-            if state.current_version_row(&row)?.map(|current| current.number) == replaced {
-                let generation = state.adopt(publish, &row, base.current, built, &incoming)?;
-                state.refresh_lists()?;
-                self.show(&state);
-                drop(state);
-                remove_incoming(&incoming);
-                return Ok(Outcome::Published(Published { version: publish.version, replaced, generation, changes }));
+            if state.current_version_row(&row)?.map(|current| current.number) != replaced {
+                // Another version was published meanwhile, which is then what this one is compared with.
+                continue;
             }
-            // Another version was published meanwhile, which is then what this one is compared with.
+            let outcome = match findings.reasons.is_empty() {
+                true => {
+                    let dropped = state.held(row.id)?.map(|(version, _)| version.number);
+                    let alarm = removal(publish.version, &changes, limits);
+                    let generation = state.adopt(publish, &row, current, built, &incoming, alarm)?;
+                    let (version, overlap) = (publish.version, findings.overlap);
+                    Outcome::Published(Published { version, replaced, generation, changes, overlap, dropped })
+                }
+                false => {
+                    let held = state.hold(publish, &row, current, findings, changes, built, &incoming)?;
+                    Outcome::Held(Box::new(held))
+                }
+            };
+            state.refresh_lists()?;
+            self.show(&state);
+            drop(state);
+            remove_incoming(&incoming);
+            return Ok(outcome);
         }
     }
 
-    /// What the version is compared with. If the current one says just this, the list gets the radii that were named.
+    /// What the version is compared with. If the current one says just this, the list gets the radii that were named; if
+    /// the one that is held does, they wait with it.
     fn base(&self, publish: &Publish) -> Result<Base, StoreError> {
         let mut state = self.state();
         state.ready_to_change()?;
@@ -103,10 +122,15 @@ impl Store {
                 state.refresh_lists()?;
                 self.show(&state);
             }
-            return Ok(Base::Same(current.number));
+            return Ok(Base::Same(Outcome::Unchanged { version: current.number }));
+        }
+        if let Some((version, held)) = state.held(row.id)?.filter(|(version, _)| is_same(publish, version)) {
+            state.stage_more_radii(&version, &publish.radii)?;
+            return Ok(Base::Same(Outcome::Held(Box::new(Held { already: true, dropped: None, ..held }))));
         }
         let files = current.as_ref().map(|current| state.open_version(current)).transpose()?.unwrap_or_default();
-        Ok(Base::Differs(Differs { current, files }))
+        let opposition = state.opposition(publish, &row, current.as_ref())?;
+        Ok(Base::Differs(Differs { current, files, opposition }))
     }
 
     /// Verifies what a tool built: every byte of it, and that it is what it says.
@@ -140,6 +164,19 @@ impl Store {
     }
 
     pub(super) fn rollback(&self, list: &ListName, to: Option<VersionNumber>) -> Result<Outcome, StoreError> {
+        let choose = |state: &State, row: &ListRow| state.rollback_target(row, to);
+        let InForce { from, to, changes, .. } = self.put_into_force(list, choose, None)?;
+        Ok(Outcome::RolledBack { from, to, changes })
+    }
+
+    /// Lets another version of a file list answer, which is there already: the one that `choose` names. With a `note`,
+    /// the history tells that first.
+    pub(super) fn put_into_force(
+        &self,
+        list: &ListName,
+        choose: impl Fn(&State, &ListRow) -> Result<VersionRow, StoreError>,
+        note: Option<&str>,
+    ) -> Result<InForce, StoreError> {
         loop {
             let (from, target, old, new, missing) = {
                 let mut state = self.state();
@@ -147,14 +184,13 @@ impl Store {
                 let row = state.list(list)?;
                 if row.shape != ListShape::File {
                     let remedy = "it has no versions; withdraw or add entries instead";
-                    let (list, shape) = (list.clone(), row.shape);
-                    return Err(StoreError::WrongShape { list, shape, tried: "rolled back", remedy });
+                    let (list, shape, tried) = (list.clone(), row.shape, "returned to a version, or put at one");
+                    return Err(StoreError::WrongShape { list, shape, tried, remedy });
                 }
                 let from = state.current_source(&row).version;
-                let versions = state.catalogue.read().versions_of(row.id)?;
-                let target = state.rollback_target(list, &versions, from, to)?;
-                let current = versions.iter().find(|version| version.number == from);
-                let old = current.map(|current| state.open_version(current)).transpose()?.unwrap_or_default();
+                let target = choose(&state, &row)?;
+                let current = state.current_version_row(&row)?;
+                let old = current.map(|current| state.open_version(&current)).transpose()?.unwrap_or_default();
                 let new = state.open_version(&target)?;
                 let missing = state.missing_segments(&state.manifest, &target);
                 let missing: Vec<_> =
@@ -177,21 +213,46 @@ impl Store {
             if !still {
                 continue;
             }
+            if let Some(note) = note {
+                state.catalogue.batch()?.commit(now(), Some(row.id), note)?;
+            }
             let mut manifest = state.manifest.clone();
             manifest.current.insert(row.id, target.number);
             state.activate(manifest, slots)?;
             state.try_settle();
             state.refresh_lists()?;
             self.show(&state);
-            return Ok(Outcome::RolledBack { from, to: target.number, changes });
+            return Ok(InForce { from, to: target.number, generation: state.manifest.generation, changes });
         }
+    }
+}
+
+/// A version that was let answer in place of another.
+pub(super) struct InForce {
+    /// [`VersionNumber::LIVE`] if none answered.
+    pub(super) from: VersionNumber,
+    pub(super) to: VersionNumber,
+    pub(super) generation: u64,
+    pub(super) changes: BTreeMap<Kind, Changes>,
+}
+
+/// The alarm about what a version takes away, if that is much.
+fn removal(version: VersionNumber, changes: &BTreeMap<Kind, Changes>, limits: &GateLimits) -> Option<Alarm> {
+    let removed = changes.values().map(|changes| changes.removed).sum();
+    let held_before = changes.values().map(|changes| changes.removed + changes.kept).sum();
+    match alarm::mass_deletion(held_before, removed, limits)? {
+        Alarm::MassDeletion { removed, of, .. } => {
+            Some(Alarm::MassDeletion { version: Some(version), removed, of })
+        }
+        other => Some(other),
     }
 }
 
 /// What a new version is compared with.
 enum Base {
-    /// The version that answers was made from the same source, and has the same roles.
-    Same(VersionNumber),
+    /// The version that answers, or the one that is held, was made from the same source and has the same roles. What is
+    /// then to be said.
+    Same(Outcome),
     Differs(Differs),
 }
 
@@ -200,12 +261,41 @@ struct Differs {
     current: Option<VersionRow>,
     /// Open, so that they may be removed meanwhile.
     files: OpenVersion,
+    /// What other lists say.
+    opposition: Opposition,
 }
 
 /// A file of a version that was built and verified.
-struct Built {
+pub(super) struct Built {
     path: PathBuf,
     verified: Verified,
+}
+
+/// Numbers that files were given, and the files themselves, with where they are mapped.
+type TakenOver = (Vec<u64>, Result<Vec<NewFile>, StoreError>);
+type NewFile = (ManifestSegment, Option<Arc<Segment>>);
+
+impl Publish {
+    /// The version's row, with these files.
+    pub(super) fn version_row(
+        &self,
+        row: &ListRow,
+        replaced: Option<VersionRow>,
+        state: VersionState,
+        files: &[NewFile],
+    ) -> VersionRow {
+        let sources = replaced.filter(|_| self.adds).map(|replaced| replaced.sources).unwrap_or_default();
+        VersionRow {
+            list: row.id,
+            number: self.version,
+            state,
+            roles: self.roles.clone(),
+            sources: sources.into_iter().chain([self.source.clone()]).collect(),
+            counts: serde_json::to_string(&self.counts).expect("counts are plain data with text keys"),
+            segments: files.iter().map(|(entry, _)| (entry.kind, entry.file.clone())).collect(),
+            created_at: now(),
+        }
+    }
 }
 
 fn is_same(publish: &Publish, current: &VersionRow) -> bool {
@@ -266,7 +356,7 @@ impl State {
         }
     }
 
-    fn current_version_row(&self, row: &ListRow) -> Result<Option<VersionRow>, StoreError> {
+    pub(super) fn current_version_row(&self, row: &ListRow) -> Result<Option<VersionRow>, StoreError> {
         Ok(self.catalogue.read().version(row.id, self.current_source(row).version)?)
     }
 
@@ -289,7 +379,7 @@ impl State {
         }))
     }
 
-    fn withdrawn_from(
+    pub(super) fn withdrawn_from(
         &self,
         version: &VersionRow,
         kind: Kind,
@@ -315,13 +405,11 @@ impl State {
         missing.map(|(kind, file)| ManifestSegment { kind: *kind, file: file.clone(), sources: vec![source] }).collect()
     }
 
-    fn rollback_target(
-        &self,
-        list: &ListName,
-        versions: &[VersionRow],
-        from: VersionNumber,
-        to: Option<VersionNumber>,
-    ) -> Result<VersionRow, StoreError> {
+    /// The version to return to. One that is held never answered, so nothing returns to it.
+    fn rollback_target(&self, row: &ListRow, to: Option<VersionNumber>) -> Result<VersionRow, StoreError> {
+        let from = self.current_source(row).version;
+        let mut versions = self.catalogue.read().versions_of(row.id)?;
+        versions.retain(|version| version.state == VersionState::Published);
         let target = match to {
             Some(to) => versions.iter().find(|version| version.number == to && to != from),
             None => versions.iter().rev().find(|version| version.number < from),
@@ -329,22 +417,22 @@ impl State {
         target.cloned().ok_or_else(|| {
             let kept: Vec<_> = versions.iter().map(|version| version.number.to_string()).collect();
             StoreError::NoSuchVersion {
-                list: list.clone(),
+                list: row.name.clone(),
                 wanted: to.map_or(format!("before {from}"), |to| to.to_string()),
                 kept: format!("{} (now {from})", kept.join(", ")),
             }
         })
     }
 
-    /// Takes a verified version's files over and makes it the current one. Returns the generation.
-    fn adopt(
+    /// Moves a verified version's files among the segments. Until a batch names them they belong to nobody, and
+    /// [`State::built`] must follow for their numbers in any case.
+    pub(super) fn take_over(
         &mut self,
         publish: &Publish,
         row: &ListRow,
-        replaced: Option<VersionRow>,
         built: &BTreeMap<Kind, Built>,
         incoming: &Path,
-    ) -> Result<u64, StoreError> {
+    ) -> TakenOver {
         let source = Source { list: row.id, version: publish.version };
         let mut numbers = Vec::new();
         let mut files = Vec::new();
@@ -358,26 +446,30 @@ impl State {
             files.push((entry, built.verified.mapped.clone()));
             Ok(())
         });
-        let sources = if publish.adds { replaced.map(|replaced| replaced.sources).unwrap_or_default() } else { vec![] };
-        let version = VersionRow {
-            list: row.id,
-            number: publish.version,
-            state: VersionState::Staged,
-            roles: publish.roles.clone(),
-            sources: sources.into_iter().chain([publish.source.clone()]).collect(),
-            counts: serde_json::to_string(&publish.counts).expect("counts are plain data with text keys"),
-            segments: files.iter().map(|(entry, _)| (entry.kind, entry.file.clone())).collect(),
-            created_at: now(),
-        };
-        let adopted = moved
+        let synced = moved
             .and_then(|()| sync_folder(&self.folder.join(SEGMENTS)))
-            .and_then(|()| sync_folder(incoming))
-            .and_then(|()| self.stage(&version, &publish.radii))
-            .and_then(|()| {
-                let mut manifest = self.manifest.clone();
-                manifest.current.insert(row.id, publish.version);
-                self.activate(manifest, files)
-            });
+            .and_then(|()| sync_folder(incoming));
+        (numbers, synced.map(|()| files))
+    }
+
+    /// Takes a verified version's files over and makes it the current one. Returns the generation.
+    fn adopt(
+        &mut self,
+        publish: &Publish,
+        row: &ListRow,
+        replaced: Option<VersionRow>,
+        built: &BTreeMap<Kind, Built>,
+        incoming: &Path,
+        alarm: Option<Alarm>,
+    ) -> Result<u64, StoreError> {
+        let (numbers, files) = self.take_over(publish, row, built, incoming);
+        let adopted = files.and_then(|files| {
+            let version = publish.version_row(row, replaced, VersionState::Staged, &files);
+            self.stage(row, &version, &publish.radii, alarm)?;
+            let mut manifest = self.manifest.clone();
+            manifest.current.insert(row.id, publish.version);
+            self.activate(manifest, files)
+        });
         self.built(numbers);
         // If it failed, this drops what was staged; files that nobody names go in either case.
         self.try_settle();
@@ -386,12 +478,34 @@ impl State {
 
     /// Notes a version whose files are in place, and which the manifest does not name yet, and beside it the radii that
     /// the list gets once the manifest does. Were they set in this batch, a crash before the commit point would leave
-    /// them to the version that answers now; were they set after it, a crash in between would lose them.
-    fn stage(&mut self, version: &VersionRow, radii: &Radii) -> Result<(), StoreError> {
+    /// them to the version that answers now; were they set after it, a crash in between would lose them. An alarm goes
+    /// again with a version that is not published.
+    fn stage(
+        &mut self,
+        row: &ListRow,
+        version: &VersionRow,
+        radii: &Radii,
+        alarm: Option<Alarm>,
+    ) -> Result<(), StoreError> {
         let mut batch = self.catalogue.batch()?;
         batch.put_version(version)?;
         batch.stage_radii(version.list, version.number, radii)?;
+        if let Some(alarm) = alarm {
+            alarm::raise(&mut batch, row, &alarm)?;
+        }
         batch.commit(now(), Some(version.list), &format!("staged version {}", version.number))?;
+        Ok(())
+    }
+
+    /// Further radii that wait with a held version.
+    fn stage_more_radii(&mut self, held: &VersionRow, radii: &Radii) -> Result<(), StoreError> {
+        if radii.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.catalogue.batch()?;
+        batch.stage_radii(held.list, held.number, radii)?;
+        let action = format!("version {}, which is held, would set radius {radii}", held.number);
+        batch.commit(now(), Some(held.list), &action)?;
         Ok(())
     }
 

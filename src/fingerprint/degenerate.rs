@@ -134,12 +134,15 @@ mod tests {
             assert_eq!((set, different_rows(&code)), (bits, 16));
             code
         };
-        for (bits, expected) in [(32, true), (63, true), (64, false), (128, false), (192, false), (193, true), (210, true)] {
+        for (bits, expected) in
+            [(32, true), (63, true), (64, false), (128, false), (192, false), (193, true), (210, true)]
+        {
             assert_eq!(is_degenerate_code(Kind::Pdq, &code(bits)), expected, "{bits}");
             assert!(!is_degenerate_code(Kind::Sha256, &code(bits)));
         }
         for different in [1, 10, 11, 16] {
-            let code: [u8; 32] = std::array::from_fn(|at| if at % 2 == 0 { 0x5A } else { (at / 2 % different) as u8 ^ 0x3C });
+            let code: [u8; 32] =
+                std::array::from_fn(|at| if at % 2 == 0 { 0x5A } else { (at / 2 % different) as u8 ^ 0x3C });
             assert_eq!(is_degenerate_code(Kind::Pdq, &code), different < 11, "{different}");
         }
         for kind in [Kind::Phash64, Kind::Dhash64, Kind::Blockhash64] {

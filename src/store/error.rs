@@ -147,7 +147,9 @@ pub enum StoreError {
         found: String,
     },
     /// The version is older than one that was published, or is held.
-    #[error("version {version} of `{list}` is refused: version {newest} began later and is there already; import again")]
+    #[error(
+        "version {version} of `{list}` is refused: version {newest} began later and is there already; import again"
+    )]
     Overtaken {
         /// The list.
         list: ListName,

@@ -108,7 +108,7 @@ impl State {
         &mut self,
         publish: &Publish,
         row: &ListRow,
-        replaced: Option<VersionRow>,
+        replaced: Option<&VersionRow>,
         findings: Findings,
         changes: BTreeMap<Kind, super::command::Changes>,
         built: &BTreeMap<Kind, Built>,
@@ -119,7 +119,7 @@ impl State {
             version: publish.version,
             at: now(),
             already: false,
-            in_force: replaced.as_ref().map(|replaced| replaced.number),
+            in_force: replaced.map(|replaced| replaced.number),
             reasons: findings.reasons,
             changes,
             overlap: findings.overlap,
@@ -156,3 +156,6 @@ impl State {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

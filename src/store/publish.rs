@@ -92,12 +92,12 @@ impl Store {
                 true => {
                     let dropped = state.held(row.id)?.map(|(version, _)| version.number);
                     let alarm = removal(publish.version, &changes, limits);
-                    let generation = state.adopt(publish, &row, current, built, &incoming, alarm)?;
+                    let generation = state.adopt(publish, &row, current.as_ref(), built, &incoming, alarm)?;
                     let (version, overlap) = (publish.version, findings.overlap);
                     Outcome::Published(Published { version, replaced, generation, changes, overlap, dropped })
                 }
                 false => {
-                    let held = state.hold(publish, &row, current, findings, changes, built, &incoming)?;
+                    let held = state.hold(publish, &row, current.as_ref(), findings, changes, built, &incoming)?;
                     Outcome::Held(Box::new(held))
                 }
             };
@@ -124,7 +124,9 @@ impl Store {
             }
             return Ok(Base::Same(Outcome::Unchanged { version: current.number }));
         }
-        if let Some((version, held)) = state.held(row.id)?.filter(|(version, _)| is_same(publish, version)) {
+        let is_held =
+            |held: &VersionRow| held.roles == publish.roles && held.sources == publish.sources(current.as_ref());
+        if let Some((version, held)) = state.held(row.id)?.filter(|(version, _)| is_held(version)) {
             state.stage_more_radii(&version, &publish.radii)?;
             return Ok(Base::Same(Outcome::Held(Box::new(Held { already: true, dropped: None, ..held }))));
         }
@@ -134,7 +136,7 @@ impl Store {
     }
 
     /// Verifies what a tool built: every byte of it, and that it is what it says.
-    fn check_built(&self, publish: &Publish, incoming: &Path) -> Result<BTreeMap<Kind, Built>, StoreError> {
+    pub(super) fn check_built(&self, publish: &Publish, incoming: &Path) -> Result<BTreeMap<Kind, Built>, StoreError> {
         let source = Source { list: publish.list_id, version: publish.version };
         let last_seq = self.state().catalogue.head().seq;
         let mut built = BTreeMap::new();
@@ -241,9 +243,7 @@ fn removal(version: VersionNumber, changes: &BTreeMap<Kind, Changes>, limits: &G
     let removed = changes.values().map(|changes| changes.removed).sum();
     let held_before = changes.values().map(|changes| changes.removed + changes.kept).sum();
     match alarm::mass_deletion(held_before, removed, limits)? {
-        Alarm::MassDeletion { removed, of, .. } => {
-            Some(Alarm::MassDeletion { version: Some(version), removed, of })
-        }
+        Alarm::MassDeletion { removed, of, .. } => Some(Alarm::MassDeletion { version: Some(version), removed, of }),
         other => Some(other),
     }
 }
@@ -276,21 +276,26 @@ type TakenOver = (Vec<u64>, Result<Vec<NewFile>, StoreError>);
 type NewFile = (ManifestSegment, Option<Arc<Segment>>);
 
 impl Publish {
+    /// What the version is made from, oldest first.
+    fn sources(&self, replaced: Option<&VersionRow>) -> Vec<String> {
+        let base = replaced.filter(|_| self.adds).map(|replaced| replaced.sources.clone()).unwrap_or_default();
+        base.into_iter().chain([self.source.clone()]).collect()
+    }
+
     /// The version's row, with these files.
     pub(super) fn version_row(
         &self,
         row: &ListRow,
-        replaced: Option<VersionRow>,
+        replaced: Option<&VersionRow>,
         state: VersionState,
         files: &[NewFile],
     ) -> VersionRow {
-        let sources = replaced.filter(|_| self.adds).map(|replaced| replaced.sources).unwrap_or_default();
         VersionRow {
             list: row.id,
             number: self.version,
             state,
             roles: self.roles.clone(),
-            sources: sources.into_iter().chain([self.source.clone()]).collect(),
+            sources: self.sources(replaced),
             counts: serde_json::to_string(&self.counts).expect("counts are plain data with text keys"),
             segments: files.iter().map(|(entry, _)| (entry.kind, entry.file.clone())).collect(),
             created_at: now(),
@@ -399,7 +404,7 @@ impl State {
     }
 
     /// Those of a version's own files of whose kind no segment of the generation holds the version.
-    fn missing_segments(&self, manifest: &Manifest, version: &VersionRow) -> Vec<ManifestSegment> {
+    pub(super) fn missing_segments(&self, manifest: &Manifest, version: &VersionRow) -> Vec<ManifestSegment> {
         let source = Source { list: version.list, version: version.number };
         let missing = version.segments.iter().filter(|(kind, _)| manifest.segment_of(**kind, &source).is_none());
         missing.map(|(kind, file)| ManifestSegment { kind: *kind, file: file.clone(), sources: vec![source] }).collect()
@@ -446,9 +451,7 @@ impl State {
             files.push((entry, built.verified.mapped.clone()));
             Ok(())
         });
-        let synced = moved
-            .and_then(|()| sync_folder(&self.folder.join(SEGMENTS)))
-            .and_then(|()| sync_folder(incoming));
+        let synced = moved.and_then(|()| sync_folder(&self.folder.join(SEGMENTS))).and_then(|()| sync_folder(incoming));
         (numbers, synced.map(|()| files))
     }
 
@@ -457,7 +460,7 @@ impl State {
         &mut self,
         publish: &Publish,
         row: &ListRow,
-        replaced: Option<VersionRow>,
+        replaced: Option<&VersionRow>,
         built: &BTreeMap<Kind, Built>,
         incoming: &Path,
         alarm: Option<Alarm>,
@@ -480,7 +483,7 @@ impl State {
     /// the list gets once the manifest does. Were they set in this batch, a crash before the commit point would leave
     /// them to the version that answers now; were they set after it, a crash in between would lose them. An alarm goes
     /// again with a version that is not published.
-    fn stage(
+    pub(super) fn stage(
         &mut self,
         row: &ListRow,
         version: &VersionRow,

@@ -13,7 +13,7 @@ use hashward::list::{Category, Entry, Flags, Label, ListName, Role, Roles, Sourc
 use hashward::matching::{Match, Question, Verdict, answer};
 use hashward::segment::LabelTable;
 use hashward::store::command::{ImportCounts, IncomingSegment};
-use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
+use hashward::store::{Command, GateLimits, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
 
 /// Two exact kinds, to see them apart, and a perceptual one.
 pub const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Pdq];
@@ -38,8 +38,9 @@ pub fn name(name: &str) -> ListName {
     name.parse().unwrap()
 }
 
+/// A store whose gate holds only what empties a list.
 pub fn options(serve: bool) -> StoreOptions {
-    StoreOptions { create: true, serve, seal_at: 6, ..StoreOptions::default() }
+    StoreOptions { create: true, serve, seal_at: 6, gate: GateLimits::NONE, ..StoreOptions::default() }
 }
 
 /// `pdq=40,phash64=6`; nothing for none.

@@ -58,9 +58,7 @@ pub(super) fn check(
     if limits.degenerate.is_exceeded(dropped, of) {
         reasons.push(HoldReason::Degenerate { count: dropped, of, limit: limits.degenerate });
     }
-    for (role, limit) in
-        [(Role::Illegal, limits.benign_in_illegal), (Role::Ignorable, limits.illegal_in_ignorable)]
-    {
+    for (role, limit) in [(Role::Illegal, limits.benign_in_illegal), (Role::Ignorable, limits.illegal_in_ignorable)] {
         let count = |counts: &BTreeMap<Role, u64>| counts.get(&role).copied().unwrap_or(0);
         let (new, of) = (count(&contradicted), count(&said));
         if limit.is_exceeded(new, of) {
@@ -74,9 +72,9 @@ pub(super) fn check(
 /// Whether the version differs too much from the one that it is to replace.
 fn size(limits: &GateLimits, changes: &BTreeMap<Kind, Changes>) -> Vec<HoldReason> {
     let was = |changes: &Changes| changes.kept + changes.removed;
-    let (before, after) = changes.values().fold((0, 0), |(before, after), changes| {
-        (before + was(changes), after + changes.kept + changes.added)
-    });
+    let (before, after) = changes
+        .values()
+        .fold((0, 0), |(before, after), changes| (before + was(changes), after + changes.kept + changes.added));
     if before > 0 && after == 0 {
         return vec![HoldReason::Emptied { of: before }];
     }

@@ -79,9 +79,8 @@ impl State {
             let opposes = against.iter().any(|role| view.roles.all().any(|other| other == *role));
             view.id != row.id && view.state != ListState::Disabled && opposes
         });
-        let lists: Vec<ListView> = lists
-            .map(|view| ListView { state: ListState::Active, radii: widest(&view, &own), ..view })
-            .collect();
+        let lists: Vec<ListView> =
+            lists.map(|view| ListView { state: ListState::Active, radii: widest(&view, &own), ..view }).collect();
         let mut opposition = Opposition {
             segments: Vec::new(),
             live: match &self.served {
@@ -92,7 +91,8 @@ impl State {
             unchecked: Vec::new(),
             lists,
         };
-        let counts = |source: &Source| opposition.lists.iter().any(|l| (l.id, l.current) == (source.list, source.version));
+        let counts =
+            |source: &Source| opposition.lists.iter().any(|l| (l.id, l.current) == (source.list, source.version));
         let of_kinds = |kind: Kind| publish.segments.iter().any(|segment| segment.kind == kind);
         let entries = self.manifest.segments.iter();
         let entries: Vec<_> =
@@ -166,8 +166,7 @@ pub(super) fn examine(
     files: impl IntoIterator<Item = SegmentReader>,
 ) -> Result<Examined, StoreError> {
     let Opposition { lists, segments, live, in_force, mut unchecked } = opposition;
-    let mut parts =
-        SnapshotParts { generation: 0, lists, segments: Vec::new(), live, states: BTreeMap::new() };
+    let mut parts = SnapshotParts { generation: 0, lists, segments: Vec::new(), live, states: BTreeMap::new() };
     for OpposingSegment { view, verified } in segments {
         match if verified { Ok(()) } else { view.segment.verify() } {
             Ok(()) => parts.segments.push(view),
@@ -259,7 +258,8 @@ impl Search {
 
     fn finish(self) -> Examined {
         let with = self.with.into_iter();
-        let lists = with.map(|((list, kind, role), (new, total))| OverlapWith { list, kind, role, new, total }).collect();
+        let lists =
+            with.map(|((list, kind, role), (new, total))| OverlapWith { list, kind, role, new, total }).collect();
         Examined { overlap: Overlap { lists, ..self.examined.overlap }, ..self.examined }
     }
 }

@@ -144,7 +144,20 @@ fn a_store_with_a_catalogue_of_version_1_answers_as_before() {
     let (folder, sound) = filled();
     let before = lists(&open(folder.path(), true));
     let catalogue = rusqlite::Connection::open(folder.path().join("catalogue.sqlite")).unwrap();
-    catalogue.execute_batch("DROP TABLE radii; DROP TABLE staged_radii; PRAGMA user_version = 1").unwrap();
+    let later = [
+        "radii",
+        "staged_radii",
+        "version_records",
+        "holds",
+        "alarms",
+        "suppressions",
+        "suppressed",
+        "feeds",
+        "feed_faults",
+        "feed_tombstones",
+    ];
+    later.iter().for_each(|table| catalogue.execute_batch(&format!("DROP TABLE {table}")).unwrap());
+    catalogue.execute_batch("PRAGMA user_version = 1").unwrap();
     drop(catalogue);
     let store = open(folder.path(), true);
     assert_eq!((lists(&store), verdicts(&store, 0..100)), (before, sound));

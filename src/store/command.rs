@@ -735,6 +735,7 @@ mod tests {
             radii: ["pdq=40".parse::<KindRadius>().unwrap()].into_iter().collect(),
             counts: ImportCounts { by_category, ..ImportCounts::default() },
         };
+        assert!(Command::TellHeld { list: list.clone() }.needs_admin(), "it tells what lists hold");
         for command in [
             Command::Add { list: list.clone(), role: Some(Role::Illegal), entries: vec![entry] },
             Command::Publish(Publish { radii: Radii::none(), ..publish.clone() }),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checked::{Verified, open_verified, verify};
-use super::command::{Alarm, Changes, CurrentVersion, Held, ImportBegun, Outcome, Publish, Published};
+use super::command::{Alarm, Changes, CurrentVersion, Held, HoldReason, ImportBegun, Outcome, Publish, Published};
 use super::gate::{self, GateLimits, Opposition};
 use super::incoming::INCOMING;
 use super::manifest::{Manifest, ManifestSegment, sync_folder};
@@ -124,9 +124,13 @@ impl Store {
             }
             return Ok(Base::Same(Outcome::Unchanged { version: current.number }));
         }
-        let is_held =
-            |held: &VersionRow| held.roles == publish.roles && held.sources == publish.sources(current.as_ref());
-        if let Some((version, held)) = state.held(row.id)?.filter(|(version, _)| is_held(version)) {
+        let sources = publish.sources(current.as_ref());
+        let stays = |(version, held): &(VersionRow, Held)| {
+            // What could not be asked then may answer now.
+            let was_checked = !held.reasons.iter().any(|reason| matches!(reason, HoldReason::Unchecked { .. }));
+            was_checked && version.roles == publish.roles && version.sources == sources
+        };
+        if let Some((version, held)) = state.held(row.id)?.filter(stays) {
             state.stage_more_radii(&version, &publish.radii)?;
             return Ok(Base::Same(Outcome::Held(Box::new(Held { already: true, dropped: None, ..held }))));
         }

@@ -105,7 +105,7 @@ fn a_version_is_held_for_its_size_from_the_limit_on() {
             let outcome = take(&store, "vics", new.clone(), Role::Illegal);
             match &expected {
                 None => drop(passed(outcome)),
-                Some(reason) => assert_eq!(held(outcome).reasons, [reason.clone()], "{old:?} {new:?}"),
+                Some(reason) => assert_eq!(held(outcome).reasons, std::slice::from_ref(reason), "{old:?} {new:?}"),
             }
             let now = if expected.is_some() { &old } else { &new };
             assert_eq!(info(&store, "vics").fingerprints, md5s(u64::from(now.end - now.start)));

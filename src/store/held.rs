@@ -110,7 +110,6 @@ impl State {
         row: &ListRow,
         replaced: Option<&VersionRow>,
         findings: Findings,
-        changes: BTreeMap<Kind, super::command::Changes>,
         built: &BTreeMap<Kind, Built>,
         incoming: &Path,
     ) -> Result<Held, StoreError> {
@@ -121,7 +120,7 @@ impl State {
             already: false,
             in_force: replaced.map(|replaced| replaced.number),
             reasons: findings.reasons,
-            changes,
+            changes: findings.changes,
             overlap: findings.overlap,
             dropped,
         };

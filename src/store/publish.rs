@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::checked::{Verified, open_verified, verify};
 use super::command::{Alarm, Changes, CurrentVersion, Held, HoldReason, ImportBegun, Outcome, Publish, Published};
-use super::gate::{self, GateLimits, Opposition};
+use super::gate::{self, Findings, GateLimits, Opposition};
 use super::incoming::INCOMING;
 use super::manifest::{Manifest, ManifestSegment, sync_folder};
 use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
@@ -80,7 +80,7 @@ impl Store {
             let changes = compare(new, files)?;
             let readers = built.values().map(|built| open_reader(&built.path)).collect::<Result<_, _>>()?;
             let limits = &self.options.gate;
-            let findings = gate::check(limits, publish, readers, &changes, replaced.is_some(), opposition)?;
+            let findings = gate::check(limits, publish, readers, changes, replaced.is_some(), opposition)?;
             let mut state = self.state();
             state.ready_to_change()?;
             let row = state.expect_base(publish)?;
@@ -91,13 +91,14 @@ impl Store {
             let outcome = match findings.reasons.is_empty() {
                 true => {
                     let dropped = state.held(row.id)?.map(|(version, _)| version.number);
-                    let alarm = removal(publish.version, &changes, limits);
+                    let alarm = removal(publish.version, &findings.changes, limits);
                     let generation = state.adopt(publish, &row, current.as_ref(), built, &incoming, alarm)?;
-                    let (version, overlap) = (publish.version, findings.overlap);
+                    let Findings { changes, overlap, .. } = findings;
+                    let version = publish.version;
                     Outcome::Published(Published { version, replaced, generation, changes, overlap, dropped })
                 }
                 false => {
-                    let held = state.hold(publish, &row, current.as_ref(), findings, changes, built, &incoming)?;
+                    let held = state.hold(publish, &row, current.as_ref(), findings, built, &incoming)?;
                     Outcome::Held(Box::new(held))
                 }
             };

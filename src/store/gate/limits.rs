@@ -98,8 +98,7 @@ impl GateLimits {
             ("illegal_in_ignorable", illegal_in_ignorable),
             ("deletion", deletion),
         ] {
-            // Written so that what is no number is refused too.
-            if !(limit.share >= 0.0) {
+            if limit.share.is_nan() || limit.share < 0.0 {
                 return Err(BadGateLimit { name, found: limit.share });
             }
         }

@@ -33,6 +33,8 @@ const NICE: i32 = 19;
 pub(super) struct Findings {
     /// Why the version is held; it passes if there is no reason.
     pub(super) reasons: Vec<HoldReason>,
+    /// Against the version in force.
+    pub(super) changes: BTreeMap<Kind, Changes>,
     pub(super) overlap: Overlap,
 }
 
@@ -42,14 +44,14 @@ pub(super) fn check(
     limits: &GateLimits,
     publish: &Publish,
     files: Vec<SegmentReader>,
-    changes: &BTreeMap<Kind, Changes>,
+    changes: BTreeMap<Kind, Changes>,
     replaces: bool,
     opposition: Opposition,
 ) -> Result<Findings, StoreError> {
     let distinct = files.iter().map(SegmentReader::len).sum::<u64>();
     let Examined { overlap, said, contradicted, degenerate, unchecked } =
         standing_back(|| examine(opposition, &publish.roles, files))?;
-    let mut reasons = if replaces { size(limits, changes) } else { Vec::new() };
+    let mut reasons = if replaces { size(limits, &changes) } else { Vec::new() };
     if degenerate > 0 {
         reasons.push(HoldReason::NotDropped { count: degenerate });
     }
@@ -66,7 +68,7 @@ pub(super) fn check(
         }
     }
     reasons.extend(unchecked.into_iter().map(|found| HoldReason::Unchecked { found }));
-    Ok(Findings { reasons, overlap })
+    Ok(Findings { reasons, changes, overlap })
 }
 
 /// Whether the version differs too much from the one that it is to replace.

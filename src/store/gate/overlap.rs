@@ -51,9 +51,11 @@ struct OpposingSegment {
 /// The version that the new one is to replace.
 struct InForce {
     roles: Roles,
-    /// Of each kind: the version's own file, and what was withdrawn from it.
-    files: BTreeMap<Kind, (Segment, BTreeSet<Box<[u8]>>)>,
+    files: BTreeMap<Kind, FileInForce>,
 }
+
+/// The version's own file of a kind, and what was withdrawn from it.
+type FileInForce = (Segment, BTreeSet<Box<[u8]>>);
 
 impl InForce {
     /// Whether it gives a value this role.
@@ -194,11 +196,12 @@ impl Search {
     fn read(&mut self, mut file: SegmentReader, roles: &Roles) -> Result<(), StoreError> {
         let kind = file.kind();
         let said: Said = (0..file.labels().set_count() as u32).map(|set| said(&file, LabelSetId(set), roles)).collect();
+        let mut counts = vec![0; said.len()];
         let (mut rows, mut sets) = (Vec::new(), Vec::new());
         while let Some((value, _, set)) = file.next()? {
             self.examined.degenerate += u64::from(DEGENERATE_DIGESTS.contains(kind, value));
             let set = set.0 as usize;
-            said[set].keys().for_each(|role| *self.examined.said.entry(*role).or_default() += 1);
+            counts[set] += 1;
             if !said[set].is_empty() {
                 rows.extend_from_slice(value);
                 sets.push(set);
@@ -210,6 +213,9 @@ impl Search {
             }
         }
         self.ask(kind, &rows, &sets, &said);
+        for (roles, count) in said.iter().zip(counts) {
+            roles.keys().for_each(|role| *self.examined.said.entry(*role).or_default() += count);
+        }
         Ok(())
     }
 

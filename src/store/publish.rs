@@ -75,12 +75,7 @@ impl Store {
             };
             let Differs { current, files, opposition } = base;
             let replaced = current.as_ref().map(|current| current.number);
-            let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
-            let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
-            let changes = compare(new, files)?;
-            let readers = built.values().map(|built| open_reader(&built.path)).collect::<Result<_, _>>()?;
-            let limits = &self.options.gate;
-            let findings = gate::check(limits, publish, readers, changes, replaced.is_some(), opposition)?;
+            let findings = self.pass_gate(publish, built, files, replaced.is_some(), opposition)?;
             let mut state = self.state();
             state.ready_to_change()?;
             let row = state.expect_base(publish)?;
@@ -88,19 +83,16 @@ impl Store {
                 // Another version was published meanwhile, which is then what this one is compared with.
                 continue;
             }
-            let outcome = match findings.reasons.is_empty() {
-                true => {
-                    let dropped = state.held(row.id)?.map(|(version, _)| version.number);
-                    let alarm = removal(publish.version, &findings.changes, limits);
-                    let generation = state.adopt(publish, &row, current.as_ref(), built, &incoming, alarm)?;
-                    let Findings { changes, overlap, .. } = findings;
-                    let version = publish.version;
-                    Outcome::Published(Published { version, replaced, generation, changes, overlap, dropped })
-                }
-                false => {
-                    let held = state.hold(publish, &row, current.as_ref(), findings, built, &incoming)?;
-                    Outcome::Held(Box::new(held))
-                }
+            let outcome = if findings.reasons.is_empty() {
+                let dropped = state.held(row.id)?.map(|(version, _)| version.number);
+                let alarm = removal(publish.version, &findings.changes, &self.options.gate);
+                let generation = state.adopt(publish, &row, current.as_ref(), built, &incoming, alarm)?;
+                let Findings { changes, overlap, .. } = findings;
+                let version = publish.version;
+                Outcome::Published(Published { version, replaced, generation, changes, overlap, dropped })
+            } else {
+                let held = state.hold(publish, &row, current.as_ref(), findings, built, &incoming)?;
+                Outcome::Held(Box::new(held))
             };
             state.refresh_lists()?;
             self.show(&state);
@@ -108,6 +100,22 @@ impl Store {
             remove_incoming(&incoming);
             return Ok(outcome);
         }
+    }
+
+    /// Holds a verified version against the one in force, if there is one, and against other lists.
+    fn pass_gate(
+        &self,
+        publish: &Publish,
+        built: &BTreeMap<Kind, Built>,
+        in_force: OpenVersion,
+        replaces: bool,
+        opposition: Opposition,
+    ) -> Result<Findings, StoreError> {
+        let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
+        let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
+        let changes = compare(new, in_force)?;
+        let files = built.values().map(|built| open_reader(&built.path)).collect::<Result<_, _>>()?;
+        gate::check(&self.options.gate, publish, files, changes, replaces, opposition)
     }
 
     /// What the version is compared with. If the current one says just this, the list gets the radii that were named; if

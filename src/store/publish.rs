@@ -115,7 +115,7 @@ impl Store {
         let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
         let changes = compare(new, in_force)?;
         let files = built.values().map(|built| open_reader(&built.path)).collect::<Result<_, _>>()?;
-        gate::check(&self.options.gate, publish, files, changes, replaces, opposition)
+        gate::check(&self.options.gate, publish, files, changes, replaces, opposition, self.options.serve)
     }
 
     /// What the version is compared with. If the current one says just this, the list gets the radii that were named; if

@@ -26,8 +26,9 @@ use crate::index::sealed::SegmentReader;
 use crate::list::Role;
 use overlap::{Examined, examine};
 
-/// The `nice` value of the thread that looks up what a version holds: the lowest there is, so that questions come first.
-const NICE: i32 = 19;
+/// The `nice` value of the thread that looks up what a version holds, beside one that answers questions: that of an import
+/// that builds. At the lowest of all a busy machine would hold an import up for hours.
+const NICE: i32 = 10;
 
 /// What the gate found.
 pub(super) struct Findings {
@@ -39,7 +40,7 @@ pub(super) struct Findings {
 }
 
 /// Holds a new version against the one in force and against other lists. `changes` distinguish it from the one in force,
-/// if there is one.
+/// if there is one. `beside_questions`, it stands back.
 pub(super) fn check(
     limits: &GateLimits,
     publish: &Publish,
@@ -47,10 +48,12 @@ pub(super) fn check(
     changes: BTreeMap<Kind, Changes>,
     replaces: bool,
     opposition: Opposition,
+    beside_questions: bool,
 ) -> Result<Findings, StoreError> {
     let distinct = files.iter().map(SegmentReader::len).sum::<u64>();
+    let examine = || examine(opposition, &publish.roles, files);
     let Examined { overlap, said, contradicted, degenerate, unchecked } =
-        standing_back(|| examine(opposition, &publish.roles, files))?;
+        if beside_questions { standing_back(examine) } else { examine() }?;
     let mut reasons = if replaces { size(limits, &changes) } else { Vec::new() };
     if degenerate > 0 {
         reasons.push(HoldReason::NotDropped { count: degenerate });
@@ -97,7 +100,7 @@ fn size(limits: &GateLimits, changes: &BTreeMap<Kind, Changes>) -> Vec<HoldReaso
     reasons
 }
 
-/// Does `work` at the lowest priority.
+/// Does `work` at a lower priority.
 fn standing_back<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     let work = || {
         if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {

@@ -11,6 +11,9 @@
 //! [limits]                            # see `hashward::server::Limits` for all of them
 //! connections = 256
 //!
+//! [gate]                              # see `hashward::store::GateLimits`
+//! shrink = { share = 0.1, entries = 10 }
+//!
 //! [pictures]                          # see `hashward::media::worker::WorkerConfig`
 //! deadline_s = 10
 //! ```
@@ -24,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{BadLimit, BadListen, Limits, Listen};
+use crate::store::{BadGateLimit, GateLimits};
 
 /// What a daemon is told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,6 +38,8 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// The bounds.
     pub limits: Limits,
+    /// What new versions of lists must keep to; read at start.
+    pub gate: GateLimits,
     /// The processes in which pictures are decoded; read at start.
     pub pictures: WorkerConfig,
     /// Threads for questions by distance and the hashing of content; read at start. Default: one a processor.
@@ -47,6 +53,7 @@ struct File {
     data: Option<PathBuf>,
     listen: Vec<Listen>,
     limits: Limits,
+    gate: GateLimits,
     pictures: WorkerConfig,
     near_threads: Option<NonZeroUsize>,
 }
@@ -80,6 +87,9 @@ pub enum ConfigError {
     /// A bound that leaves no room.
     #[error(transparent)]
     Limit(#[from] BadLimit),
+    /// A limit of the gate that is none.
+    #[error(transparent)]
+    Gate(#[from] BadGateLimit),
     /// A bound of the workers with which no picture could be decoded.
     #[error(transparent)]
     Pictures(#[from] BadWorkerConfig),
@@ -104,6 +114,7 @@ impl Config {
             data,
             listen: parsed.listen,
             limits: parsed.limits,
+            gate: parsed.gate,
             pictures: parsed.pictures,
             near_threads: near_threads.map_or(1, NonZeroUsize::get),
         };
@@ -119,6 +130,7 @@ impl Config {
             }
         }
         self.limits.check()?;
+        self.gate.check()?;
         Ok(self.pictures.check()?)
     }
 }
@@ -142,6 +154,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 mod tests {
     use super::*;
     use crate::access::Right;
+    use crate::store::Limit;
 
     fn resolve(text: &str) -> Result<Config, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -174,9 +187,11 @@ mod tests {
     fn the_file_is_read_and_options_go_before_it() {
         let config = resolve(
             "data = 'd'\n[[listen]]\naddress = 'unix:s'\n[[listen]]\naddress = 'tcp:127.0.0.1:1'\n\
-             rights = ['lookup', 'admin']\n[limits]\nconnections = 3\n",
+             rights = ['lookup', 'admin']\n[limits]\nconnections = 3\n\
+             [gate]\ngrowth = { share = 2, entries = 5 }\n",
         )
         .unwrap();
+        assert_eq!(config.gate, GateLimits { growth: Limit::new(2.0, 5), ..GateLimits::default() });
         assert_eq!((config.data.to_str(), config.limits.connections), (Some("d"), 3));
         assert_eq!(config.listen[0], Listen::at("unix:s".parse().unwrap()));
         assert_eq!(config.listen[1].rights, [Right::Lookup, Right::Admin]);
@@ -196,6 +211,9 @@ mod tests {
             ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
             ("[limits]\nconections = 1", "unknown field `conections`"),
             ("[limits]\nradii = { pdq = 64 }", "expected at most 63"),
+            ("[gate]\nshrink = { share = -0.1, entries = 1 }", "gate.shrink.share: expected a share from 0"),
+            ("[gate]\nshrink = { share = 0.1 }", "missing field `entries`"),
+            ("[gate]\nshrinking = 1", "unknown field `shrinking`"),
             ("[pictures]\nworkers = 0", "pictures.workers: expected 1"),
             ("near_threads = 0", "nonzero"),
             ("data = 1", "invalid type"),

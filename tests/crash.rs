@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use hashward::list::{ListShape, ListState, Role, VersionNumber};
 use hashward::store::command::Published;
-use hashward::store::{Command, Outcome, Store, StoreOptions};
+use hashward::store::{Command, GateLimits, Limit, Outcome, Store, StoreOptions};
 use store_support::model::{Content, List, Model, Version, check};
 use store_support::*;
 
@@ -122,7 +122,10 @@ fn step(number: u64) -> Step {
 }
 
 fn opened(folder: &Path) -> Store {
-    let store = Store::open(folder, StoreOptions { create: true, seal_at: 30, ..StoreOptions::default() }).unwrap();
+    // About half of the imports that follow another are held, and then accepted.
+    let gate = GateLimits { growth: Limit::new(0.0, 18), ..GateLimits::NONE };
+    let store =
+        Store::open(folder, StoreOptions { create: true, seal_at: 30, gate, ..StoreOptions::default() }).unwrap();
     store.load().unwrap();
     store
 }
@@ -163,10 +166,14 @@ fn do_step(store: &Store, step: Step) -> u32 {
     let command = match step {
         Step::Import { list, said, role, radii } => {
             let outcome = import_with(store, &name(list), &said, role, &format!("{said:?}"), false, radii).unwrap();
-            return match outcome {
-                Outcome::Published(Published { version, .. }) | Outcome::Unchanged { version } => version.0,
+            let version = match outcome {
+                Outcome::Published(Published { version, .. }) | Outcome::Unchanged { version } => return version.0,
+                Outcome::Held(held) => held.version,
                 outcome => panic!("{outcome:?}"),
             };
+            let accept = Command::Accept { list: name(list), version: Some(version), reason: "seen".to_owned() };
+            let Outcome::Accepted(accepted) = store.execute(accept).unwrap() else { panic!() };
+            return accepted.version.0;
         }
         Step::Add { list, entries } => {
             let entries = entries.into_iter().map(|(id, files, code)| entry(&id, files, code)).collect();

@@ -11,6 +11,7 @@ use std::process::{Command as Process, Output, Stdio};
 use daemon_support::{Daemon, KNOWN_COUNT, known};
 use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
 use hashward::list::TEST_CONTENT;
+use hashward::store::Command;
 use pictures_support::{jpeg, mirrored, pdq, photo, png, resized};
 use serde_json::{Value, json};
 
@@ -340,6 +341,28 @@ fn the_other_verbs_do_their_job() {
         .unwrap();
     assert_eq!(nobody.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("hashward serve"));
+}
+
+#[test]
+fn status_tells_alarms_by_the_limits_of_the_config() {
+    let daemon = Daemon::start("[gate]\ndeletion = { share = 0.0, entries = 1 }");
+    let withdraw = |numbers: std::ops::Range<u32>| {
+        let command = Command::Withdraw { list: "known".parse().unwrap(), fingerprints: numbers.map(known).collect() };
+        daemon.client().command_json(&serde_json::to_vec(&command).unwrap()).unwrap();
+    };
+    let alarms = || {
+        let text = hashward(&daemon, &["status"], "").stdout;
+        let text = String::from_utf8(text).unwrap();
+        text.lines().filter_map(|line| Some(line.strip_prefix("alarm")?.trim().to_owned())).collect::<Vec<_>>()
+    };
+    withdraw(0..1);
+    assert!(alarms().is_empty());
+    withdraw(1..3);
+    let expected = format!("known: 2 of {} fingerprints were taken away at once", KNOWN_COUNT - 1);
+    assert_eq!(alarms(), [expected]);
+    let status = hashward(&daemon, &["status", "--format", "json"], "");
+    let alarm = &lines(&status)[0]["store"]["alarms"][0];
+    assert_eq!((&alarm["alarm"], &alarm["removed"]), (&json!("mass_deletion"), &json!(2)));
 }
 
 #[test]

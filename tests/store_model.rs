@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use hashward::list::{ListState, Role, VersionNumber};
-use hashward::store::command::{Changes, Published, Withdrawn};
+use hashward::store::command::{Changes, HoldReason, Published, Withdrawn};
 use hashward::store::{Command, Outcome, Store, StoreError};
 use proptest::prelude::*;
 use store_support::model::{Content, List, Model, Version, check};
@@ -81,7 +81,9 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             radius.iter().for_each(|bits| radii.set(Kind::Pdq, Radius(*bits)).unwrap());
             let list = list_name(*list);
             let outcome = import_with(store, &name(list), &asked, *role, &source, *adds, radii.clone()).unwrap();
-            imported(model, list, asked, *role, source, *adds, outcome);
+            if !imported(model, list, asked, *role, source, *adds, outcome) {
+                return;
+            }
             model.0.get_mut(list).unwrap().radii.merge(radii);
         }
         Step::Add { list, role, entries } => {
@@ -177,8 +179,17 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
     }
 }
 
-/// Imports in the model, and holds what the store said of it against that.
-fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: String, adds: bool, outcome: Outcome) {
+/// Imports in the model, and holds what the store said of it against that. Returns false if the version is held, as it
+/// must be if and only if it empties the list.
+fn imported(
+    model: &mut Model,
+    name: &str,
+    asked: Said,
+    role: Role,
+    source: String,
+    adds: bool,
+    outcome: Outcome,
+) -> bool {
     let current = model.0.get(name).map(|list| {
         let Content::File { versions, current } = &list.content else { panic!() };
         versions.iter().find(|version| version.number == *current).unwrap().clone()
@@ -190,7 +201,16 @@ fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: Stri
     if same {
         let number = current.unwrap().number;
         assert_eq!(outcome, Outcome::Unchanged { version: VersionNumber(number) });
-        return;
+        return true;
+    }
+    let empties = current.as_ref().filter(|current| !adds && asked.is_empty() && !current.said.is_empty());
+    if let Some(current) = empties {
+        let Outcome::Held(held) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(held.in_force, Some(VersionNumber(current.number)));
+        if !held.already {
+            assert_eq!(held.reasons, [HoldReason::Emptied { of: current.said.len() as u64 }]);
+        }
+        return false;
     }
     let Outcome::Published(Published { version, replaced, changes, .. }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(replaced.map(|replaced| replaced.0), current.as_ref().map(|current| current.number));
@@ -223,6 +243,7 @@ fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: Stri
     let Content::File { versions, current } = &mut list.content else { panic!() };
     versions.push(version);
     *current = number;
+    true
 }
 
 proptest! {

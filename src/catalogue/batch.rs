@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
-use super::rows::{EntryRow, ListRow, RecordsFile, Row, VersionRow, WithdrawalRow};
+use super::rows::{AlarmRow, EntryRow, HoldRow, ListRow, RecordsFile, Row, VersionRow, WithdrawalRow};
 use super::schema::{
     ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
     TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
@@ -191,6 +191,26 @@ impl<'c> Batch<'c> {
             self.take(table, &["list", "version"], &key)?;
         }
         Ok(())
+    }
+
+    /// Notes why a version waits for an operator.
+    pub(crate) fn put_hold(&mut self, row: &HoldRow) -> Result<(), CatalogueError> {
+        self.put(&HOLDS, row)
+    }
+
+    /// The version waits no more.
+    pub(crate) fn remove_hold(&mut self, list: ListId, version: VersionNumber) -> Result<(), CatalogueError> {
+        self.take(&HOLDS, &["list", "version"], &[i64::from(list.0).into(), i64::from(version.0).into()]).map(drop)
+    }
+
+    /// Notes the alarm of a batch, which has at most one.
+    pub(crate) fn put_alarm(&mut self, row: &AlarmRow) -> Result<(), CatalogueError> {
+        self.put(&ALARMS, row)
+    }
+
+    /// Removes the alarm of a batch.
+    pub(crate) fn remove_alarm(&mut self, seq: u64) -> Result<(), CatalogueError> {
+        self.take(&ALARMS, &["seq"], &[(seq as i64).into()]).map(drop)
     }
 
     /// Gives a list a radius of its own, or takes it away.

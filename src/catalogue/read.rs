@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::CatalogueError;
 use super::rows::{
-    EntryRow, ListRow, RecordsFile, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
+    AlarmRow, EntryRow, HoldRow, ListRow, RecordsFile, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind,
+    read_radius, read_u64,
 };
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::list::{ListId, ListName, VersionNumber};
@@ -96,6 +97,17 @@ impl<'c> Reader<'c> {
         let sql = "SELECT file, records, bytes, blake3 FROM version_records
                    WHERE list = ? AND version = ? ORDER BY ordinal";
         self.all(sql, [list.0, version.0], RecordsFile::read)
+    }
+
+    /// Why a version of the list waits for an operator; the newest, where several do.
+    pub(crate) fn hold(&self, list: ListId) -> Result<Option<HoldRow>, CatalogueError> {
+        let sql = "SELECT * FROM holds WHERE list = ? ORDER BY version DESC LIMIT 1";
+        self.one(sql, [list.0], HoldRow::read)
+    }
+
+    /// All alarms, oldest first.
+    pub(crate) fn alarms(&self) -> Result<Vec<AlarmRow>, CatalogueError> {
+        self.all("SELECT * FROM alarms ORDER BY seq", [], AlarmRow::read)
     }
 
     /// The radii of a list that are not its kinds' own.

@@ -40,6 +40,8 @@ pub(crate) enum VersionState {
     Staged,
     /// The manifest has named it.
     Published,
+    /// Its files are in place, and it waits for an operator.
+    Held,
 }
 
 /// A segment file with what it must be.
@@ -85,6 +87,29 @@ pub(crate) struct VersionRow {
     pub(crate) segments: BTreeMap<Kind, SegmentFile>,
     /// In seconds since 1970-01-01 UTC.
     pub(crate) created_at: u64,
+}
+
+/// Why a version waits for an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HoldRow {
+    pub(crate) list: ListId,
+    pub(crate) version: VersionNumber,
+    /// Since when, in seconds since 1970-01-01 UTC.
+    pub(crate) at: u64,
+    /// What the gate found, as JSON; only the store reads it.
+    pub(crate) report: String,
+}
+
+/// An alarm that nobody has acknowledged yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AlarmRow {
+    /// The batch that raised it.
+    pub(crate) seq: u64,
+    pub(crate) list: Option<ListId>,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) at: u64,
+    /// What happened, as JSON; only the store reads it.
+    pub(crate) alarm: String,
 }
 
 /// One entry of a feed list.
@@ -156,6 +181,46 @@ impl Row for VersionRow {
             counts: row.get(5)?,
             segments: read_json(row, 6)?,
             created_at: read_u64(row, 7)?,
+        })
+    }
+}
+
+impl Row for HoldRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            i64::from(self.version.0).into(),
+            (self.at as i64).into(),
+            self.report.clone().into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<HoldRow> {
+        Ok(HoldRow {
+            list: ListId(row.get(0)?),
+            version: VersionNumber(row.get(1)?),
+            at: read_u64(row, 2)?,
+            report: row.get(3)?,
+        })
+    }
+}
+
+impl Row for AlarmRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            (self.seq as i64).into(),
+            self.list.map_or(Value::Null, |list| i64::from(list.0).into()),
+            (self.at as i64).into(),
+            self.alarm.clone().into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlarmRow> {
+        Ok(AlarmRow {
+            seq: read_u64(row, 0)?,
+            list: row.get::<_, Option<u32>>(1)?.map(ListId),
+            at: read_u64(row, 2)?,
+            alarm: row.get(3)?,
         })
     }
 }

@@ -75,8 +75,9 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     server.reconfigure(&config.listen, config.limits.clone())?;
 
     let (data, opened) = (config.data.clone(), Arc::clone(&service));
+    let options = StoreOptions { create: true, gate: config.gate.clone(), ..StoreOptions::default() };
     let open = move || {
-        let store = Arc::new(Store::open(&data, StoreOptions { create: true, ..StoreOptions::default() })?);
+        let store = Arc::new(Store::open(&data, options)?);
         opened.opened(Arc::clone(&store));
         store.load().map(|()| store)
     };
@@ -96,8 +97,9 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                     if reread.data != config.data {
                         tracing::warn!(data = %reread.data.display(), "a new data folder needs a new start");
                     }
-                    if (&reread.pictures, reread.near_threads) != (&config.pictures, config.near_threads) {
-                        tracing::warn!("new settings of [pictures] and near_threads need a new start");
+                    let at_start = |config: &Config| (config.gate.clone(), config.pictures.clone(), config.near_threads);
+                    if at_start(&reread) != at_start(&config) {
+                        tracing::warn!("new settings of [gate], [pictures] and near_threads need a new start");
                     }
                     match server.reconfigure(&reread.listen, reread.limits) {
                         Ok(()) => tracing::info!("config read again"),

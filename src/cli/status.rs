@@ -106,6 +106,10 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
     ];
     if let Some(store) = store {
         lines.push(line("lists", store.lists.to_string()));
+        lines.extend(store.alarms.iter().map(|raised| {
+            let list = raised.list.as_ref().map(|list| format!("{list}: ")).unwrap_or_default();
+            line("alarm", format!("{list}{}", raised.alarm))
+        }));
         lines.extend(store.live_fingerprints.map(|count| line("live layer", count.to_string())));
         for (kind, status) in &store.kinds {
             let (digests, segments, bytes) = (status.digests, status.segments, status.bytes);

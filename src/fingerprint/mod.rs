@@ -9,7 +9,7 @@ mod hasher;
 mod radius;
 mod text;
 
-pub use degenerate::{DegenerateDigests, degenerate_contents};
+pub use degenerate::{DegenerateDigests, degenerate_contents, is_degenerate_code};
 pub use hasher::{Hasher, NotComputed, hash_bytes, hash_reader};
 pub use radius::{BadRadius, KindRadius, Radii, Radius};
 pub use text::{Encoding, ValueError};

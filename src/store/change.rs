@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Added, Outcome, Withdrawn};
 use super::state::{State, live_change};
-use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
+use super::{DEGENERATE_DIGESTS, Store, StoreError, alarm, now};
 use crate::catalogue::{EntryRow, ListRow};
 use crate::fingerprint::{BadRadius, Fingerprint, Kind, Radii, Radius};
 use crate::index::live::LiveChange;
@@ -136,6 +136,11 @@ impl Store {
         if recorded.is_empty() {
             return Ok(outcome);
         }
+        let alarm = match self.options.gate.deletion.entries < outcome.withdrawn {
+            true => alarm::mass_deletion(state.count_held(&row)?, outcome.withdrawn, &self.options.gate),
+            // Counting takes a pass over the entries, and could not change the answer.
+            false => None,
+        };
         let mut batch = state.catalogue.batch()?;
         for fingerprint in &recorded {
             if row.shape == ListShape::Feed {
@@ -150,6 +155,9 @@ impl Store {
                 }
             }
             batch.withdraw(row.id, fingerprint)?;
+        }
+        if let Some(alarm) = alarm {
+            alarm::raise(&mut batch, &row, &alarm)?;
         }
         batch.commit(now(), Some(row.id), &format!("withdrew {} fingerprints", outcome.withdrawn))?;
         state.apply_withdrawals(row.id, &recorded);
@@ -240,6 +248,20 @@ impl State {
         }
         batch.commit(now(), Some(row.id), &format!("set radius {}", done.join(",")))?;
         Ok(true)
+    }
+
+    /// How many fingerprints the list holds.
+    fn count_held(&self, row: &ListRow) -> Result<u64, StoreError> {
+        match self.current_version_row(row)? {
+            Some(version) => {
+                let digests: u64 = version.segments.values().map(|file| file.digests).sum();
+                Ok(digests.saturating_sub(self.count_withdrawn(&version)?))
+            }
+            None => {
+                let counts = self.catalogue.read().fingerprint_counts()?;
+                Ok(counts.iter().filter(|((list, _), _)| *list == row.id).map(|(_, count)| count).sum())
+            }
+        }
     }
 
     fn held_by_entries(&self, list: ListId, fingerprints: BTreeSet<Fingerprint>) -> Result<Held, StoreError> {

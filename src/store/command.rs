@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::gate::Limit;
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use crate::list::{Category, Entry, ListId, ListName, ListShape, ListState, Role, Roles, VersionNumber};
 
@@ -22,8 +23,24 @@ pub enum Command {
         /// The list; it need not exist yet, and does not until its first version is published.
         list: ListName,
     },
-    /// Makes a built version the one that answers. Answer: [`Outcome::Published`] or [`Outcome::Unchanged`].
+    /// Makes a built version the one that answers, if it passes the gate. Answer: [`Outcome::Published`],
+    /// [`Outcome::Held`] or [`Outcome::Unchanged`].
     Publish(Publish),
+    /// Puts a held version into force, whatever the gate says, or only acknowledges what alarms a list has raised; the
+    /// former does the latter too. Answer: [`Outcome::Accepted`] or [`Outcome::Acknowledged`].
+    Accept {
+        /// The list.
+        list: ListName,
+        /// The version, which must be the one that is held. Without it, alarms alone are acknowledged.
+        version: Option<VersionNumber>,
+        /// Why, for the history: a line of at most [`REASON_MAX`] bytes.
+        reason: String,
+    },
+    /// The held version of a list, with all that the gate says of it. Answer: [`Outcome::Held`].
+    TellHeld {
+        /// The list.
+        list: ListName,
+    },
     /// Adds or replaces entries of a feed list, by their source ids. Answer: [`Outcome::Added`].
     Add {
         /// The list; created if it does not exist.
@@ -165,6 +182,15 @@ pub enum Outcome {
     ImportBegun(ImportBegun),
     /// The version answers.
     Published(Published),
+    /// The version waits for [`Command::Accept`]; what answered before answers on.
+    Held(Box<Held>),
+    /// A held version answers.
+    Accepted(Accepted),
+    /// The alarms of a list are acknowledged.
+    Acknowledged {
+        /// How many there were.
+        alarms: u64,
+    },
     /// The source is the one of the current version: what was built is removed, and nothing was done except that the
     /// list has the radii that were named.
     Unchanged {
@@ -276,6 +302,233 @@ pub struct Published {
     pub generation: u64,
     /// Against the version that it replaces.
     pub changes: BTreeMap<Kind, Changes>,
+    /// What it and other lists say the opposite of, within what the gate lets through.
+    #[serde(default, skip_serializing_if = "Overlap::is_empty")]
+    pub overlap: Overlap,
+    /// A version that was held until this one came, and is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<VersionNumber>,
+}
+
+/// A version that did not pass the gate.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Held {
+    /// Its number.
+    pub version: VersionNumber,
+    /// Since when, in seconds since 1970-01-01 UTC.
+    pub at: u64,
+    /// Whether it was held before, and came again as it was.
+    #[serde(default)]
+    pub already: bool,
+    /// The version that answers on; none if it is the list's first.
+    pub in_force: Option<VersionNumber>,
+    /// Why it is held.
+    pub reasons: Vec<HoldReason>,
+    /// Against the version that answers on.
+    pub changes: BTreeMap<Kind, Changes>,
+    /// What it and other lists say the opposite of. The entries are told to those only who may change lists.
+    #[serde(default, skip_serializing_if = "Overlap::is_empty")]
+    pub overlap: Overlap,
+    /// A version that was held until this one came, and is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<VersionNumber>,
+}
+
+/// Why a version is held. Counts are of fingerprints.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "reason", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum HoldReason {
+    /// Nothing stands in it.
+    #[error("it is empty, and the version in force holds {of}")]
+    Emptied {
+        /// What the version in force holds.
+        of: u64,
+    },
+    /// Much is gone.
+    #[error("it lacks {removed} {kind} of the {of} in force (limit: {limit})")]
+    Shrunk {
+        /// The kind.
+        kind: Kind,
+        /// What is gone.
+        removed: u64,
+        /// What the version in force holds.
+        of: u64,
+        /// What may be gone.
+        limit: Limit,
+    },
+    /// Much has come.
+    #[error("it adds {added} {kind} to the {of} in force (limit: {limit})")]
+    Grown {
+        /// The kind.
+        kind: Kind,
+        /// What has come.
+        added: u64,
+        /// What the version in force holds; if nothing of the kind, then of the kind that it holds most of.
+        of: u64,
+        /// What may come.
+        limit: Limit,
+    },
+    /// Much of what was read is the same everywhere: empty files, flat pictures.
+    #[error("{count} of its {of} fingerprints were of content that identifies nothing (limit: {limit})")]
+    Degenerate {
+        /// What was dropped.
+        count: u64,
+        /// All that was read.
+        of: u64,
+        /// What may be dropped.
+        limit: Limit,
+    },
+    /// Such content stands in it all the same.
+    #[error("{count} of its fingerprints are of content that identifies nothing, which should have been dropped")]
+    NotDropped {
+        /// How much.
+        count: u64,
+    },
+    /// Other lists say the opposite.
+    #[error("other lists say the opposite of {new} of the {of} that it newly calls {role} (limit: {limit})")]
+    Contradicts {
+        /// What this version calls them: `illegal`, which others call `ignorable`, or the other way round.
+        role: Role,
+        /// How many, those not counted that the version in force calls so already.
+        new: u64,
+        /// How many the version calls so.
+        of: u64,
+        /// How many may be contradicted.
+        limit: Limit,
+    },
+    /// Some other list could not be asked.
+    #[error("other lists cannot all be asked about it: {found}")]
+    Unchecked {
+        /// The file, and what is wrong with it.
+        found: String,
+    },
+}
+
+/// What a version and other lists say the opposite of.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Overlap {
+    /// Fingerprints of which the version in force does not say it already.
+    pub new: u64,
+    /// All fingerprints.
+    pub total: u64,
+    /// By other list and kind.
+    pub lists: Vec<OverlapWith>,
+    /// The first [`Overlap::ENTRIES_MAX`] new ones, entry by entry.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<OverlapEntry>,
+}
+
+impl Overlap {
+    /// How many are told one by one.
+    pub const ENTRIES_MAX: usize = 1_000;
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.total == 0
+    }
+
+    /// The counts alone, which give away nothing of what lists hold.
+    pub(crate) fn without_entries(self) -> Overlap {
+        Overlap { entries: Vec::new(), ..self }
+    }
+}
+
+/// What a version and one other list say the opposite of, of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OverlapWith {
+    /// The other list.
+    pub list: ListName,
+    /// The kind.
+    pub kind: Kind,
+    /// What the other list calls them.
+    pub role: Role,
+    /// Fingerprints of which the version in force does not say it already.
+    pub new: u64,
+    /// All fingerprints.
+    pub total: u64,
+}
+
+/// One fingerprint of which a version and another list say the opposite.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OverlapEntry {
+    /// The version's fingerprint.
+    pub fingerprint: Fingerprint,
+    /// Its category there.
+    pub category: Option<Category>,
+    /// The other list.
+    pub list: ListName,
+    /// What the other list calls it.
+    pub role: Role,
+    /// Its category there.
+    pub list_category: Option<Category>,
+    /// Of a perceptual kind: in how many bits the other list's code differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<u16>,
+}
+
+/// Answer to [`Command::Accept`] of a version.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// The version that answers now.
+    pub version: VersionNumber,
+    /// The version that it replaces.
+    pub replaced: Option<VersionNumber>,
+    /// The generation that holds it.
+    pub generation: u64,
+    /// Against the version that it replaces.
+    pub changes: BTreeMap<Kind, Changes>,
+}
+
+/// The longest reason that is taken for the history, in bytes.
+pub const REASON_MAX: usize = 1_000;
+
+/// Something that an operator should look at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[serde(tag = "alarm", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Alarm {
+    /// One command or one version took much away from a list.
+    #[error("{removed} of {of} fingerprints were taken away at once")]
+    MassDeletion {
+        /// The version that lacks them; `None` for a command.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<VersionNumber>,
+        /// What is gone.
+        removed: u64,
+        /// What the list held.
+        of: u64,
+    },
+    /// A version did not pass the gate.
+    #[error("version {version} is held")]
+    Held {
+        /// The version.
+        version: VersionNumber,
+    },
+}
+
+impl Alarm {
+    /// The version it is about.
+    pub fn version(&self) -> Option<VersionNumber> {
+        match self {
+            Alarm::MassDeletion { version, .. } => *version,
+            Alarm::Held { version } => Some(*version),
+        }
+    }
+}
+
+/// An alarm that nobody has acknowledged yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RaisedAlarm {
+    /// The batch that raised it.
+    pub seq: u64,
+    /// When, in seconds since 1970-01-01 UTC.
+    pub at: u64,
+    /// The list that it is about.
+    pub list: Option<ListName>,
+    /// What happened.
+    #[serde(flatten)]
+    pub alarm: Alarm,
 }
 
 /// Digests of one kind, of two versions beside each other. What was withdrawn from the older does not count as in it.
@@ -329,8 +582,11 @@ pub struct ListInfo {
     /// Own radii; kinds not named have their kind's default.
     #[serde(default, skip_serializing_if = "Radii::is_empty")]
     pub radii: Radii,
-    /// The version that answers; `None` for lists without versions.
+    /// The version that answers; `None` for lists without versions, and for those whose first one is held.
     pub version: Option<VersionNumber>,
+    /// The version that is held.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<VersionNumber>,
     /// Distinct fingerprints by kind. Of a file list: as built, withdrawals not subtracted.
     pub fingerprints: BTreeMap<Kind, u64>,
     /// Entries of a feed list.
@@ -350,6 +606,9 @@ pub struct VersionInfo {
     pub version: VersionNumber,
     /// Whether it is the one that answers.
     pub current: bool,
+    /// Whether it waits for [`Command::Accept`].
+    #[serde(default)]
+    pub held: bool,
     /// Its roles.
     pub roles: Roles,
     /// What it was made from, oldest first.
@@ -382,6 +641,12 @@ pub struct KeptRecords {
 pub struct Inspected {
     /// The list.
     pub list: ListInfo,
+    /// Why a version of it is held, without the entries in [`Overlap`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// Its alarms, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<RaisedAlarm>,
     /// The versions of it that are kept, newest first.
     pub versions: Vec<VersionInfo>,
     /// Its last changes, newest first, at most [`Inspected::HISTORY_MAX`].
@@ -419,6 +684,9 @@ pub struct StoreStatus {
     pub kinds: BTreeMap<Kind, KindStatus>,
     /// Fingerprints in the live layer; `None` where the store does not serve.
     pub live_fingerprints: Option<u64>,
+    /// Alarms that nobody has acknowledged yet, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alarms: Vec<RaisedAlarm>,
 }
 
 /// One kind in [`StoreStatus`].
@@ -468,6 +736,7 @@ mod tests {
     fn commands_and_outcomes_survive_json() {
         let fingerprint = hash_bytes(Kind::Md5, b"abc");
         let list: ListName = "own-cases".parse().unwrap();
+        let list_name = list.clone();
         let entry = Entry {
             source_id: Entry::hand_source_id(&fingerprint),
             fingerprints: vec![fingerprint.clone()],
@@ -489,18 +758,49 @@ mod tests {
             radii: ["pdq=40".parse::<KindRadius>().unwrap()].into_iter().collect(),
             counts: ImportCounts { by_category, ..ImportCounts::default() },
         };
+        assert!(Command::TellHeld { list: list.clone() }.needs_admin(), "it tells what lists hold");
         for command in [
             Command::Add { list: list.clone(), role: Some(Role::Illegal), entries: vec![entry] },
             Command::Publish(Publish { radii: Radii::none(), ..publish.clone() }),
             Command::Publish(publish),
             Command::SetRadius { list: list.clone(), kind: Kind::Pdq, radius: Some(Radius(40)) },
             Command::SetRadius { list: list.clone(), kind: Kind::Phash64, radius: None },
+            Command::Accept { list: list.clone(), version: Some(VersionNumber(2)), reason: "seen".to_owned() },
             Command::Rollback { list, to: None },
             Command::Compact,
         ] {
             let json = serde_json::to_string(&command).unwrap();
             assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
         }
+        let limit = Limit::new(0.1, 10);
+        let entry = OverlapEntry {
+            fingerprint: fingerprint.clone(),
+            category: None,
+            list: list_name.clone(),
+            role: Role::Ignorable,
+            list_category: Some(Category::new(None, "1")),
+            distance: Some(3),
+        };
+        let with = OverlapWith { list: list_name, kind: Kind::Md5, role: Role::Ignorable, new: 1, total: 2 };
+        let held = Held {
+            version: VersionNumber(4),
+            at: 5,
+            already: true,
+            in_force: Some(VersionNumber(2)),
+            reasons: vec![
+                HoldReason::Emptied { of: 3 },
+                HoldReason::Shrunk { kind: Kind::Md5, removed: 1, of: 2, limit },
+                HoldReason::Contradicts { role: Role::Illegal, new: 1, of: 2, limit },
+                HoldReason::Unchecked { found: "x".to_owned() },
+            ],
+            changes: BTreeMap::new(),
+            overlap: Overlap { new: 1, total: 2, lists: vec![with], entries: vec![entry] },
+            dropped: Some(VersionNumber(3)),
+        };
+        let alarm = RaisedAlarm { seq: 1, at: 2, list: None, alarm: Alarm::Held { version: VersionNumber(4) } };
+        let json = serde_json::to_string(&alarm).unwrap();
+        assert_eq!(json, r#"{"seq":1,"at":2,"list":null,"alarm":"held","version":4}"#);
+        assert_eq!(serde_json::from_str::<RaisedAlarm>(&json).unwrap(), alarm);
         for outcome in [
             Outcome::RadiusSet { previous: Some(Radius(0)), radius: None },
             Outcome::Withdrawn(Withdrawn { withdrawn: 0, not_held: vec![fingerprint] }),
@@ -509,7 +809,11 @@ mod tests {
                 replaced: None,
                 generation: 3,
                 changes: [(Kind::Sha1, Changes { added: 1, removed: 2, kept: 3 })].into(),
+                overlap: Overlap::default(),
+                dropped: None,
             }),
+            Outcome::Held(Box::new(held)),
+            Outcome::Acknowledged { alarms: 2 },
         ] {
             let json = serde_json::to_string(&outcome).unwrap();
             assert_eq!(serde_json::from_str::<Outcome>(&json).unwrap(), outcome);

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::command::{Refusal, RefusalReason};
+use super::command::{REASON_MAX, Refusal, RefusalReason};
 use crate::catalogue::CatalogueError;
 use crate::fingerprint::BadRadius;
 use crate::list::{ListName, ListShape, VersionNumber};
@@ -115,6 +115,25 @@ pub enum StoreError {
         /// What there is.
         kept: String,
     },
+    /// The version is not held.
+    #[error("the list `{list}` does not hold version {version}: {found}; see `hashward-index inspect {list}`")]
+    NotHeld {
+        /// The list.
+        list: ListName,
+        /// What was asked for.
+        version: VersionNumber,
+        /// What is so instead.
+        found: String,
+    },
+    /// No version of the list is held.
+    #[error("no version of the list `{0}` is held; see `hashward-index inspect {0}`")]
+    NothingHeld(ListName),
+    /// A reason that is none.
+    #[error("expected a reason of one line and 1 to {max} bytes, found {found}; say why in a few words", max = REASON_MAX)]
+    BadReason {
+        /// What was given.
+        found: String,
+    },
     /// Something was changed since the import began.
     #[error("the list `{list}` has changed since this import began: {found}; import again")]
     Stale {
@@ -131,8 +150,10 @@ pub enum StoreError {
         /// What was expected, and found.
         found: String,
     },
-    /// The version is older than the one that answers.
-    #[error("version {version} of `{list}` is refused: version {newest} began later and is published; import again")]
+    /// The version is older than one that was published, or is held.
+    #[error(
+        "version {version} of `{list}` is refused: version {newest} began later and is there already; import again"
+    )]
     Overtaken {
         /// The list.
         list: ListName,

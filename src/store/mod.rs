@@ -11,6 +11,9 @@
 //! | `open` | opens a folder, whatever a crash left there |
 //! | `state` | what the mutex guards; makes snapshots; brings manifest and catalogue in line |
 //! | `publish` | versions of file lists: reserve, publish, roll back |
+//! | `gate` | what a new version must pass before it answers |
+//! | `held` | versions that did not: kept, told, accepted |
+//! | `alarm` | what an operator should look at |
 //! | `change` | feed entries, withdrawals, states, radii, removal |
 //! | `checked` | segment files, verified |
 //! | `records` | records files of versions: opened, verified |
@@ -18,10 +21,13 @@
 //! | `tell` | lists, one list, status, verification |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
+mod alarm;
 mod change;
 mod checked;
 pub mod command;
 mod error;
+mod gate;
+mod held;
 mod incoming;
 mod lock;
 mod manifest;
@@ -35,6 +41,7 @@ mod tell;
 
 pub use command::{Command, Outcome, Publish};
 pub use error::StoreError;
+pub use gate::{BadGateLimit, GateLimits, Limit};
 pub use incoming::Incoming;
 pub use records::VersionRecords;
 
@@ -67,11 +74,13 @@ pub struct StoreOptions {
     pub seal_at: usize,
     /// Versions of a file list that are kept, the current one among them.
     pub keep_versions: usize,
+    /// What a new version must keep to, or else is held, and what raises an alarm.
+    pub gate: GateLimits,
 }
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { create: false, serve: true, seal_at: 65_536, keep_versions: 3 }
+        StoreOptions { create: false, serve: true, seal_at: 65_536, keep_versions: 3, gate: GateLimits::default() }
     }
 }
 
@@ -110,6 +119,8 @@ impl Store {
         match command {
             Command::BeginImport { list } => self.begin_import(&list).map(Outcome::ImportBegun),
             Command::Publish(publish) => self.publish(&publish),
+            Command::Accept { list, version, reason } => self.accept(&list, version, &reason),
+            Command::TellHeld { list } => self.tell_held(&list),
             Command::Add { list, role, entries } => self.add(&list, role, entries).map(Outcome::Added),
             Command::Withdraw { list, fingerprints } => self.withdraw(&list, fingerprints).map(Outcome::Withdrawn),
             Command::SetState { list, state } => self.set_state(&list, state),

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::checked::open_verified;
 use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_folder};
-use super::{SEGMENTS, StoreError, now};
+use super::{SEGMENTS, StoreError, alarm, now};
 use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::index::live::{LiveChange, LiveLayer};
@@ -63,10 +63,13 @@ pub(super) enum Condition {
     /// Not verified yet.
     Loading(Arc<Segment>),
     /// Verified. Bits are places at which the list says nothing any more.
-    Ready { segment: Arc<Segment>, withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>> },
+    Ready { segment: Arc<Segment>, withdrawn: Withdrawn },
     /// Damaged or gone.
     Failed(String),
 }
+
+/// Of each list: the places in a segment of which it no longer says what stands there.
+pub(super) type Withdrawn = BTreeMap<ListId, Arc<RoaringBitmap>>;
 
 impl State {
     pub(super) fn new(
@@ -106,8 +109,10 @@ impl State {
 
     /// The list of this name, if the operator sees one: a file list whose first version is still being built is none.
     pub(super) fn find_list(&self, name: &ListName) -> Result<Option<ListRow>, StoreError> {
-        let row = self.catalogue.read().list(name)?;
-        Ok(row.filter(|row| self.is_visible(row)))
+        match self.catalogue.read().list(name)? {
+            Some(row) if self.is_visible(&row)? => Ok(Some(row)),
+            _ => Ok(None),
+        }
     }
 
     /// Like [`State::find_list`], where there must be one.
@@ -118,7 +123,13 @@ impl State {
         self.find_list(name)?.ok_or_else(|| StoreError::NoSuchList(name.clone()))
     }
 
-    pub(super) fn is_visible(&self, row: &ListRow) -> bool {
+    /// Whether the operator sees the list: it answers, or a version of it waits for a word.
+    pub(super) fn is_visible(&self, row: &ListRow) -> Result<bool, StoreError> {
+        Ok(self.answers(row) || self.catalogue.read().hold(row.id)?.is_some())
+    }
+
+    /// Whether anything of the list can answer.
+    fn answers(&self, row: &ListRow) -> bool {
         row.shape == ListShape::Feed || self.manifest.current.contains_key(&row.id)
     }
 
@@ -138,8 +149,9 @@ impl State {
     }
 
     /// Brings the catalogue in line with the manifest, which decides: versions that it names were published, other
-    /// staged ones were not. The radii that an import gives its list wait beside its staged version, and are applied
-    /// or dropped in the same batch. And the manifest in line with the catalogue, which decides which lists there are.
+    /// staged ones were not, and held ones wait on until a later version is published. The radii that an import gives its
+    /// list wait beside its version, and are applied or dropped in the same batch. And the manifest in line with the
+    /// catalogue, which decides which lists there are.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         let (lists, versions) = (self.catalogue.read().lists()?, self.catalogue.read().versions()?);
         for row in lists {
@@ -151,16 +163,25 @@ impl State {
             let mut batch = self.catalogue.batch()?;
             let mut action = format!("returned to version {current}");
             if let Some(version) = versions.iter().find(|version| (version.list, version.number) == (row.id, current))
-                && version.state == VersionState::Staged
+                && version.state != VersionState::Published
             {
                 batch.put_version(&VersionRow { state: VersionState::Published, ..version.clone() })?;
                 action = format!("published version {current}");
+                if version.state == VersionState::Held {
+                    batch.remove_hold(row.id, current)?;
+                    alarm::acknowledge(&mut batch, row.id)?;
+                }
                 let radii = batch.apply_staged_radii(row.id, current)?;
                 if !radii.is_empty() {
                     action.push_str(&format!(" with radius {radii}"));
                 }
                 for number in surplus {
                     batch.remove_version(row.id, number)?;
+                }
+                let held = versions.iter().filter(|version| version.list == row.id && version.number < current);
+                for version in held.filter(|version| version.state == VersionState::Held) {
+                    alarm::drop_version(&mut batch, row.id, version.number)?;
+                    action.push_str(&format!(", dropped version {}, which was held", version.number));
                 }
             }
             batch.put_list(&ListRow { current, ..row.clone() })?;
@@ -169,7 +190,7 @@ impl State {
         for version in self.catalogue.read().versions()? {
             if version.state == VersionState::Staged {
                 let mut batch = self.catalogue.batch()?;
-                batch.remove_version(version.list, version.number)?;
+                alarm::drop_version(&mut batch, version.list, version.number)?;
                 batch.commit(now(), Some(version.list), &format!("dropped unpublished version {}", version.number))?;
             }
         }
@@ -184,13 +205,15 @@ impl State {
         self.sweep_segments()
     }
 
-    /// The oldest versions of a list beyond those that are kept; what a manifest names is kept in any case.
+    /// The oldest versions of a list beyond those that are kept; what a manifest names is kept in any case, and what is
+    /// held does not count.
     fn surplus(&self, versions: &[VersionRow], list: ListId) -> Vec<VersionNumber> {
-        let numbers: Vec<_> = versions.iter().filter(|row| row.list == list).map(|row| row.number).collect();
         let manifests = [Some(&self.manifest), self.previous.as_ref()];
         let named = |number: &VersionNumber| {
             manifests.iter().flatten().any(|manifest| manifest.current.get(&list) == Some(number))
         };
+        let counts = |row: &&VersionRow| row.list == list && (row.state != VersionState::Held || named(&row.number));
+        let numbers: Vec<_> = versions.iter().filter(counts).map(|row| row.number).collect();
         let count = numbers.len().saturating_sub(self.keep_versions.max(1));
         numbers.into_iter().take(count).filter(|number| !named(number)).collect()
     }
@@ -315,25 +338,40 @@ impl State {
 
     /// A segment that was verified, with what was withdrawn from it.
     pub(super) fn ready(&self, segment: Arc<Segment>) -> Result<Slot, StoreError> {
+        let withdrawn = self.withdrawn_places(&segment)?;
+        Ok(Slot { kind: segment.kind(), condition: Condition::Ready { segment, withdrawn } })
+    }
+
+    /// Of each list: the places of a segment of which it no longer says what stands there.
+    pub(super) fn withdrawn_places(&self, segment: &Segment) -> Result<Withdrawn, StoreError> {
         let lists: BTreeSet<ListId> = segment.sources().iter().map(|source| source.list).collect();
         let mut withdrawn = BTreeMap::new();
         for list in lists {
             let rows = self.catalogue.read().withdrawals(list, segment.kind())?;
             let later = rows.iter().filter(|row| row.seq > segment.applied_seq());
             let values: Vec<u8> = later.flat_map(|row| row.fingerprint.value()).copied().collect();
-            mark(&segment, &mut withdrawn, list, &values);
+            mark(segment, &mut withdrawn, list, &values);
         }
-        Ok(Slot { kind: segment.kind(), condition: Condition::Ready { segment, withdrawn } })
+        Ok(withdrawn)
     }
 
-    /// The lists as a snapshot sees them.
+    /// Shows questions the lists as they are.
     pub(super) fn refresh_lists(&mut self) -> Result<(), StoreError> {
         if self.served.is_none() {
             return Ok(());
         }
+        let views = self.list_views()?;
+        if let Some(served) = &mut self.served {
+            served.lists = views;
+        }
+        Ok(())
+    }
+
+    /// The lists that answer, as a snapshot sees them.
+    pub(super) fn list_views(&self) -> Result<Vec<ListView>, StoreError> {
         let mut views = Vec::new();
         for row in self.catalogue.read().lists()? {
-            if !self.is_visible(&row) {
+            if !self.answers(&row) {
                 continue;
             }
             let current = self.current_source(&row).version;
@@ -343,10 +381,7 @@ impl State {
             let roles = version.map_or(roles, |version| version.roles);
             views.push(ListView { id, name, shape, state, roles, current, radii });
         }
-        if let Some(served) = &mut self.served {
-            served.lists = views;
-        }
-        Ok(())
+        Ok(views)
     }
 
     /// What a question that comes now shall see.
@@ -403,7 +438,7 @@ pub(super) fn live_change(entries: &[EntryRow], list: ListId, fingerprint: Finge
 }
 
 /// Sets the bits of `values`, packed, at which `list` stands in the label set.
-fn mark(segment: &Segment, withdrawn: &mut BTreeMap<ListId, Arc<RoaringBitmap>>, list: ListId, values: &[u8]) {
+fn mark(segment: &Segment, withdrawn: &mut Withdrawn, list: ListId, values: &[u8]) {
     let mut found = Vec::new();
     segment.find_batch(values, &mut found);
     for hit in found {

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::checked::verify;
 use super::command::{
-    Change, ImportCounts, Inspected, KeptRecords, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo,
+    Change, Held, ImportCounts, Inspected, KeptRecords, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo,
 };
 use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
-use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow};
+use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow, VersionState};
 use crate::fingerprint::{Kind, Radii};
 use crate::list::{BUILT_IN, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints};
 
@@ -31,6 +31,7 @@ impl Store {
                 roles: Roles::uniform(list.role),
                 radii: Radii::none(),
                 version: None,
+                held: None,
                 fingerprints,
                 entries: 0,
                 withdrawn: 0,
@@ -55,7 +56,9 @@ impl Store {
         let versions = versions.collect::<Result<_, StoreError>>()?;
         let history = read.history(list.id, Inspected::HISTORY_MAX)?.into_iter();
         let history = history.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }).collect();
-        Ok(Inspected { list, versions, history })
+        let held = state.held(list.id)?.map(|(_, held)| Held { overlap: held.overlap.without_entries(), ..held });
+        let alarms = state.alarms(Some(list.id))?;
+        Ok(Inspected { list, held, alarms, versions, history })
     }
 
     pub(super) fn status(&self) -> Result<StoreStatus, StoreError> {
@@ -70,14 +73,18 @@ impl Store {
         for (kind, status) in &mut kinds {
             status.state = state.describe(*kind);
         }
-        let lists = state.catalogue.read().lists()?;
+        let mut visible = 0;
+        for list in state.catalogue.read().lists()? {
+            visible += u64::from(state.is_visible(&list)?);
+        }
         Ok(StoreStatus {
             generation: state.manifest.generation,
             seq: state.catalogue.head().seq,
             sealed_seq: state.manifest.sealed_seq,
-            lists: lists.iter().filter(|list| state.is_visible(list)).count() as u64,
+            lists: visible,
             kinds,
             live_fingerprints: state.served.as_ref().map(|served| served.live.len() as u64),
+            alarms: state.alarms(None)?,
         })
     }
 
@@ -132,6 +139,7 @@ fn version_info(version: VersionRow, current: Option<VersionNumber>, records: Op
     VersionInfo {
         version: version.number,
         current: current == Some(version.number),
+        held: version.state == VersionState::Held,
         roles: version.roles,
         sources: version.sources,
         created_at: version.created_at,
@@ -148,7 +156,11 @@ impl State {
         let (fingerprints, entries) = (read.fingerprint_counts()?, read.entry_counts()?);
         let changes = read.last_changes()?;
         let mut infos = Vec::new();
-        for row in read.lists()?.into_iter().filter(|row| self.is_visible(row)) {
+        for row in read.lists()? {
+            if !self.is_visible(&row)? {
+                continue;
+            }
+            let held = read.hold(row.id)?.map(|hold| hold.version);
             let version = read.version(row.id, self.current_source(&row).version)?;
             let radii = self.radii(&row)?;
             let withdrawn = version.as_ref().map_or(Ok(0), |version| self.count_withdrawn(version))?;
@@ -163,6 +175,7 @@ impl State {
                 shape,
                 state,
                 version: version.as_ref().map(|version| version.number),
+                held,
                 fingerprints: version.as_ref().map_or(of_entries, of_version),
                 roles: version.map_or(roles, |version| version.roles),
                 radii,
@@ -175,7 +188,7 @@ impl State {
         Ok(infos)
     }
 
-    fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
+    pub(super) fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
         let mut count = 0;
         for (kind, file) in &version.segments {
             let rows = self.catalogue.read().withdrawals(version.list, *kind)?;

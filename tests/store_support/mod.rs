@@ -16,7 +16,7 @@ use hashward::matching::{Match, Question, Verdict, answer};
 use hashward::records::{NewRecord, RecordsWriter};
 use hashward::segment::LabelTable;
 use hashward::store::command::{ImportCounts, IncomingSegment};
-use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
+use hashward::store::{Command, GateLimits, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
 
 /// Two exact kinds, to see them apart, and a perceptual one.
 pub const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Pdq];
@@ -41,8 +41,9 @@ pub fn name(name: &str) -> ListName {
     name.parse().unwrap()
 }
 
+/// A store whose gate holds only what empties a list.
 pub fn options(serve: bool) -> StoreOptions {
-    StoreOptions { create: true, serve, seal_at: 6, ..StoreOptions::default() }
+    StoreOptions { create: true, serve, seal_at: 6, gate: GateLimits::NONE, ..StoreOptions::default() }
 }
 
 /// `pdq=40,phash64=6`; nothing for none.

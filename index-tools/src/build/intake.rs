@@ -55,7 +55,7 @@ pub struct Intake {
     sorter: EntrySorter,
     records: Option<RecordsWriter>,
     labels: LabelBook,
-    degenerate: DegenerateFilter,
+    degenerate: DegenerateDigests,
     categories: Categories,
     counts: Counts,
     fingerprints: [u64; Kind::ALL.len() + 1],
@@ -91,7 +91,7 @@ impl Intake {
             sorter,
             records,
             labels: LabelBook::default(),
-            degenerate: DegenerateFilter::new(),
+            degenerate: DegenerateDigests::compute(),
             categories,
             counts: Counts::default(),
             fingerprints: Default::default(),
@@ -190,50 +190,3 @@ impl Sink for Intake {
 const UNSUPPORTED_NAMES_MAX: usize = 100;
 /// What the others count under.
 const UNSUPPORTED_OTHERS: &str = "(others)";
-
-/// [`DegenerateDigests`] behind a bitmap over the first two bytes, since nearly no fingerprint is one of them and
-/// every fingerprint is asked about.
-struct DegenerateFilter {
-    digests: DegenerateDigests,
-    first_bytes: Vec<u64>,
-}
-
-impl DegenerateFilter {
-    fn new() -> DegenerateFilter {
-        let digests = DegenerateDigests::compute();
-        let mut first_bytes = vec![0; (1 << 16) / 64];
-        for (_, value) in digests.iter() {
-            let bit = Self::bit(value);
-            first_bytes[bit / 64] |= 1 << (bit % 64);
-        }
-        DegenerateFilter { digests, first_bytes }
-    }
-
-    #[inline]
-    fn contains(&self, kind: Kind, value: &[u8]) -> bool {
-        let bit = Self::bit(value);
-        self.first_bytes[bit / 64] & 1 << (bit % 64) != 0 && self.digests.contains(kind, value)
-    }
-
-    #[inline]
-    fn bit(value: &[u8]) -> usize {
-        usize::from(u16::from_le_bytes([value[0], value[1]]))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hashward::fingerprint::hash_bytes;
-
-    #[test]
-    fn the_filter_agrees_with_the_digests() {
-        let filter = DegenerateFilter::new();
-        for (kind, value) in DegenerateDigests::compute().iter() {
-            assert!(filter.contains(kind, value));
-        }
-        for i in 0..2_000u32 {
-            assert!(!filter.contains(Kind::Md5, hash_bytes(Kind::Md5, &i.to_le_bytes()).value()));
-        }
-    }
-}

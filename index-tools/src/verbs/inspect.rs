@@ -35,7 +35,7 @@ pub(super) fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
+fn text(Inspected { list, held, alarms, versions: kept, history }: &Inspected) -> String {
     let mut text = format!("{}\n", list.name);
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:13} {value}");
@@ -58,6 +58,11 @@ fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
     if let Some(version) = list.version {
         line("version", version.to_string());
     }
+    if let Some(held) = held {
+        line("held", format!("version {}, since {}", held.version, moment(held.at)));
+        held.reasons.iter().for_each(|reason| line("", reason.to_string()));
+    }
+    alarms.iter().for_each(|raised| line("alarm", format!("{}, since {}", raised.alarm, moment(raised.at))));
     line("fingerprints", by_kind(list.fingerprints.iter().map(|(kind, count)| (kind, *count))));
     if list.entries > 0 {
         line("entries", grouped(list.entries));
@@ -83,7 +88,12 @@ fn versions(format: OutputFormat, versions: &[VersionInfo]) -> String {
     let row = |version: &VersionInfo| {
         vec![
             version.version.to_string(),
-            if version.current { "yes" } else { "no" }.to_owned(),
+            match (version.current, version.held) {
+                (true, _) => "yes",
+                (false, true) => "held",
+                (false, false) => "no",
+            }
+            .to_owned(),
             moment(version.created_at),
             version.counts.records.to_string(),
             version.counts.rejected.to_string(),

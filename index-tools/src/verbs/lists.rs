@@ -46,11 +46,17 @@ fn row(list: &ListInfo) -> Vec<String> {
         list.shape.name().to_owned(),
         list.state.to_string(),
         roles(&list.roles),
-        list.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
+        versions(list),
         list.withdrawn.to_string(),
         print::moment(list.changed_at),
         print::by_kind(list.fingerprints.iter().map(|(kind, count)| (kind, *count))),
     ]
+}
+
+/// The version that answers, and the one that is held; a dash for none.
+fn versions(list: &ListInfo) -> String {
+    let answers = list.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+    list.held.map_or_else(|| answers.clone(), |held| format!("{answers} ({held} held)"))
 }
 
 /// Own radii; a dash where the list has none.

@@ -4,9 +4,11 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong
 //! usage.
 
+mod accept;
 mod add;
 mod compact;
 mod hashes;
+mod held;
 mod import;
 mod inspect;
 mod lists;
@@ -40,6 +42,10 @@ enum Verb {
     Import(import::ImportArgs),
     /// Add one's own hashes to a list
     Add(add::AddArgs),
+    /// Put a version into force that is held, or acknowledge a list's alarms
+    Accept(accept::AcceptArgs),
+    /// Show the version of a list that is held, and what it and other lists say the opposite of
+    Held(held::HeldArgs),
     /// Make a list say nothing of some hashes any more
     Withdraw(withdraw::WithdrawArgs),
     /// Show all lists
@@ -91,6 +97,8 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.verb {
         Verb::Import(args) => import::run(args),
         Verb::Add(args) => add::run(args),
+        Verb::Accept(args) => accept::run(args),
+        Verb::Held(args) => held::run(args),
         Verb::Withdraw(args) => withdraw::run(args),
         Verb::Lists(args) => lists::run(args),
         Verb::Inspect(args) => inspect::run(args),

@@ -2,7 +2,7 @@
 //!
 //! Parsing and sorting happen here, in a folder of the data folder's `incoming/` and without the store's lock; then
 //! the keeper is asked to verify and publish what was built. Whatever goes wrong before that leaves the list as it
-//! was.
+//! was. So does a version that the gate holds: that is told, and the exit code is 1.
 
 mod args;
 mod plan;
@@ -50,7 +50,7 @@ pub(super) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         // What was read before the refusal helps to understand it.
         (ReportFormat::Text, Err(_)) => eprint!("{}", report.text()),
     }
-    done.map(|()| ExitCode::SUCCESS)
+    done.map(|()| if report.is_held() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
@@ -104,8 +104,10 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     match keeper.execute_or_create(Command::Publish(publish))? {
         Outcome::Published(published) => {
             report.note_version(published.version, false);
+            report.note_overlap(published.overlap, published.dropped);
             report.note_changes(published.changes);
         }
+        Outcome::Held(held) => report.note_held(*held),
         Outcome::Unchanged { version } => report.note_version(version, true),
         other => return Err(unexpected(&other)),
     }

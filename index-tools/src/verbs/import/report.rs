@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use hashward::fingerprint::{Kind, Radii};
 use hashward::list::{ListName, Role, Roles, VersionNumber};
-use hashward::store::command::Changes;
+use hashward::store::command::{Changes, Held, Overlap};
 use serde::Serialize;
 
+use super::super::held::{overlap, told};
 use super::super::print::{by_kind, counted, grouped};
 use super::args::ImportArgs;
 use super::read::Read;
@@ -28,6 +29,15 @@ pub(super) struct Report {
     /// Whether the list said just this already, so that nothing was done beyond its `radii`.
     unchanged: bool,
     dry_run: bool,
+    /// Why the version waits for `accept`; `version` answers on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Held>,
+    /// What the version and other lists say the opposite of, if it answers all the same.
+    #[serde(skip_serializing_if = "Overlap::is_empty")]
+    overlap: Overlap,
+    /// A version that was held until this one came, and is gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_version: Option<VersionNumber>,
     /// Radii that the import gives the list, and that it did not have.
     #[serde(skip_serializing_if = "Radii::is_empty")]
     radii: Radii,
@@ -78,6 +88,23 @@ struct RejectedReport {
     detail: String,
 }
 
+/// The first line about a held version, and why it is.
+fn held_text(list: &ListName, held: &Held) -> String {
+    let version = held.version;
+    let first = match held.already {
+        true => format!("{list}: version {version} says just this and is held already\n"),
+        false => format!("{list}: version {version} is held\n"),
+    };
+    let show = match held.overlap.entries.len() {
+        0 => String::new(),
+        count => format!(
+            "  entry by entry  hashward-index held {list} shows {}\n",
+            counted(count as u64, "entry", "entries")
+        ),
+    };
+    first + &told(list, held) + &show
+}
+
 /// The detail, where it repeats the reason in words, from there on.
 fn without_reason(rejected: &Rejected) -> String {
     let words = rejected.reason.replace('-', " ");
@@ -92,6 +119,9 @@ impl Report {
             version: None,
             unchanged: false,
             dry_run: args.dry_run,
+            held: None,
+            overlap: Overlap::default(),
+            dropped_version: None,
             radii: Radii::none(),
             refused: None,
             format: None,
@@ -171,6 +201,23 @@ impl Report {
         }
     }
 
+    /// What came of the gate, where it let the version through.
+    pub(super) fn note_overlap(&mut self, overlap: Overlap, dropped: Option<VersionNumber>) {
+        (self.overlap, self.dropped_version) = (overlap, dropped);
+    }
+
+    /// The version did not pass the gate.
+    pub(super) fn note_held(&mut self, held: Held) {
+        self.version = held.in_force;
+        self.dropped_version = held.dropped;
+        self.note_changes(held.changes.clone());
+        self.held = Some(held);
+    }
+
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
+    }
+
     pub(super) fn note_version(&mut self, version: VersionNumber, unchanged: bool) {
         (self.version, self.unchanged) = (Some(version), unchanged);
     }
@@ -185,24 +232,36 @@ impl Report {
         self.rows_per_s = (self.records + self.rejected_total) as f64 / self.seconds.max(1e-9);
     }
 
-    /// The summary, with how it ended in the first line.
-    pub(super) fn text(&self) -> String {
+    /// How it ended, in the first line, and of a version that is held why it is.
+    fn ending(&self) -> String {
+        let list = &self.list;
         let version = self.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
-        let mut text = match (&self.refused, self.dry_run, self.unchanged) {
-            (Some(_), _, _) => format!("{}: nothing was imported\n", self.list),
+        if let Some(held) = &self.held {
+            return held_text(list, held);
+        }
+        match (&self.refused, self.dry_run, self.unchanged) {
+            (Some(_), _, _) => format!("{list}: nothing was imported\n"),
             (None, _, true) if self.radii.is_empty() => {
-                format!("{}: version {version} says just this already, nothing was done\n", self.list)
+                format!("{list}: version {version} says just this already, nothing was done\n")
             }
-            (None, true, true) => format!("{}: its radius alone would change; nothing was changed\n", self.list),
+            (None, true, true) => format!("{list}: its radius alone would change; nothing was changed\n"),
             (None, false, true) => {
-                format!("{}: version {version} says just this already, its radius alone was set\n", self.list)
+                format!("{list}: version {version} says just this already, its radius alone was set\n")
             }
-            (None, true, false) => format!("{}: would be imported so; nothing was changed\n", self.list),
-            (None, false, false) => format!("{}: version {version} answers now\n", self.list),
-        };
+            (None, true, false) => format!("{list}: would be imported so; nothing was changed\n"),
+            (None, false, false) => format!("{list}: version {version} answers now\n"),
+        }
+    }
+
+    /// The summary, with how it ended at its beginning.
+    pub(super) fn text(&self) -> String {
+        let mut text = self.ending();
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "  {name:11} {value}");
         };
+        if let Some(dropped) = self.dropped_version {
+            line("dropped", format!("version {dropped}, which was held until this one came"));
+        }
         if !self.radii.is_empty() {
             line("radius", self.radii.to_string());
         }
@@ -246,6 +305,10 @@ impl Report {
             line("added", by_kind(self.added.iter().map(|(kind, count)| (*kind, *count))));
             line("removed", by_kind(self.removed.iter().map(|(kind, count)| (*kind, *count))));
         }
+        text.push_str(&overlap(&self.overlap));
+        let mut line = |name: &str, value: String| {
+            let _ = writeln!(text, "  {name:11} {value}");
+        };
         line("rejected", counted(self.rejected_total, "record", "records"));
         for rejected in &self.rejected {
             let at = rejected.line.map(|line| format!(" (line {line})")).unwrap_or_default();

@@ -12,13 +12,15 @@ use program::{Ended, Folder, ask, fingerprint};
 use serde_json::{Value, json};
 
 /// Formats that can be imported.
-const FORMATS: [(&str, &str); 16] = [
+const FORMATS: [(&str, &str); 18] = [
     ("sum", "sum"),
     ("hex", "hex"),
     ("hashdeep", "hashdeep"),
     ("csv", "csv"),
     ("tsv", "tsv"),
     ("nsrl-v2", "nsrl-v2"),
+    ("nsrl-v3", "nsrl-v3"),
+    ("nsrl-v3-delta", "nsrl-v3-delta"),
     ("vics", "vics"),
     ("clamav", "clamav"),
     ("hashkeeper", "hashkeeper"),
@@ -56,7 +58,7 @@ fn check_all(folder: &Path) -> Option<usize> {
         let format = FORMATS.iter().find(|(name, _)| expected["format"] == *name);
         let Some((_, format)) = format.filter(|_| expected.get("companion_of").is_none()) else { continue };
         let list = format!("sample-{number}");
-        let ended = import(&keeper, &list, &folder.join(path), format, expected);
+        let ended = import(&keeper, &list, folder, path, format, expected);
         checked += 1;
         let accepted = expected.get("accepted").and_then(Value::as_object).is_some_and(|kinds| !kinds.is_empty());
         if expected.get("fatal").is_some() || !accepted {
@@ -97,12 +99,17 @@ fn check_all(folder: &Path) -> Option<usize> {
     Some(checked)
 }
 
-fn import(keeper: &Folder, list: &str, file: &Path, format: &str, expected: &Value) -> Ended {
+fn import(keeper: &Folder, list: &str, folder: &Path, path: &str, format: &str, expected: &Value) -> Ended {
+    let file = folder.join(path);
+    let base = expected["base"].as_str().map(|base| folder.join(base));
     let mut arguments = vec!["import", list, file.to_str().unwrap(), "--report", "json", "--all-categories"];
     // The samples have few records, so that a few bad ones are many.
     arguments.extend(["--max-bad", "100000", "--role", expected["role"].as_str().unwrap_or("watch")]);
     if let Some(kind) = expected["kind"].as_str() {
         arguments.extend(["--kind", kind]);
+    }
+    if let Some(base) = &base {
+        arguments.extend(["--base", base.to_str().unwrap()]);
     }
     // The table of generic values has the same name with both delimiters.
     let format = if file.extension().is_some_and(|end| end == "tsv") { "tsv" } else { format };
@@ -118,6 +125,7 @@ fn import(keeper: &Folder, list: &str, file: &Path, format: &str, expected: &Val
 
 fn check_report(path: &str, report: &Value, expected: &Value) {
     assert_eq!(report["accepted"], expected["accepted"], "{path}: accepted");
+    // Of a delta, `added` is beside its base; here the list is new.
     assert_eq!(report["added"], expected["accepted"], "{path}: added");
     assert_eq!(report["removed"], json!({}), "{path}: removed");
     assert_eq!(report["duplicates"], expected["duplicates"], "{path}: duplicates");

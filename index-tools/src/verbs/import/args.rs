@@ -38,6 +38,9 @@ pub(in crate::verbs) struct ImportArgs {
     /// For CSV and TSV: which header holds a field (md5, sha1, …, name, size, category, scheme)
     #[arg(long = "column", value_name = "FIELD=HEADER", value_parser = column)]
     pub(super) columns: Vec<(String, String)>,
+    /// For NSRL deltas: the set that the delta changes; what results is the list's new version
+    #[arg(long, value_name = "FILE")]
+    pub(super) base: Option<PathBuf>,
     /// Add to the list instead of replacing what it says
     #[arg(long)]
     pub(super) add: bool,

@@ -72,8 +72,7 @@ impl Database {
         let path = path.canonicalize()?;
         check_header(&path)?;
         check_finished(&path)?;
-        let flags =
-            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | OpenFlags::SQLITE_OPEN_URI;
         let connection = Connection::open_with_flags(uri(&path), flags).map_err(refused)?;
         let mut database = Database { connection, tables: Vec::new(), others: Vec::new() };
         database.confine().map_err(refused)?;
@@ -219,7 +218,10 @@ impl<'a> Cells<'a> {
 
     fn wrong_type(&self, index: usize, expected: &str, found: Type) -> Problem {
         let column = self.columns[index];
-        Problem::new("wrong-type", format!("expected {expected} in {column}, found {}", found.to_string().to_lowercase()))
+        Problem::new(
+            "wrong-type",
+            format!("expected {expected} in {column}, found {}", found.to_string().to_lowercase()),
+        )
     }
 }
 
@@ -245,7 +247,8 @@ fn check_header(path: &Path) -> Result<(), FormatError> {
     if !is_database(&header) {
         return Err(wrong_magic().into());
     }
-    let number = |at: usize| header.get(at..at + 4).map(|four| u32::from_be_bytes(four.try_into().expect("four bytes")));
+    let number =
+        |at: usize| header.get(at..at + 4).map(|four| u32::from_be_bytes(four.try_into().expect("four bytes")));
     let (Some(pages), Some(counter), Some(valid_for)) = (number(28), number(24), number(92)) else {
         return Err(Refused::truncated("a header of 100 bytes", format!("{bytes} bytes")).into());
     };
@@ -294,12 +297,7 @@ fn uri(path: &Path) -> String {
 
 /// A damaged database.
 pub(super) fn corrupt(expected: impl Into<String>, found: impl Into<String>) -> Refused {
-    Refused::new(
-        Refusal::Corrupt,
-        expected,
-        found,
-        "get the file again and compare its checksum with the issuer's",
-    )
+    Refused::new(Refusal::Corrupt, expected, found, "get the file again and compare its checksum with the issuer's")
 }
 
 /// A sound database that is no set.

@@ -221,7 +221,9 @@ mod tests {
 
     #[test]
     fn whatever_deltas_do_not_need_is_refused() {
-        for text in ["\"FILE\"", "[FILE]", "x'00'", "1.5", "1e5", "- 1", "a+1", "?1", "99999999999999999999", "`a`", "a|b"] {
+        for text in
+            ["\"FILE\"", "[FILE]", "x'00'", "1.5", "1e5", "- 1", "a+1", "?1", "99999999999999999999", "`a`", "a|b"]
+        {
             let refused = tokens(text);
             let is_blob = text == "x'00'" && refused.as_ref().is_ok_and(|(all, _)| all.len() == 2);
             assert!(refused == Err("statement") || is_blob, "{text}: {refused:?}");

@@ -223,7 +223,7 @@ fn tables_that_compute_or_hide_are_refused() {
     let (_folder, path, _connection) = database("CREATE TABLE FILE (sha256 TEXT, sha1 TEXT, md5 TEXT)");
     refused(&path, Refusal::NotAList, &["`file_name`"]);
     let (_folder, path, _connection) = database("CREATE TABLE PKG (name TEXT)");
-    refused(&path, Refusal::NotAList, &["METADATA and PACKAGE_OBJECT", "found no METADATA"]);
+    refused(&path, Refusal::NotAList, &["METADATA and PACKAGE_OBJECT", "found no PACKAGE_OBJECT"]);
     let (_folder, path, connection) = database(FULL);
     for package in 1..3 {
         insert(&connection, "PACKAGE_OBJECT", [Value::Null, Value::Integer(package), Value::Integer(700)]);

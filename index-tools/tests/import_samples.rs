@@ -183,6 +183,9 @@ fn a_delta_replaces_the_list_that_its_base_made() {
     let refused = keeper.run(&["import", "nsrl", &delta, "--base", full.to_str().unwrap()]);
     refused.refused(1, &["wrong-base", "minimal set"]);
     keeper.run(&["import", "nsrl", &base, "--base", &base]).refused(1, &["leave --base away"]);
+    keeper.run(&["import", "nsrl", &delta, &delta, "--base", &base]).refused(1, &["expected one delta", "2 files"]);
+    // What a delta removes must go.
+    keeper.run(&["import", "nsrl", &delta, "--base", &base, "--add"]).refused(2, &["cannot be used with"]);
 }
 
 /// What is expected of each sample of `folder`, by its path. `None` if there is none.

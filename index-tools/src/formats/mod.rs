@@ -3,7 +3,8 @@
 //! One file per format, each a streaming parser in bounded memory. All of them work alike: a [`Window`] over the
 //! input, a scan of the bytes that have arrived, values decoded into buffers that are used again, and a [`Report`]
 //! that passes each record to the caller's [`Sink`]. Nothing is allocated per record, so a core reads hundreds of
-//! megabytes a second.
+//! megabytes a second. NSRL's databases are the exception: SQLite reads files, so a stream of one is written to a file
+//! first.
 //!
 //! A bad record is rejected with its number, its line, what was expected and what was found, and the next one is
 //! read. A file that is no such list, or ends too early, is a [`FormatError`], and the caller imports nothing of it.

@@ -145,7 +145,8 @@ fn full(database: &Database, rows: &mut Rows<'_>) -> Result<(), FormatError> {
             Ok(object) => object,
             Err(problem) => return rows.report.reject(number, None, problem),
         };
-        if !object.is_some_and(|object| packaged.binary_search(&object).is_ok()) {
+        let in_package = object.is_some_and(|object| packaged.binary_search(&object).is_ok());
+        if !in_package {
             return Ok(());
         }
         let name = name_of(cells, &mut whole_name);

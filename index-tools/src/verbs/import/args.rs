@@ -50,7 +50,7 @@ pub(in crate::verbs) struct ImportArgs {
     #[arg(long = "column", value_name = "FIELD=HEADER", value_parser = column)]
     pub(super) columns: Vec<(String, String)>,
     /// For NSRL deltas: the set that the delta changes; what results is the list's new version
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "add")]
     pub(super) base: Option<PathBuf>,
     /// Add to the list instead of replacing what it says
     #[arg(long)]

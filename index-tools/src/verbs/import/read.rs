@@ -42,6 +42,12 @@ pub(super) fn read_files(
     categories: Categories,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Read> {
+    anyhow::ensure!(
+        args.base.is_none() || args.files.len() == 1,
+        "expected one delta, since --base names the set that it alone changes, found {} files; import the first, or whole \
+         sets",
+        args.files.len()
+    );
     let sorter = EntrySorter::new(folder, SortLimits::within(args.memory));
     let mut intake = Intake::new(sorter, categories, args.max_bad);
     let mut source = blake3::Hasher::new();

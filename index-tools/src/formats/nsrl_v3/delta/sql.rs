@@ -189,8 +189,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The tokens of a text with their texts, and the line of the end; or the code of the refusal.
-    fn tokens(text: &str) -> Result<(Vec<(Token, String)>, u64), &'static str> {
+    /// Tokens with their texts, and the line of the end; or the code of a refusal.
+    type Read = Result<(Vec<(Token, String)>, u64), &'static str>;
+
+    fn tokens(text: &str) -> Read {
         let mut input = text.as_bytes();
         let mut tokens = Tokens::new(Window::new(&mut input));
         let mut all = Vec::new();

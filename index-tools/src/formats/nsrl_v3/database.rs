@@ -101,8 +101,7 @@ impl Database {
             looks_left < 0
         };
         self.connection.progress_handler(STEPS_A_LOOK, Some(is_enough)).map_err(refused)?;
-        let mut statement =
-            self.connection.prepare("SELECT name, type, rootpage FROM sqlite_master").map_err(refused)?;
+        let mut statement = self.connection.prepare("SELECT name, type, sql FROM sqlite_master").map_err(refused)?;
         let mut rows = statement.query([]).map_err(refused)?;
         while let Some(row) = rows.next().map_err(refused)? {
             let (name, sort): (String, String) = (row.get(0).map_err(refused)?, row.get(1).map_err(refused)?);
@@ -110,8 +109,8 @@ impl Database {
                 continue;
             }
             match (&*sort, row.get_ref(2).map_err(refused)?) {
-                ("table", ValueRef::Integer(1..)) => self.tables.push(name),
-                // A virtual table has no page of its own.
+                // SQLite writes just these words there. Others make a virtual table, whatever else the row says.
+                ("table", ValueRef::Text(sql)) if sql.starts_with(b"CREATE TABLE ") => self.tables.push(name),
                 ("table", _) => self.others.push((name, "virtual table".to_owned())),
                 ("index" | "trigger", _) => {}
                 _ => self.others.push((name, sort)),

@@ -306,3 +306,32 @@ fn every_kind_of_a_record_is_found_with_either_locator() {
 fn digest_into(seed: &blake3::Hash, value: &mut [u8]) {
     blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(value);
 }
+
+#[test]
+fn a_named_mapping_gives_roles_to_its_issuers_codes() {
+    let folder = Folder::new();
+    let medium = |number: u32, category: u32| {
+        format!("{{\"MediaID\":{number},\"Category\":{category},\"MD5\":\"{}\"}}", md5(number).to_hex())
+    };
+    let list = |region: &str| {
+        let media: Vec<_> = (0..4).map(|number| medium(number, number)).collect();
+        let context = format!("http://example/DataModels/2.0.xml/{region}/$metadata#Media");
+        format!("{{\"@odata.context\":\"{context}\",\"value\":[{}]}}", media.join(","))
+    };
+    folder.write("us.json", list("US"));
+    folder.write("elsewhere.json", list("Elsewhere"));
+    // The refusal proposes what fits, and nothing where nothing does.
+    import(&folder, "us", &["us.json", "--role", "illegal"])
+        .refused(1, &["US:1 (1)", "--roles vics-us", "--all-categories"]);
+    let refused = import(&folder, "elsewhere", &["elsewhere.json", "--role", "illegal"]);
+    assert!(!refused.stderr.contains("vics-us"), "{}", refused.stderr);
+    refused.refused(1, &["Elsewhere:1 (1)", "--roles"]);
+    // Codes that the mapping does not name stay `watch`, and others may be named beside it.
+    let report = import(&folder, "us", &["us.json", "--role", "illegal", "--roles", "vics-us,US:3=illegal"]).json();
+    let role = |code: &str| report["categories"][code]["role"].as_str().unwrap().to_owned();
+    assert_eq!(["US:0", "US:1", "US:2", "US:3"].map(role), ["watch", "illegal", "watch", "illegal"]);
+    // Another issuer's codes are not meant.
+    import(&folder, "elsewhere", &["elsewhere.json", "--role", "illegal", "--roles", "vics-us"])
+        .refused(1, &["found none of them", "Elsewhere:1 (1)"]);
+    folder.run(&["import", "x", "y", "--roles", "vics-xx"]).refused(2, &["vics-us", "icse-baseline"]);
+}

@@ -21,6 +21,16 @@ pub(super) const MAX_VALUES: usize = 256;
 /// Hash sets that a HashKeeper list's companion may describe: each one is kept in memory.
 pub(super) const MAX_HASH_SETS: usize = 1 << 16;
 
+/// Objects that belong to packages in a full NSRL set: each one's number is kept in memory. Sets have some hundred
+/// thousand.
+pub(super) const MAX_PACKAGE_OBJECTS: usize = 1 << 24;
+
+/// Bytes of memory that the rows which an NSRL delta touches may take, some 200 each.
+pub(super) const MAX_DELTA_BYTES: usize = 1 << 30;
+
+/// Instructions of SQLite's to read a database's schema. NSRL's takes some hundred.
+pub(super) const MAX_SCHEMA_STEPS: i32 = 1_000_000;
+
 /// Kinds that hashward lacks and that are told apart.
 pub(super) const MAX_FOREIGN_KINDS: usize = 64;
 

@@ -8,6 +8,7 @@ use hashward::index::sealed::LocatorKind;
 use hashward::list::{CategoryRole, ListName, Role};
 
 use super::super::Place;
+use super::roles::{self, NamedRoles};
 use crate::formats::Format;
 
 #[derive(Debug, Args)]
@@ -27,8 +28,18 @@ pub(in crate::verbs) struct ImportArgs {
     #[arg(long)]
     pub(super) role: Option<Role>,
     /// The roles of categories; those not named are `watch`
-    #[arg(long, value_name = "SCHEME:CODE=ROLE", value_delimiter = ',', conflicts_with = "all_categories")]
-    pub(super) roles: Vec<CategoryRole>,
+    #[arg(
+        long,
+        value_name = "SCHEME:CODE=ROLE|NAME",
+        value_delimiter = ',',
+        conflicts_with = "all_categories",
+        value_parser = roles::parse,
+        help = format!(
+            "The roles of categories, one by one or as a mapping with a name has them ({}); those not named are watch",
+            roles::names().join(", ")
+        )
+    )]
+    roles: Vec<NamedRoles>,
     /// Give all categories the one role
     #[arg(long)]
     pub(super) all_categories: bool,
@@ -38,6 +49,9 @@ pub(in crate::verbs) struct ImportArgs {
     /// For CSV and TSV: which header holds a field (md5, sha1, …, name, size, category, scheme)
     #[arg(long = "column", value_name = "FIELD=HEADER", value_parser = column)]
     pub(super) columns: Vec<(String, String)>,
+    /// For NSRL deltas: the set that the delta changes; what results is the list's new version
+    #[arg(long, value_name = "FILE", conflicts_with = "add")]
+    pub(super) base: Option<PathBuf>,
     /// Add to the list instead of replacing what it says
     #[arg(long)]
     pub(super) add: bool,
@@ -61,6 +75,11 @@ pub(in crate::verbs) struct ImportArgs {
 }
 
 impl ImportArgs {
+    /// The roles that were named; of a category that was named twice, the last counts.
+    pub(super) fn roles(&self) -> impl Iterator<Item = CategoryRole> {
+        self.roles.iter().flat_map(|named| named.0.iter().cloned())
+    }
+
     /// The radii that were named; of a kind that was named twice, the last.
     pub(super) fn radii(&self) -> Radii {
         self.radii.iter().copied().collect()

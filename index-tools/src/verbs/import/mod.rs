@@ -9,6 +9,7 @@ mod plan;
 mod progress;
 mod read;
 mod report;
+mod roles;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -67,7 +68,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     let read = read::read_files(args, workshop.path(), workshop.records()?, plan.categories, &progress)?;
     report.note_read(&read, args, &plan.roles);
     plan::check_rejected(&read.taken.counts, args.max_bad)?;
-    plan::check_categories(&read.taken, &plan)?;
+    plan::check_categories(args, &read.taken, &plan)?;
     plan::check_anything(&read.taken.counts)?;
     if let Some(current) = current.as_ref().filter(|current| says_just_this(current, args, &plan, &read)) {
         if !args.dry_run {

@@ -44,15 +44,21 @@ pub(super) fn read_files(
     categories: Categories,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Read> {
+    anyhow::ensure!(
+        args.base.is_none() || args.files.len() == 1,
+        "expected one delta, since --base names the set that it alone changes, found {} files; import the first, or whole \
+         sets",
+        args.files.len()
+    );
     let sorter = EntrySorter::new(folder, SortLimits::within(args.memory));
     let mut intake = Intake::new(sorter, records, categories, args.max_bad);
     let mut source = blake3::Hasher::new();
     let mut files = Vec::new();
-    progress.bytes("reading", total_bytes(&args.files)?);
+    progress.bytes("reading", total_bytes(args.files.iter().chain(&args.base))?);
     for (number, path) in args.files.iter().enumerate() {
         intake.start_file(number);
         let before = intake.records_read();
-        let (mut file, text) = match read_file(path, args, &mut intake, progress) {
+        let (mut file, text) = match read_file(path, args, folder, &mut intake, progress) {
             Ok(read) => read,
             // The refusal that follows says it with all its figures.
             Err(error) if matches!(error.downcast_ref(), Some(BuildError::TooManyRejected)) => break,
@@ -71,12 +77,11 @@ pub(super) fn read_files(
 fn read_file(
     path: &Path,
     args: &ImportArgs,
+    folder: &Path,
     intake: &mut Intake,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<(FileRead, blake3::Hash)> {
-    let input = formats::open(path, &Limits::default())?;
-    let shown = Arc::clone(progress);
-    let mut text = ReadAhead::start(input, move |bytes| shown.advance(bytes as u64))?;
+    let mut text = read_ahead(path, progress)?;
     let (format, format_from) = match args.format {
         Some(format) => (format, "named"),
         None => {
@@ -92,15 +97,33 @@ fn read_file(
     // Other formats name their kinds.
     let takes_kind = matches!(format, Format::Sum | Format::Hex);
     let (kind, kind_from) = named.or_else(|| if takes_kind { from_name() } else { None }).unzip();
-    let options = ParseOptions { kind, columns: args.columns.clone(), ..ParseOptions::default() };
-    let options = options.with_companion(format, path, &Limits::default()).map_err(from_format)?;
-    let again = match format.parse(&mut text, &options, intake) {
-        Ok(_) => false,
-        // What concerns every record stands at the file's end: it is read again, and nothing was taken of it yet.
-        Err(error) if error.refusal() == Some(Refusal::ContextIsLate) => true,
-        Err(error) => return Err(from_format(error)),
+    anyhow::ensure!(
+        args.base.is_none() || format == Format::NsrlV3Delta,
+        "expected an NSRL delta, since --base names the set that it changes, found a list in the format {format}; \
+         leave --base away"
+    );
+    let options = ParseOptions {
+        kind,
+        columns: args.columns.clone(),
+        base: args.base.clone(),
+        scratch: Some(folder.to_owned()),
+        ..ParseOptions::default()
     };
+    let options = options.with_companion(format, path, &Limits::default()).map_err(from_format)?;
+    // A database is read where it lies; here its bytes are only for the digest.
+    let in_place = format.reads_in_place(path)?;
+    let again = in_place
+        || match format.parse(&mut text, &options, intake) {
+            Ok(_) => false,
+            // What concerns every record stands at the file's end: it is read again, and nothing was taken of it yet.
+            Err(error) if error.refusal() == Some(Refusal::ContextIsLate) => true,
+            Err(error) => return Err(from_format(error)),
+        };
     let mut text = text.finish().map_err(FormatError::from)?;
+    if let Some(base) = &args.base {
+        let base = read_ahead(base, progress)?.finish().map_err(FormatError::from)?;
+        text = blake3::Hasher::new().update(text.as_bytes()).update(base.as_bytes()).finalize();
+    }
     if !options.notable.is_empty() {
         // The same list with another companion says something else.
         text = blake3::Hasher::new()
@@ -108,11 +131,21 @@ fn read_file(
             .update(format!("{:?}", options.notable).as_bytes())
             .finalize();
     }
+    if in_place {
+        progress.waiting("reading rows");
+    }
     if again {
         formats::parse_file(path, Some(format), &options, &Limits::default(), intake).map_err(from_format)?;
     }
     let file = FileRead { file: path.to_owned(), format: format.name(), format_from, kind, kind_from, records: 0 };
     Ok((file, text))
+}
+
+/// Starts to read a file, showing how far that has come.
+fn read_ahead(path: &Path, progress: &Arc<Progress>) -> anyhow::Result<ReadAhead> {
+    let input = formats::open(path, &Limits::default())?;
+    let shown = Arc::clone(progress);
+    Ok(ReadAhead::start(input, move |bytes| shown.advance(bytes as u64))?)
 }
 
 /// The sink's own error, if it was that which stopped the parser.
@@ -127,7 +160,7 @@ fn from_format(error: FormatError) -> anyhow::Error {
 }
 
 /// Bytes to read, where they can be compared with what is read: compressed files unfold to more, pipes have no size.
-fn total_bytes(paths: &[PathBuf]) -> anyhow::Result<Option<u64>> {
+fn total_bytes<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> anyhow::Result<Option<u64>> {
     let mut total = Some(0);
     for path in paths {
         let metadata = std::fs::metadata(path).with_context(|| path.display().to_string())?;

@@ -192,7 +192,8 @@ impl Bench {
         let new: Vec<Entry> = (self.held..self.held + changes).map(|number| entry(number, 0)).collect();
         self.measure("insert", &new, false, Floor::insert);
         self.held += changes;
-        let mut chosen: Vec<u64> = (0..changes).map(|_| self.gone + self.random.next() % (self.held - self.gone)).collect();
+        let mut chosen: Vec<u64> =
+            (0..changes).map(|_| self.gone + self.random.next() % (self.held - self.gone)).collect();
         chosen.sort_unstable();
         chosen.dedup();
         let changed: Vec<Entry> = chosen.iter().map(|number| entry(*number, 1 + self.gone)).collect();
@@ -217,14 +218,16 @@ impl Bench {
                 }
                 times
             });
-            let effects: Vec<Duration> = (0..WITHDRAWALS.min(count)).map(|index| {
-                let entry = entry(first + index, 1_000_000);
-                assert_eq!(kept.verdict(&entry), Verdict::Known);
-                let started = Instant::now();
-                kept.apply(vec![entry.clone()], true);
-                assert_eq!(kept.verdict(&entry), Verdict::Unknown);
-                started.elapsed()
-            }).collect();
+            let effects: Vec<Duration> = (0..WITHDRAWALS.min(count))
+                .map(|index| {
+                    let entry = entry(first + index, 1_000_000);
+                    assert_eq!(kept.verdict(&entry), Verdict::Known);
+                    let started = Instant::now();
+                    kept.apply(vec![entry.clone()], true);
+                    assert_eq!(kept.verdict(&entry), Verdict::Unknown);
+                    started.elapsed()
+                })
+                .collect();
             asking.store(false, Ordering::Relaxed);
             (effects, asked.join().expect("questions are answered"))
         });

@@ -256,3 +256,40 @@ fn newest_states(entries: Vec<Entry>, deleted: Vec<Deleted>, outcome: &mut FeedA
     outcome.degenerate = degenerate;
     newest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::{Role, Roles};
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn a_tombstone_outlives_its_window_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), StoreOptions { create: true, ..StoreOptions::default() }).unwrap();
+        let list: ListName = "network".parse().unwrap();
+        let apply = |deleted: Option<i64>, checkpoint: Option<&str>| {
+            let deleted = deleted.map(|at| Deleted { source_id: "a".to_owned(), changed_at: Some(at) });
+            let changes = FeedChanges {
+                roles: Some(Roles::uniform(Role::Illegal)),
+                deleted: deleted.into_iter().collect(),
+                checkpoint: checkpoint.map(str::to_owned),
+                ..FeedChanges::of(list.clone())
+            };
+            store.apply_feed(changes).unwrap();
+            let state = store.state();
+            let row = state.find_list(&list).unwrap().unwrap();
+            state.catalogue.read().has_tombstones(row.id).unwrap()
+        };
+        assert!(!apply(None, Some("1")));
+        assert!(apply(Some(5), None));
+        assert!(apply(None, Some("2")));
+        // The same checkpoint again closes nothing.
+        assert!(apply(None, Some("2")));
+        assert!(!apply(None, Some("3")));
+        // What is met again counts from then on.
+        assert!(apply(Some(6), Some("4")));
+        assert!(apply(Some(7), Some("5")));
+        assert!(!apply(None, Some("6")));
+    }
+}

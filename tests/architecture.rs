@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const LIBRARY: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
     ("list", &["fingerprint"]),
+    ("feed", &["fingerprint", "list"]),
     ("segment", &["fingerprint", "list"]),
     ("index", &["fingerprint", "list", "segment"]),
     ("records", &["fingerprint", "list", "segment", "index"]),
@@ -17,8 +18,8 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
     ("media", &["fingerprint", "matching"]),
-    ("config", &["access", "media", "protocol", "server", "store"]),
-    ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
+    ("config", &["access", "feed", "media", "protocol", "server", "store"]),
+    ("server", &["feed", "fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
     ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server", "media"]),
 ];
 

@@ -7,8 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::CatalogueError;
 use super::rows::{
-    AlarmRow, EntryRow, HoldRow, ListRow, RecordsFile, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind,
-    read_radius, read_u64,
+    AlarmRow, EntryRow, FaultRow, FeedRow, HoldRow, ListRow, RecordsFile, Row, TombstoneRow, VersionRow, WithdrawalRow,
+    read_fingerprint, read_kind, read_radius, read_u64,
 };
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::list::{ListId, ListName, VersionNumber};
@@ -126,12 +126,6 @@ impl<'c> Reader<'c> {
         Ok(radii)
     }
 
-    /// One feed entry.
-    pub(crate) fn entry(&self, list: ListId, source_id: &str) -> Result<Option<EntryRow>, CatalogueError> {
-        let sql = "SELECT * FROM feed_entries WHERE list = ? AND source_id = ?";
-        self.one(sql, params![list.0, source_id], EntryRow::read)
-    }
-
     /// The entries of a feed list that hold this fingerprint.
     pub(crate) fn entries_with(
         &self,
@@ -142,6 +136,12 @@ impl<'c> Reader<'c> {
         let sql = "SELECT e.* FROM entry_fingerprints f CROSS JOIN feed_entries e USING (list, source_id)
                    WHERE f.kind = ? AND f.value = ? AND f.list = ? ORDER BY source_id";
         self.all(sql, params![fingerprint.kind().code(), fingerprint.value(), list.0], EntryRow::read)
+    }
+
+    /// The source ids of the entries of a feed list that hold this fingerprint.
+    pub(crate) fn holders(&self, list: ListId, fingerprint: &Fingerprint) -> Result<Vec<String>, CatalogueError> {
+        let sql = "SELECT source_id FROM entry_fingerprints WHERE kind = ? AND value = ? AND list = ?";
+        self.all(sql, params![fingerprint.kind().code(), fingerprint.value(), list.0], |row| row.get(0))
     }
 
     /// Whether an entry of the list holds this fingerprint.
@@ -163,10 +163,16 @@ impl<'c> Reader<'c> {
         Ok(stated.chain(withdrawn).collect())
     }
 
-    /// The withdrawals of a kind, ascending by list and value.
-    pub(crate) fn withdrawals(&self, list: ListId, kind: Kind) -> Result<Vec<WithdrawalRow>, CatalogueError> {
-        let sql = "SELECT * FROM withdrawals WHERE list = ? AND kind = ? ORDER BY value";
-        self.all(sql, params![list.0, kind.code()], WithdrawalRow::read)
+    /// The withdrawals of a kind by batches after `seq`.
+    pub(crate) fn withdrawals_after(
+        &self,
+        list: ListId,
+        kind: Kind,
+        seq: u64,
+    ) -> Result<Vec<WithdrawalRow>, CatalogueError> {
+        // Not through all withdrawals of the kind: of a feed there may be millions, and few of them are later.
+        let sql = "SELECT * FROM withdrawals INDEXED BY withdrawals_by_seq WHERE list = ? AND seq > ? AND kind = ?";
+        self.all(sql, params![list.0, seq as i64, kind.code()], WithdrawalRow::read)
     }
 
     /// The last batch that withdrew this fingerprint from the list.
@@ -176,10 +182,53 @@ impl<'c> Reader<'c> {
         self.one(sql, params, |row| read_u64(row, 0))
     }
 
-    /// The withdrawals from a list by batches up to `seq`.
-    pub(crate) fn withdrawals_up_to(&self, list: ListId, seq: u64) -> Result<Vec<WithdrawalRow>, CatalogueError> {
-        let sql = "SELECT * FROM withdrawals WHERE list = ? AND seq <= ?";
-        self.all(sql, params![list.0, seq as i64], WithdrawalRow::read)
+    /// The withdrawals from a list by batches up to `seq`, at most so many.
+    pub(crate) fn withdrawals_up_to(
+        &self,
+        list: ListId,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Vec<WithdrawalRow>, CatalogueError> {
+        let sql = "SELECT * FROM withdrawals WHERE list = ? AND seq <= ? LIMIT ?";
+        self.all(sql, params![list.0, seq as i64, limit as i64], WithdrawalRow::read)
+    }
+
+    /// Source ids of a feed list, ascending, from the first one after `after`.
+    pub(crate) fn source_ids(&self, list: ListId, after: &str, limit: usize) -> Result<Vec<String>, CatalogueError> {
+        let sql = "SELECT source_id FROM feed_entries WHERE list = ? AND source_id > ? ORDER BY source_id LIMIT ?";
+        self.all(sql, params![list.0, after, limit as i64], |row| row.get(0))
+    }
+
+    /// How far a feed has been read.
+    pub(crate) fn feed(&self, list: ListId) -> Result<Option<FeedRow>, CatalogueError> {
+        self.one("SELECT * FROM feeds WHERE list = ?", [list.0], FeedRow::read)
+    }
+
+    /// The items of a feed that cannot be read, ascending.
+    pub(crate) fn faults(&self, list: ListId) -> Result<Vec<FaultRow>, CatalogueError> {
+        self.all("SELECT * FROM feed_faults WHERE list = ? ORDER BY item", [list.0], FaultRow::read)
+    }
+
+    /// One of them.
+    pub(crate) fn fault_of(&self, list: ListId, item: &str) -> Result<Option<FaultRow>, CatalogueError> {
+        self.one("SELECT * FROM feed_faults WHERE list = ? AND item = ?", params![list.0, item], FaultRow::read)
+    }
+
+    /// How many there are.
+    pub(crate) fn fault_count(&self, list: ListId) -> Result<u64, CatalogueError> {
+        let sql = "SELECT count(*) FROM feed_faults WHERE list = ?";
+        Ok(self.one(sql, [list.0], |row| read_u64(row, 0))?.unwrap_or(0))
+    }
+
+    /// Whether anything is known of entries of this list that are gone.
+    pub(crate) fn has_tombstones(&self, list: ListId) -> Result<bool, CatalogueError> {
+        Ok(self.one("SELECT 1 FROM feed_tombstones WHERE list = ? LIMIT 1", [list.0], |_| Ok(()))?.is_some())
+    }
+
+    /// What is known of an entry that is gone.
+    pub(crate) fn tombstone(&self, list: ListId, source_id: &str) -> Result<Option<TombstoneRow>, CatalogueError> {
+        let sql = "SELECT * FROM feed_tombstones WHERE list = ? AND source_id = ?";
+        self.one(sql, params![list.0, source_id], TombstoneRow::read)
     }
 
     /// Distinct fingerprints in the entries of feed lists, by list and kind.

@@ -15,6 +15,8 @@
 //! | `held` | versions that did not: kept, told, accepted |
 //! | `alarm` | what an operator should look at |
 //! | `change` | feed entries, withdrawals, states, radii, removal |
+//! | `entries` | what `change` and `feed` share |
+//! | `feed` | changes of feeds: the newest state of each entry, checkpoints, faults |
 //! | `checked` | segment files, verified |
 //! | `records` | records files of versions: opened, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
@@ -25,7 +27,9 @@ mod alarm;
 mod change;
 mod checked;
 pub mod command;
+mod entries;
 mod error;
+mod feed;
 mod gate;
 mod held;
 mod incoming;
@@ -122,6 +126,10 @@ impl Store {
             Command::Accept { list, version, reason } => self.accept(&list, version, &reason),
             Command::TellHeld { list } => self.tell_held(&list),
             Command::Add { list, role, entries } => self.add(&list, role, entries).map(Outcome::Added),
+            Command::ApplyFeed(changes) => self.apply_feed(changes).map(Outcome::FeedApplied),
+            Command::FeedState { list } => self.feed_state(&list).map(Outcome::FeedState),
+            Command::SourceIds { list, after, limit } => self.source_ids(&list, &after, limit),
+            Command::NoteFeed(note) => self.note_feed(note),
             Command::Withdraw { list, fingerprints } => self.withdraw(&list, fingerprints).map(Outcome::Withdrawn),
             Command::SetState { list, state } => self.set_state(&list, state),
             Command::SetRadius { list, kind, radius } => self.set_radius(&list, kind, radius),
@@ -135,13 +143,13 @@ impl Store {
         }
     }
 
-    /// Does one step of what is due in the background: seals a large live layer, merges segments, removes what killed
-    /// tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
+    /// Does one step of what is due in the background: seals a large live layer, merges segments, forgets withdrawals
+    /// that count nowhere, removes what killed tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; the store is as it was, and the step will be due again.
     pub fn maintain(&self) -> Result<bool, StoreError> {
-        if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? {
+        if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? || self.forget_withdrawals()? {
             return Ok(true);
         }
         incoming::sweep(&self.folder).map_err(StoreError::io("tidy", &self.folder.join(incoming::INCOMING)))?;

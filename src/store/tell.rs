@@ -37,6 +37,7 @@ impl Store {
                 withdrawn: 0,
                 created_at: 0,
                 changed_at: 0,
+                feed: None,
             }
         }));
         lists.sort_by(|a, b| a.name.cmp(&b.name));
@@ -73,9 +74,10 @@ impl Store {
         for (kind, status) in &mut kinds {
             status.state = state.describe(*kind);
         }
-        let mut visible = 0;
+        let (mut visible, mut feeds) = (0, BTreeMap::new());
         for list in state.catalogue.read().lists()? {
             visible += u64::from(state.is_visible(&list)?);
+            feeds.extend(state.feed_info(list.id)?.map(|feed| (list.name.clone(), feed)));
         }
         Ok(StoreStatus {
             generation: state.manifest.generation,
@@ -83,6 +85,7 @@ impl Store {
             sealed_seq: state.manifest.sealed_seq,
             lists: visible,
             kinds,
+            feeds,
             live_fingerprints: state.served.as_ref().map(|served| served.live.len() as u64),
             alarms: state.alarms(None)?,
         })
@@ -183,6 +186,7 @@ impl State {
                 withdrawn,
                 created_at,
                 changed_at: changes.get(&id).copied().unwrap_or(created_at),
+                feed: self.feed_info(id)?,
             });
         }
         Ok(infos)
@@ -191,8 +195,7 @@ impl State {
     pub(super) fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
         let mut count = 0;
         for (kind, file) in &version.segments {
-            let rows = self.catalogue.read().withdrawals(version.list, *kind)?;
-            count += rows.iter().filter(|row| row.seq > file.applied_seq).count() as u64;
+            count += self.catalogue.read().withdrawals_after(version.list, *kind, file.applied_seq)?.len() as u64;
         }
         Ok(count)
     }

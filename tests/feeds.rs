@@ -4,8 +4,10 @@
 mod store_support;
 
 use hashward::fingerprint::Kind;
-use hashward::list::{Role, Roles};
-use hashward::store::command::{FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedNote, FeedState};
+use hashward::list::{Entry, Role, Roles};
+use hashward::store::command::{
+    Alarm, Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedNote, FeedState,
+};
 use hashward::store::{Command, Outcome, Store, StoreError};
 use proptest::prelude::*;
 use store_support::feed::{Change, FEED, FILES, Newest, WINDOW_MS, apply, changes, feed_state, file, files, temporary};
@@ -175,4 +177,34 @@ fn faults_are_noted_counted_and_mended() {
     assert!(matches!(refused, Err(StoreError::WrongShape { .. })), "{refused:?}");
     let noted = FeedNote { list: name("files"), checkpoint: Some("etag".to_owned()), fault: None };
     assert_eq!(store.execute(Command::NoteFeed(noted)).unwrap(), Outcome::FeedNoted);
+}
+
+#[test]
+fn many_deletions_in_one_window_raise_one_alarm_however_small_its_pages_are() {
+    let folder = temporary();
+    let store = Store::open(folder.path(), options(true)).unwrap();
+    let entry = |number: u32| {
+        let fingerprints = vec![hashward::fingerprint::hash_bytes(Kind::Md5, &number.to_le_bytes())];
+        Entry { source_id: number.to_string(), fingerprints, ..Entry::default() }
+    };
+    let send = |changes: FeedChanges| store.execute(Command::ApplyFeed(changes)).unwrap();
+    let roles = Some(Roles::uniform(Role::Illegal));
+    let base = || FeedChanges { roles: roles.clone(), ..FeedChanges::of(name(FEED)) };
+    send(FeedChanges { entries: (0..1_000).map(entry).collect(), checkpoint: Some("1".to_owned()), ..base() });
+    let alarms = || match store.execute(Command::Status).unwrap() {
+        Outcome::Status(status) => status.alarms.into_iter().map(|raised| raised.alarm).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let delete = |numbers: std::ops::Range<u32>, checkpoint: Option<&str>| {
+        let deleted = numbers.map(|number| Deleted { source_id: number.to_string(), changed_at: None }).collect();
+        send(FeedChanges { deleted, checkpoint: checkpoint.map(str::to_owned), ..base() });
+    };
+    // Few in each window are no alarm.
+    delete(0..80, Some("2"));
+    delete(80..160, Some("3"));
+    assert_eq!(alarms(), []);
+    for first in [160, 200, 240, 280] {
+        delete(first..first + 40, None);
+    }
+    assert_eq!(alarms(), [Alarm::MassDeletionByFeed { removed: 120, of: 840 }]);
 }

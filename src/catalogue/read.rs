@@ -244,6 +244,12 @@ impl<'c> Reader<'c> {
         Ok(self.all(sql, [], |row| Ok((ListId(row.get(0)?), read_u64(row, 1)?)))?.into_iter().collect())
     }
 
+    /// Entries of one feed list.
+    pub(crate) fn entry_count(&self, list: ListId) -> Result<u64, CatalogueError> {
+        let sql = "SELECT count(*) FROM feed_entries WHERE list = ?";
+        Ok(self.one(sql, [list.0], |row| read_u64(row, 0))?.unwrap_or(0))
+    }
+
     /// When each list was last changed, in seconds since 1970-01-01 UTC.
     pub(crate) fn last_changes(&self) -> Result<BTreeMap<ListId, u64>, CatalogueError> {
         let sql = "SELECT list, max(at) FROM batches WHERE list IS NOT NULL GROUP BY list";

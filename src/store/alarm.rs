@@ -6,8 +6,8 @@ use super::command::{Alarm, RaisedAlarm};
 use super::gate::GateLimits;
 use super::state::State;
 use super::{StoreError, now};
-use crate::catalogue::{AlarmRow, Batch, CatalogueError, ListRow};
-use crate::list::{ListId, VersionNumber};
+use crate::catalogue::{AlarmRow, Batch, CatalogueError};
+use crate::list::{ListId, ListName, VersionNumber};
 
 /// The alarm of a command that takes `removed` fingerprints away from a list that held `held_before`, if those are many.
 pub(super) fn mass_deletion(held_before: u64, removed: u64, limits: &GateLimits) -> Option<Alarm> {
@@ -15,12 +15,42 @@ pub(super) fn mass_deletion(held_before: u64, removed: u64, limits: &GateLimits)
     limits.deletion.is_exceeded(removed, held_before).then_some(deletion)
 }
 
+/// What a feed has deleted in the window that is being read: pages are small, and together they may be all of a list.
+#[derive(Default)]
+pub(super) struct FeedDeletions {
+    entries: u64,
+    /// What the list held before; counted when it first matters.
+    of: Option<u64>,
+    raised: bool,
+}
+
+impl FeedDeletions {
+    /// Notes `deleted` more entries, after which the list holds `held` of them. The alarm is raised once a window.
+    pub(super) fn note(
+        &mut self,
+        deleted: u64,
+        limits: &GateLimits,
+        held: impl FnOnce() -> Result<u64, CatalogueError>,
+    ) -> Result<Option<Alarm>, CatalogueError> {
+        self.entries += deleted;
+        if deleted == 0 || self.raised || self.entries <= limits.deletion.entries {
+            return Ok(None);
+        }
+        let of = match self.of {
+            Some(of) => of,
+            None => *self.of.insert(held()? + self.entries),
+        };
+        self.raised = limits.deletion.is_exceeded(self.entries, of);
+        Ok(self.raised.then_some(Alarm::MassDeletionByFeed { removed: self.entries, of }))
+    }
+}
+
 /// Raises an alarm about a list with this batch, which has at most one.
-pub(super) fn raise(batch: &mut Batch<'_>, list: &ListRow, alarm: &Alarm) -> Result<(), CatalogueError> {
-    tracing::warn!(list = %list.name, "alarm: {alarm}");
+pub(super) fn raise(batch: &mut Batch<'_>, list: ListId, name: &ListName, alarm: &Alarm) -> Result<(), CatalogueError> {
+    tracing::warn!(list = %name, "alarm: {alarm}");
     let alarm = serde_json::to_string(alarm).expect("alarms are plain data");
     let seq = batch.seq();
-    batch.put_alarm(&AlarmRow { seq, list: Some(list.id), at: now(), alarm })
+    batch.put_alarm(&AlarmRow { seq, list: Some(list), at: now(), alarm })
 }
 
 /// Takes the alarms of a list away. Returns how many there were.

@@ -102,7 +102,7 @@ impl Store {
             batch.withdraw(row.id, fingerprint)?;
         }
         if let Some(alarm) = alarm {
-            alarm::raise(&mut batch, &row, &alarm)?;
+            alarm::raise(&mut batch, row.id, &row.name, &alarm)?;
         }
         batch.commit(now(), Some(row.id), &format!("withdrew {} fingerprints", outcome.withdrawn))?;
         state.apply_withdrawals(row.id, &recorded);

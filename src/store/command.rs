@@ -612,6 +612,14 @@ pub enum Alarm {
         /// What the list held.
         of: u64,
     },
+    /// One window of a feed took many of its entries away.
+    #[error("{removed} of {of} entries were deleted by the feed")]
+    MassDeletionByFeed {
+        /// Entries that are gone, as far as the window has been read when the alarm was raised.
+        removed: u64,
+        /// Entries that the list held.
+        of: u64,
+    },
     /// A version did not pass the gate.
     #[error("version {version} is held")]
     Held {
@@ -626,6 +634,7 @@ impl Alarm {
         match self {
             Alarm::MassDeletion { version, .. } => *version,
             Alarm::Held { version } => Some(*version),
+            Alarm::MassDeletionByFeed { .. } => None,
         }
     }
 }

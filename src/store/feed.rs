@@ -12,11 +12,13 @@
 
 use std::collections::BTreeMap;
 
+use super::alarm::{self, FeedDeletions};
 use super::command::{
     Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedInfo, FeedNote, FeedState, Outcome,
     SOURCE_IDS_MAX,
 };
 use super::entries::{Edit, Edited, create_list, normalise};
+use super::gate::GateLimits;
 use super::state::State;
 use super::{Store, StoreError, now};
 use crate::catalogue::{Batch, FaultRow, FeedRow, ListRow, TombstoneRow};
@@ -35,7 +37,9 @@ impl Store {
         let mut state = self.state();
         state.ready_to_change()?;
         let existing = state.feed_list(&changes.list)?;
-        let mut batch = state.catalogue.batch()?;
+        let closes = changes.checkpoint.is_some();
+        let State { catalogue, feed_deletions, .. } = &mut *state;
+        let mut batch = catalogue.batch()?;
         let (id, roles_changed) = match (existing, changes.roles) {
             (Some(row), Some(roles)) if row.roles != roles => {
                 batch.put_list(&ListRow { roles, ..row.clone() })?;
@@ -56,6 +60,11 @@ impl Store {
         }
         feed.note_faults(changes.faults, &changes.mended)?;
         feed.close_window(changes.checkpoint)?;
+        let deletions = feed_deletions.entry(id).or_default();
+        feed.watch_deletions(&changes.list, deletions, &self.options.gate)?;
+        if closes {
+            feed_deletions.remove(&id);
+        }
         let (outcome, edited) = feed.finish()?;
         let Some(edited) = edited else { return Ok(outcome) };
         state.apply(edited);
@@ -218,6 +227,20 @@ impl FeedBatch<'_> {
         let closed_seq = self.batch.seq();
         self.batch.put_feed(&FeedRow { checkpoint: Some(checkpoint), closed_seq, ..before })?;
         self.changed = true;
+        Ok(())
+    }
+
+    /// Raises an alarm when the window that is being read takes much of the list away.
+    fn watch_deletions(
+        &mut self,
+        list: &ListName,
+        deletions: &mut FeedDeletions,
+        limits: &GateLimits,
+    ) -> Result<(), StoreError> {
+        let held = || self.batch.read().entry_count(self.list);
+        if let Some(alarm) = deletions.note(self.outcome.deleted, limits, held)? {
+            alarm::raise(&mut self.batch, self.list, list, &alarm)?;
+        }
         Ok(())
     }
 

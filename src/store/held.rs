@@ -150,7 +150,7 @@ impl State {
         batch.put_records(row.id, version.number, records)?;
         batch.stage_radii(row.id, version.number, &publish.radii)?;
         batch.put_hold(&HoldRow { list: row.id, version: version.number, at: held.at, report })?;
-        alarm::raise(&mut batch, row, &Alarm::Held { version: version.number })?;
+        alarm::raise(&mut batch, row.id, &row.name, &Alarm::Held { version: version.number })?;
         let reasons: Vec<_> = held.reasons.iter().map(ToString::to_string).collect();
         batch.commit(now(), Some(row.id), &format!("held version {}: {}", version.number, reasons.join("; ")))?;
         Ok(())

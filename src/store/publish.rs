@@ -554,7 +554,7 @@ impl State {
         batch.put_records(version.list, version.number, records)?;
         batch.stage_radii(version.list, version.number, radii)?;
         if let Some(alarm) = alarm {
-            alarm::raise(&mut batch, row, &alarm)?;
+            alarm::raise(&mut batch, row.id, &row.name, &alarm)?;
         }
         batch.commit(now(), Some(version.list), &format!("staged version {}", version.number))?;
         Ok(())

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::alarm::FeedDeletions;
 use super::checked::open_verified;
 use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_folder};
 use super::{SEGMENTS, StoreError, alarm, now};
@@ -35,6 +36,8 @@ pub(super) struct State {
     keep_versions: usize,
     /// The catalogue may lag behind the manifest: [`State::settle`] is due.
     unsettled: bool,
+    /// Of each feed: what its window has deleted so far.
+    pub(super) feed_deletions: BTreeMap<ListId, FeedDeletions>,
     /// Why no change is taken any more.
     unsure: Option<String>,
 }
@@ -89,6 +92,7 @@ impl State {
             served: None,
             building: BTreeSet::new(),
             unsettled: true,
+            feed_deletions: BTreeMap::new(),
             unsure: None,
         }
     }

@@ -1,0 +1,289 @@
+//! NCMEC's hash sharing, version 2: XML pages of the changes within a window of time.
+//!
+//! ```text
+//! <queryResult xmlns="https://hashsharing.ncmec.org/hashsharing/v2">
+//!   <images>
+//!     <image>
+//!       <member id="42">Example Lab</member>
+//!       <timestamp>2024-01-01T11:33:00Z</timestamp>
+//!       <id>img001</id>
+//!       <classification>A1</classification>
+//!       <fingerprints><md5>…</md5><pdq rel="self" href="/v2/entries/42/img001/fingerprints/PDQ"/></fingerprints>
+//!     </image>
+//!     <deletedImage>…the same without classification and fingerprints…</deletedImage>
+//!   </images>
+//!   <videos>…</videos>
+//!   <paging><next>/v2/entries?from=…&amp;to=…&amp;start=1001</next></paging>
+//! </queryResult>
+//! ```
+//!
+//! An entry's key is `member id/entry id`. Pages are not ordered by time: of an entry's states the newest counts, and
+//! only after the last page may the window's end become the checkpoint. A `next` link is good with its own window only,
+//! so an interrupted window is read from its start. A classification is any text; it is kept with scheme `ncmec`.
+//! Fingerprints that are too large for the page stand at a link; those of kinds that hashward knows are fetched.
+
+use hashward::fingerprint::{Fingerprint, Kind};
+use hashward::list::{Attributes, Entry};
+use hashward::store::command::Deleted;
+use quick_xml::events::BytesStart;
+
+use super::page::{self, Link, Page, State};
+use crate::formats::limits::{MAX_RECORD_BYTES, MAX_VALUES};
+use crate::formats::report::{Problem, excerpt};
+use crate::formats::values::Values;
+use crate::formats::xml::{Piece, Pieces};
+use crate::formats::{FormatError, Refusal, Refused, text};
+use crate::moment;
+
+/// The scheme of the classifications.
+const SCHEME: &str = "ncmec";
+
+/// Adds what the bytes of a page say to `page`.
+///
+/// # Errors
+/// What cannot be read as such a page, or only up to some point; `page` has what came before.
+pub fn read_page(mut bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
+    let mut pieces = Pieces::new(&mut bytes);
+    let mut record = Record::default();
+    let mut record_depth = None;
+    let mut paging_depth = None;
+    let mut link = None;
+    loop {
+        let (depth, has_root) = (pieces.depth(), pieces.has_root());
+        match pieces.next()? {
+            Piece::Open(root) if depth == 0 => {
+                let name = root.local_name();
+                if name.as_ref() != b"queryResult" {
+                    return Err(not_a_page(format!("a root element `{}`", excerpt(name.as_ref()))));
+                }
+            }
+            Piece::Open(element) if record_depth.is_none() => match element.local_name().as_ref() {
+                b"image" => record_depth = record.start(depth, page, "image", false),
+                b"video" => record_depth = record.start(depth, page, "video", false),
+                b"deletedImage" => record_depth = record.start(depth, page, "image", true),
+                b"deletedVideo" => record_depth = record.start(depth, page, "video", true),
+                b"paging" => paging_depth = Some(depth + 1),
+                b"next" if paging_depth == Some(depth) => link = Some(Vec::new()),
+                _ => {}
+            },
+            Piece::Open(element) => record.open(&element, record_depth.map_or(0, |record| depth - record)),
+            Piece::Text(text) => match &mut link {
+                Some(link) if link.len() + text.len() <= MAX_RECORD_BYTES => link.extend_from_slice(&text),
+                _ => record.text(&text),
+            },
+            Piece::Close if record_depth == Some(depth) => {
+                record_depth = None;
+                record.pass_on(page);
+            }
+            Piece::Close if record_depth.is_some() => record.close(),
+            Piece::Close => {
+                if let Some(link) = link.take() {
+                    let link = String::from_utf8_lossy(link.trim_ascii()).into_owned();
+                    page.next = (!link.is_empty()).then_some(link);
+                }
+                if paging_depth == Some(depth) {
+                    paging_depth = None;
+                }
+            }
+            Piece::End if !has_root => return Err(not_a_page("nothing")),
+            Piece::End => return Ok(()),
+            Piece::Other => {}
+        }
+    }
+}
+
+fn not_a_page(found: impl Into<String>) -> FormatError {
+    let remedy = "check that the feed's url is that of the hash sharing service, without /v2";
+    Refused::new(Refusal::NotAList, "a `queryResult` with entries", found, remedy).into()
+}
+
+/// Reads the answer to a link: the fingerprint alone, or in some element.
+///
+/// # Errors
+/// Neither, or no value of `kind`.
+pub fn read_linked(kind: Kind, mut bytes: &[u8]) -> Result<Fingerprint, String> {
+    let mut value = bytes.trim_ascii().to_vec();
+    if value.starts_with(b"<") {
+        value.clear();
+        let mut pieces = Pieces::new(&mut bytes);
+        loop {
+            match pieces.next().map_err(|error| error.to_string())? {
+                Piece::Text(text) => value.extend_from_slice(&text),
+                Piece::Close if !value.trim_ascii().is_empty() => break,
+                Piece::End => break,
+                _ => {}
+            }
+        }
+    }
+    let mut values = Values::default();
+    values.push_text(kind, value.trim_ascii()).map_err(|problem| problem.detail)?;
+    page::fingerprints(&values).pop().ok_or_else(|| "expected a fingerprint, found none".to_owned())
+}
+
+/// An element whose text is read.
+#[derive(Clone, Copy)]
+enum Field {
+    Member,
+    Timestamp,
+    Id,
+    Classification,
+    Fingerprint(Kind),
+}
+
+/// What is kept of one record, in buffers that are used again.
+#[derive(Default)]
+struct Record {
+    number: u64,
+    is_deletion: bool,
+    media: &'static str,
+    member_id: Vec<u8>,
+    member: Vec<u8>,
+    timestamp: Vec<u8>,
+    id: Vec<u8>,
+    classification: Vec<u8>,
+    values: Values,
+    links: Vec<(Kind, String)>,
+    foreign: Vec<Vec<u8>>,
+    /// The first thing that is wrong with it.
+    problem: Option<Problem>,
+    in_fingerprints: bool,
+    field: Option<Field>,
+    text: Vec<u8>,
+}
+
+impl Record {
+    /// Begins the page's next record, in an element inside of `depth` others; gives its own depth.
+    fn start(&mut self, depth: u32, page: &mut Page, media: &'static str, is_deletion: bool) -> Option<u32> {
+        page.records += 1;
+        *self = Record { number: page.records, is_deletion, media, ..Record::default() };
+        Some(depth + 1)
+    }
+
+    /// Takes an element that stands `below` elements deep in the record.
+    fn open(&mut self, element: &BytesStart<'_>, below: u32) {
+        self.text.clear();
+        self.field = None;
+        let name = element.local_name();
+        match (below, name.as_ref()) {
+            (0, b"member") => {
+                self.member_id = attribute(element, b"id").unwrap_or_default();
+                self.field = Some(Field::Member);
+            }
+            (0, b"timestamp") => self.field = Some(Field::Timestamp),
+            (0, b"id") => self.field = Some(Field::Id),
+            (0, b"classification") => self.field = Some(Field::Classification),
+            (0, name) => self.in_fingerprints = name == b"fingerprints",
+            (1, name) if self.in_fingerprints => self.open_fingerprint(element, name),
+            _ => {}
+        }
+    }
+
+    fn open_fingerprint(&mut self, element: &BytesStart<'_>, name: &[u8]) {
+        let kind = if name == b"pdna" { Some(Kind::PhotoDna) } else { text::kind(name) };
+        let Some(kind) = kind else {
+            if self.foreign.len() < MAX_VALUES {
+                self.foreign.push(name.to_vec());
+            }
+            return;
+        };
+        match attribute(element, b"href") {
+            Some(href) if self.links.len() < MAX_VALUES => {
+                self.links.push((kind, String::from_utf8_lossy(&href).into_owned()));
+            }
+            Some(_) => self.spoil(Problem::new("too-many-values", format!("expected at most {MAX_VALUES} links"))),
+            None => self.field = Some(Field::Fingerprint(kind)),
+        }
+    }
+
+    fn spoil(&mut self, problem: Problem) {
+        self.problem.get_or_insert(problem);
+    }
+
+    fn text(&mut self, text: &[u8]) {
+        if self.field.is_none() {
+            return;
+        }
+        if self.text.len() + text.len() > MAX_RECORD_BYTES {
+            self.spoil(Problem::too_long());
+            self.field = None;
+        } else {
+            self.text.extend_from_slice(text);
+        }
+    }
+
+    fn close(&mut self) {
+        let text = self.text.trim_ascii();
+        match self.field.take() {
+            Some(Field::Member) => self.member = text.to_vec(),
+            Some(Field::Timestamp) => self.timestamp = text.to_vec(),
+            Some(Field::Id) => self.id = text.to_vec(),
+            Some(Field::Classification) => self.classification = text.to_vec(),
+            Some(Field::Fingerprint(kind)) if !text.is_empty() => {
+                if let Err(problem) = self.values.push_text(kind, text) {
+                    self.spoil(problem);
+                }
+            }
+            Some(Field::Fingerprint(_)) | None => {}
+        }
+    }
+
+    /// The record ends: it becomes a state of its entry, or is rejected.
+    fn pass_on(&mut self, page: &mut Page) {
+        let source_id = self.source_id();
+        let known_id = source_id.as_ref().ok().cloned();
+        match source_id.and_then(|source_id| self.state(source_id)) {
+            Ok(state) => {
+                let links = self.links.drain(..);
+                page.links.extend(links.map(|(kind, address)| Link {
+                    state: page.states.len(),
+                    record: self.number,
+                    kind,
+                    address,
+                }));
+                page.states.push(state);
+                self.foreign.iter().for_each(|name| page.count_unsupported(name));
+            }
+            Err(problem) => page.reject(self.number, known_id, problem),
+        }
+    }
+
+    fn source_id(&self) -> Result<String, Problem> {
+        Ok(format!("{}/{}", page::key("a member's id", &self.member_id)?, page::key("an id", &self.id)?))
+    }
+
+    fn state(&mut self, source_id: String) -> Result<State, Problem> {
+        if let Some(problem) = self.problem.take() {
+            return Err(problem);
+        }
+        let timestamp = String::from_utf8_lossy(&self.timestamp);
+        let Some(changed_at) = moment::parse_iso_ms(&timestamp) else {
+            let found = excerpt(&self.timestamp);
+            let detail = format!("expected a timestamp as 2024-01-31T12:00:00Z, found `{found}`");
+            return Err(Problem::new("bad-timestamp", detail));
+        };
+        if self.is_deletion {
+            return Ok(State::Gone(Deleted { source_id, changed_at: Some(changed_at) }));
+        }
+        if self.values.is_empty() && self.links.is_empty() && self.foreign.is_empty() {
+            return Err(Problem::missing_hash("at least one fingerprint"));
+        }
+        let mut attributes = Attributes::new();
+        page::note(&mut attributes, "media", self.media.as_bytes());
+        page::note(&mut attributes, "member", &self.member);
+        Ok(State::Says(Entry {
+            source_id,
+            fingerprints: page::fingerprints(&self.values),
+            category: page::category(SCHEME, &self.classification)?,
+            changed_at: Some(changed_at),
+            attributes,
+            ..Entry::default()
+        }))
+    }
+}
+
+/// The value of an attribute; the first of repeated ones counts.
+fn attribute(element: &BytesStart<'_>, name: &[u8]) -> Option<Vec<u8>> {
+    let mut attributes = element.attributes();
+    let found = attributes.with_checks(false).flatten().find(|attribute| attribute.key.as_ref() == name)?;
+    Some(found.unescape_value().ok()?.trim().as_bytes().to_vec())
+}

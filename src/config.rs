@@ -13,6 +13,10 @@
 //!
 //! [pictures]                          # see `hashward::media::worker::WorkerConfig`
 //! deadline_s = 10
+//!
+//! index_program = "/usr/bin/hashward-index"   # what reads feeds; without it, the one beside the daemon's own program
+//!
+//! [[feed]]                            # see `hashward::feed`
 //! ```
 
 use std::io;
@@ -21,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::feed::{FeedConfig, FeedError, FeedSection, place_and_message};
 use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{BadLimit, BadListen, Limits, Listen};
@@ -38,6 +43,10 @@ pub struct Config {
     pub pictures: WorkerConfig,
     /// Threads for questions by distance and the hashing of content; read at start. Default: one a processor.
     pub near_threads: usize,
+    /// What lists are filled from, over and over.
+    pub feeds: Vec<FeedConfig>,
+    /// `hashward-index`, which reads feeds; without it, the one beside the daemon's own program.
+    pub index_program: Option<PathBuf>,
 }
 
 /// What stands in the file: everything may be left out.
@@ -49,6 +58,8 @@ struct File {
     limits: Limits,
     pictures: WorkerConfig,
     near_threads: Option<NonZeroUsize>,
+    feed: Vec<FeedSection>,
+    index_program: Option<PathBuf>,
 }
 
 /// Why a configuration is refused.
@@ -64,12 +75,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is no TOML, or has a key or a value that hashward does not know.
-    #[error("the config {} is refused: {source}", path.display())]
+    #[error("the config {} is refused: {found}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Where and why; without the line itself, which may hold a secret that does not belong there.
+        found: String,
     },
     /// An address that must not be listened at.
     #[error(transparent)]
@@ -83,6 +94,9 @@ pub enum ConfigError {
     /// A bound of the workers with which no picture could be decoded.
     #[error(transparent)]
     Pictures(#[from] BadWorkerConfig),
+    /// A feed that could not work.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
 }
 
 impl Config {
@@ -92,6 +106,7 @@ impl Config {
     /// [`ConfigError`].
     pub fn resolve(file: Option<&Path>, data: Option<&Path>, listen: &[Address]) -> Result<Config, ConfigError> {
         let mut parsed = file.map(read).transpose()?.unwrap_or_default();
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         let data = data.map(Path::to_owned).or(parsed.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
         if !listen.is_empty() {
             parsed.listen = listen.iter().cloned().map(Listen::at).collect();
@@ -106,6 +121,8 @@ impl Config {
             limits: parsed.limits,
             pictures: parsed.pictures,
             near_threads: near_threads.map_or(1, NonZeroUsize::get),
+            feeds: FeedSection::resolve_all(parsed.feed, folder)?,
+            index_program: parsed.index_program.map(|program| folder.join(program)),
         };
         config.check()?;
         Ok(config)
@@ -126,8 +143,8 @@ impl Config {
 /// Reads a file; relative paths in it are relative to its folder.
 fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let mut file: File = toml::from_str(&text)
-        .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+    let parse = |error| ConfigError::Parse { path: path.to_owned(), found: place_and_message(&text, &error) };
+    let mut file: File = toml::from_str(&text).map_err(parse)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     file.data = file.data.map(|data| folder.join(data));
     for entry in &mut file.listen {

@@ -17,6 +17,7 @@ pub mod catalogue;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+pub mod feed;
 pub mod fingerprint;
 pub mod index;
 pub mod list;

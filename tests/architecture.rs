@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const LIBRARY: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
     ("list", &["fingerprint"]),
+    ("feed", &["fingerprint", "list"]),
     ("segment", &["fingerprint", "list"]),
     ("index", &["fingerprint", "list", "segment"]),
     ("catalogue", &["fingerprint", "list"]),
@@ -16,7 +17,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
     ("media", &["fingerprint", "matching"]),
-    ("config", &["access", "media", "protocol", "server"]),
+    ("config", &["access", "feed", "media", "protocol", "server"]),
     ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
     ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server", "media"]),
 ];

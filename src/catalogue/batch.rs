@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
-use super::rows::{EntryRow, ListRow, Row, VersionRow, WithdrawalRow};
+use super::rows::{EntryRow, FaultRow, FeedRow, ListRow, Row, TombstoneRow, VersionRow, WithdrawalRow};
 use super::schema::{
     ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
     TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
@@ -99,6 +99,11 @@ impl<'c> Batch<'c> {
     /// Removes the rows whose `columns` have these values. Returns how many there were.
     fn remove(&mut self, table: &Table, columns: &[&str], values: &[Value]) -> rusqlite::Result<u64> {
         let condition = columns.iter().map(|column| format!("{column} = ?")).collect::<Vec<_>>().join(" AND ");
+        self.remove_where(table, &condition, values)
+    }
+
+    /// Removes the rows of which `condition` holds with these values. Returns how many there were.
+    fn remove_where(&mut self, table: &Table, condition: &str, values: &[Value]) -> rusqlite::Result<u64> {
         let sql = format!("SELECT {} FROM {} WHERE {condition}", table.columns.join(", "), table.name);
         let mut removed = 0;
         {
@@ -246,6 +251,41 @@ impl<'c> Batch<'c> {
             self.take(&FINGERPRINTS, FINGERPRINTS.columns, &key)?;
         }
         Ok(())
+    }
+
+    /// Adds or replaces how far a feed has been read.
+    pub(crate) fn put_feed(&mut self, row: &FeedRow) -> Result<(), CatalogueError> {
+        self.put(&FEEDS, row)
+    }
+
+    /// Adds or replaces what is wrong with an item of a feed.
+    pub(crate) fn put_fault(&mut self, row: &FaultRow) -> Result<(), CatalogueError> {
+        self.put(&FEED_FAULTS, row)
+    }
+
+    /// Removes an item from those that cannot be read. Returns whether it was one.
+    pub(crate) fn mend(&mut self, list: ListId, item: &str) -> Result<bool, CatalogueError> {
+        let key = [i64::from(list.0).into(), item.to_owned().into()];
+        self.take(&FEED_FAULTS, &["list", "item"], &key).map(|count| count > 0)
+    }
+
+    /// Adds or replaces a tombstone.
+    pub(crate) fn put_tombstone(&mut self, row: &TombstoneRow) -> Result<(), CatalogueError> {
+        self.put(&TOMBSTONES, row)
+    }
+
+    /// Removes a tombstone, if it is there.
+    pub(crate) fn remove_tombstone(&mut self, list: ListId, source_id: &str) -> Result<(), CatalogueError> {
+        let key = [i64::from(list.0).into(), source_id.to_owned().into()];
+        self.take(&TOMBSTONES, &["list", "source_id"], &key).map(|_| ())
+    }
+
+    /// Removes a list's tombstones of batches up to `seq`.
+    pub(crate) fn remove_tombstones(&mut self, list: ListId, seq: u64) -> Result<(), CatalogueError> {
+        let sql = "list = ? AND seq <= ?";
+        self.remove_where(&TOMBSTONES, sql, &[i64::from(list.0).into(), (seq as i64).into()])
+            .map(|_| ())
+            .map_err(|error| self.fault(error))
     }
 
     /// Notes that from this batch on the list does not say what older segments hold of the fingerprint.

@@ -7,7 +7,8 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::CatalogueError;
 use super::rows::{
-    EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
+    EntryRow, FaultRow, FeedRow, ListRow, Row, TombstoneRow, VersionRow, WithdrawalRow, read_fingerprint, read_kind,
+    read_radius, read_u64,
 };
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::list::{ListId, ListName, VersionNumber};
@@ -151,6 +152,39 @@ impl<'c> Reader<'c> {
     pub(crate) fn withdrawals_up_to(&self, list: ListId, seq: u64) -> Result<Vec<WithdrawalRow>, CatalogueError> {
         let sql = "SELECT * FROM withdrawals WHERE list = ? AND seq <= ?";
         self.all(sql, params![list.0, seq as i64], WithdrawalRow::read)
+    }
+
+    /// Source ids of a feed list, ascending, from the first one after `after`.
+    pub(crate) fn source_ids(&self, list: ListId, after: &str, limit: usize) -> Result<Vec<String>, CatalogueError> {
+        let sql = "SELECT source_id FROM feed_entries WHERE list = ? AND source_id > ? ORDER BY source_id LIMIT ?";
+        self.all(sql, params![list.0, after, limit as i64], |row| row.get(0))
+    }
+
+    /// How far a feed has been read.
+    pub(crate) fn feed(&self, list: ListId) -> Result<Option<FeedRow>, CatalogueError> {
+        self.one("SELECT * FROM feeds WHERE list = ?", [list.0], FeedRow::read)
+    }
+
+    /// The items of a feed that cannot be read, ascending.
+    pub(crate) fn faults(&self, list: ListId) -> Result<Vec<FaultRow>, CatalogueError> {
+        self.all("SELECT * FROM feed_faults WHERE list = ? ORDER BY item", [list.0], FaultRow::read)
+    }
+
+    /// One of them.
+    pub(crate) fn fault_of(&self, list: ListId, item: &str) -> Result<Option<FaultRow>, CatalogueError> {
+        self.one("SELECT * FROM feed_faults WHERE list = ? AND item = ?", params![list.0, item], FaultRow::read)
+    }
+
+    /// How many there are.
+    pub(crate) fn fault_count(&self, list: ListId) -> Result<u64, CatalogueError> {
+        let sql = "SELECT count(*) FROM feed_faults WHERE list = ?";
+        Ok(self.one(sql, [list.0], |row| read_u64(row, 0))?.unwrap_or(0))
+    }
+
+    /// What is known of an entry that is gone.
+    pub(crate) fn tombstone(&self, list: ListId, source_id: &str) -> Result<Option<TombstoneRow>, CatalogueError> {
+        let sql = "SELECT * FROM feed_tombstones WHERE list = ? AND source_id = ?";
+        self.one(sql, params![list.0, source_id], TombstoneRow::read)
     }
 
     /// Distinct fingerprints in the entries of feed lists, by list and kind.

@@ -91,6 +91,50 @@ pub(crate) struct WithdrawalRow {
     pub(crate) seq: u64,
 }
 
+/// How far a feed has been read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FeedRow {
+    pub(crate) list: ListId,
+    /// Where the next window begins, in the source's own words.
+    pub(crate) checkpoint: Option<String>,
+    /// The batch that closed the last window; 0 before the first.
+    pub(crate) closed_seq: u64,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) synced_at: Option<u64>,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) attempted_at: Option<u64>,
+    pub(crate) fault: Option<String>,
+}
+
+impl FeedRow {
+    /// Of a feed that was never read.
+    pub(crate) fn unread(list: ListId) -> FeedRow {
+        FeedRow { list, checkpoint: None, closed_seq: 0, synced_at: None, attempted_at: None, fault: None }
+    }
+}
+
+/// An item of a feed that cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FaultRow {
+    pub(crate) list: ListId,
+    pub(crate) item: String,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) at: u64,
+    pub(crate) tries: u64,
+    pub(crate) fault: String,
+}
+
+/// An entry that is gone, as long as an older state of it may still come.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TombstoneRow {
+    pub(crate) list: ListId,
+    pub(crate) source_id: String,
+    /// By the source's clock, as [`Entry::changed_at`].
+    pub(crate) changed_at: i64,
+    /// The batch that last wrote it.
+    pub(crate) seq: u64,
+}
+
 impl Row for ListRow {
     fn values(&self) -> Vec<Value> {
         vec![
@@ -176,6 +220,74 @@ impl Row for WithdrawalRow {
         Ok(WithdrawalRow {
             list: ListId(row.get(0)?),
             fingerprint: read_fingerprint(row, 1, 2)?,
+            seq: read_u64(row, 3)?,
+        })
+    }
+}
+
+impl Row for FeedRow {
+    fn values(&self) -> Vec<Value> {
+        let number = |number: Option<u64>| number.map_or(Value::Null, |number| (number as i64).into());
+        let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+        vec![
+            i64::from(self.list.0).into(),
+            text(&self.checkpoint),
+            (self.closed_seq as i64).into(),
+            number(self.synced_at),
+            number(self.attempted_at),
+            text(&self.fault),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<FeedRow> {
+        Ok(FeedRow {
+            list: ListId(row.get(0)?),
+            checkpoint: row.get(1)?,
+            closed_seq: read_u64(row, 2)?,
+            synced_at: row.get::<_, Option<i64>>(3)?.map(|_| read_u64(row, 3)).transpose()?,
+            attempted_at: row.get::<_, Option<i64>>(4)?.map(|_| read_u64(row, 4)).transpose()?,
+            fault: row.get(5)?,
+        })
+    }
+}
+
+impl Row for FaultRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            self.item.clone().into(),
+            (self.at as i64).into(),
+            (self.tries as i64).into(),
+            self.fault.clone().into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<FaultRow> {
+        Ok(FaultRow {
+            list: ListId(row.get(0)?),
+            item: row.get(1)?,
+            at: read_u64(row, 2)?,
+            tries: read_u64(row, 3)?,
+            fault: row.get(4)?,
+        })
+    }
+}
+
+impl Row for TombstoneRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            self.source_id.clone().into(),
+            self.changed_at.into(),
+            (self.seq as i64).into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<TombstoneRow> {
+        Ok(TombstoneRow {
+            list: ListId(row.get(0)?),
+            source_id: row.get(1)?,
+            changed_at: row.get(2)?,
             seq: read_u64(row, 3)?,
         })
     }

@@ -33,6 +33,25 @@ pub enum Command {
         /// At most one of each source id, else the last counts.
         entries: Vec<Entry>,
     },
+    /// Applies changes of a feed to its list. Answer: [`Outcome::FeedApplied`].
+    ApplyFeed(FeedChanges),
+    /// How far a feed has been read. Answer: [`Outcome::FeedState`].
+    FeedState {
+        /// The list that it fills; one that does not exist yet has been read nowhere.
+        list: ListName,
+    },
+    /// The source ids of a feed list, a part at a time: what a source that starts again no longer names is found among
+    /// them. Answer: [`Outcome::SourceIds`].
+    SourceIds {
+        /// The list.
+        list: ListName,
+        /// The last one that is known already; empty for the first part.
+        after: String,
+        /// The most to tell, up to [`SOURCE_IDS_MAX`].
+        limit: usize,
+    },
+    /// Notes how an attempt to read a feed ended. Answer: [`Outcome::FeedNoted`].
+    NoteFeed(FeedNote),
     /// From now on the list says nothing of these fingerprints. Answer: [`Outcome::Withdrawn`].
     Withdraw {
         /// The list, of either shape.
@@ -87,7 +106,7 @@ impl Command {
     /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
     /// to look up; reading every byte on disk does, for it is costly.
     pub fn needs_admin(&self) -> bool {
-        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Status)
+        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::FeedState { .. } | Command::Status)
     }
 }
 
@@ -153,6 +172,86 @@ pub struct ImportCounts {
     pub uncategorised: u64,
 }
 
+/// The most source ids that are told at a time.
+pub const SOURCE_IDS_MAX: usize = 10_000;
+
+/// Changes of a feed, for [`Command::ApplyFeed`]: durable and searchable together, or not at all.
+///
+/// Of the states of one source id the one with the latest `changed_at` counts, in whatever order and however often they
+/// come, deletions among them; of two of the same time, or without one, the one that comes last.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FeedChanges {
+    /// The list that the feed fills.
+    pub list: ListName,
+    /// The roles that it has from now on. Without them an existing list keeps its own, and one that does not exist is
+    /// refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles: Option<Roles>,
+    /// Entries as they are from now on. One without fingerprints, or with degenerate ones only, says nothing any
+    /// more, and counts as a state like any other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub entries: Vec<Entry>,
+    /// Entries that are gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<Deleted>,
+    /// Items that cannot be read; noted, each with how often it was met.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub faults: Vec<FeedFault>,
+    /// Items of earlier faults that can be read now.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mended: Vec<String>,
+    /// Where the next window begins, as the source writes it: given with the last changes of a window, and only then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+}
+
+impl FeedChanges {
+    /// No changes yet.
+    pub fn of(list: ListName) -> FeedChanges {
+        FeedChanges {
+            list,
+            roles: None,
+            entries: Vec::new(),
+            deleted: Vec::new(),
+            faults: Vec::new(),
+            mended: Vec::new(),
+            checkpoint: None,
+        }
+    }
+}
+
+/// An entry that its source has deleted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deleted {
+    /// The source's own key for it.
+    pub source_id: String,
+    /// When, as in [`Entry::changed_at`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changed_at: Option<i64>,
+}
+
+/// An item of a feed that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedFault {
+    /// Which one: its source id, or where it stands.
+    pub item: String,
+    /// What was expected, and found.
+    pub fault: String,
+}
+
+/// How an attempt to read a feed ended, for [`Command::NoteFeed`]. The list may be of any shape, and must exist.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedNote {
+    /// The list that the feed fills.
+    pub list: ListName,
+    /// How far it has been read now, for sources whose changes are not applied by [`Command::ApplyFeed`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// Why it was not read to its end; without it, it was, and the list is as new as its source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<String>,
+}
+
 /// What was done, or is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
@@ -169,6 +268,17 @@ pub enum Outcome {
     },
     /// Entries were added.
     Added(Added),
+    /// Changes of a feed were applied.
+    FeedApplied(FeedApplied),
+    /// How far a feed has been read.
+    FeedState(FeedState),
+    /// Source ids of a feed list.
+    SourceIds {
+        /// Ascending; fewer than asked for only at the end.
+        source_ids: Vec<String>,
+    },
+    /// The end of an attempt was noted.
+    FeedNoted,
     /// Fingerprints were withdrawn.
     Withdrawn(Withdrawn),
     /// A list has this state.
@@ -297,6 +407,53 @@ pub struct Added {
     pub degenerate: u64,
 }
 
+/// Answer to [`Command::ApplyFeed`]; changes, each counted once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedApplied {
+    /// Whether the list was created.
+    pub created: bool,
+    /// Entries with a new source id.
+    pub added: u64,
+    /// Entries that replaced one of the same source id.
+    pub replaced: u64,
+    /// Entries that were there already, just so, and deletions of what was not there.
+    pub unchanged: u64,
+    /// Entries that are gone.
+    pub deleted: u64,
+    /// Changes that were not taken, for a later state is held.
+    pub older: u64,
+    /// Fingerprints of degenerate content, which were dropped.
+    pub degenerate: u64,
+}
+
+/// Answer to [`Command::FeedState`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedState {
+    /// Where the next window begins; without it, at the beginning.
+    pub checkpoint: Option<String>,
+    /// When it was last read to its end, in seconds since 1970-01-01 UTC.
+    pub synced_at: Option<u64>,
+    /// When that was last tried, likewise.
+    pub attempted_at: Option<u64>,
+    /// Why the last attempt failed, if it did.
+    pub fault: Option<String>,
+    /// Items that cannot be read, ascending.
+    pub faults: Vec<FaultyItem>,
+}
+
+/// An item in [`FeedState`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultyItem {
+    /// Which one.
+    pub item: String,
+    /// What is wrong with it, as last told.
+    pub fault: String,
+    /// When it was last met, in seconds since 1970-01-01 UTC.
+    pub at: u64,
+    /// How often it was met.
+    pub tries: u64,
+}
+
 /// Answer to [`Command::Withdraw`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Withdrawn {
@@ -334,6 +491,24 @@ pub struct ListInfo {
     pub created_at: u64,
     /// When it was last changed, likewise.
     pub changed_at: u64,
+    /// Of a list that a feed fills: how fresh it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feed: Option<FeedInfo>,
+}
+
+/// How fresh a list is that a feed fills.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedInfo {
+    /// When the feed was last read to its end, in seconds since 1970-01-01 UTC.
+    pub synced_at: Option<u64>,
+    /// When that was last tried, likewise.
+    pub attempted_at: Option<u64>,
+    /// Why the last attempt failed, if it did.
+    pub fault: Option<String>,
+    /// How many of its items cannot be read.
+    pub faulty_items: u64,
+    /// Whether that was longer ago than the daemon's config allows; `false` where there is no daemon to say.
+    pub stale: bool,
 }
 
 /// A version that is kept.

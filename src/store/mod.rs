@@ -12,6 +12,8 @@
 //! | `state` | what the mutex guards; makes snapshots; brings manifest and catalogue in line |
 //! | `publish` | versions of file lists: reserve, publish, roll back |
 //! | `change` | feed entries, withdrawals, states, radii, removal |
+//! | `entries` | what `change` and `feed` share |
+//! | `feed` | changes of feeds: the newest state of each entry, checkpoints, faults |
 //! | `checked` | segment files, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
@@ -20,7 +22,9 @@
 mod change;
 mod checked;
 pub mod command;
+mod entries;
 mod error;
+mod feed;
 mod incoming;
 mod lock;
 mod manifest;
@@ -108,6 +112,10 @@ impl Store {
             Command::BeginImport { list } => self.begin_import(&list).map(Outcome::ImportBegun),
             Command::Publish(publish) => self.publish(&publish),
             Command::Add { list, role, entries } => self.add(&list, role, entries).map(Outcome::Added),
+            Command::ApplyFeed(changes) => self.apply_feed(changes).map(Outcome::FeedApplied),
+            Command::FeedState { list } => self.feed_state(&list).map(Outcome::FeedState),
+            Command::SourceIds { list, after, limit } => self.source_ids(&list, &after, limit),
+            Command::NoteFeed(note) => self.note_feed(note),
             Command::Withdraw { list, fingerprints } => self.withdraw(&list, fingerprints).map(Outcome::Withdrawn),
             Command::SetState { list, state } => self.set_state(&list, state),
             Command::SetRadius { list, kind, radius } => self.set_radius(&list, kind, radius),

@@ -34,6 +34,7 @@ impl Store {
                 withdrawn: 0,
                 created_at: 0,
                 changed_at: 0,
+                feed: None,
             }
         }));
         lists.sort_by(|a, b| a.name.cmp(&b.name));
@@ -162,6 +163,7 @@ impl State {
                 withdrawn,
                 created_at,
                 changed_at: changes.get(&id).copied().unwrap_or(created_at),
+                feed: self.feed_info(id)?,
             });
         }
         Ok(infos)

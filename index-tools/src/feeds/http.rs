@@ -74,13 +74,13 @@ impl Target for File {
 
 /// What a server said of a document's version, to ask whether it has changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct Validators {
+pub(super) struct Validators {
     /// Its entity tag.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub etag: Option<String>,
+    pub(super) etag: Option<String>,
     /// When it was changed, as the server writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_modified: Option<String>,
+    pub(super) last_modified: Option<String>,
 }
 
 /// A good answer.
@@ -94,7 +94,7 @@ pub(super) enum Answer {
 
 /// Why there is no good answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum HttpError {
+pub enum HttpError {
     /// The server refuses, or asks for more patience than there is.
     #[error("{address} answers {status}{}{}", advice(*status), if body.is_empty() { String::new() } else { format!(": `{body}`") })]
     Status {

@@ -22,12 +22,18 @@
 //! so an interrupted window is read from its start. A classification is any text; it is kept with scheme `ncmec`.
 //! Fingerprints that are too large for the page stand at a link; those of kinds that hashward knows are fetched.
 
+use std::collections::BTreeMap;
+
+use hashward::feed::FeedConfig;
 use hashward::fingerprint::{Fingerprint, Kind};
 use hashward::list::{Attributes, Entry};
 use hashward::store::command::Deleted;
 use quick_xml::events::BytesStart;
 
+use super::error::SyncError;
+use super::http::{below, with_query};
 use super::page::{self, Link, Page, State};
+use super::service::{Service, ChangeWindow, added};
 use crate::formats::limits::{MAX_RECORD_BYTES, MAX_VALUES};
 use crate::formats::report::{Problem, excerpt};
 use crate::formats::values::Values;
@@ -37,6 +43,73 @@ use crate::moment;
 
 /// The scheme of the classifications.
 const SCHEME: &str = "ncmec";
+
+/// Seconds that one window covers, if the config does not say.
+const WINDOW_S: i64 = 30 * 86_400;
+
+/// 2010-01-01: what is older than the service, if anything, is in one window.
+const EARLIEST_S: i64 = 1_262_304_000;
+
+/// The service.
+pub(super) struct Ncmec {
+    base: String,
+    query: BTreeMap<String, String>,
+    page_size: Option<String>,
+    start_s: i64,
+    window_s: i64,
+}
+
+impl Ncmec {
+    pub(super) fn new(feed: &FeedConfig, base: &str) -> Ncmec {
+        Ncmec {
+            base: base.trim_end_matches('/').to_owned(),
+            query: feed.query.clone(),
+            page_size: feed.page_size.map(|size| size.to_string()),
+            start_s: feed.start.unwrap_or(0),
+            window_s: feed.window_s.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(WINDOW_S),
+        }
+    }
+}
+
+impl Service for Ncmec {
+    fn window(&self, checkpoint: Option<&str>, until_s: i64) -> Result<Option<ChangeWindow>, SyncError> {
+        let begin = match checkpoint {
+            None => self.start_s,
+            Some(checkpoint) => moment::parse_iso_ms(checkpoint)
+                .ok_or_else(|| SyncError::Checkpoint { checkpoint: checkpoint.to_owned() })?
+                .div_euclid(1_000),
+        };
+        let end = begin.saturating_add(self.window_s).max(EARLIEST_S).min(until_s);
+        if begin >= end {
+            return Ok(None);
+        }
+        let (from, to) = (moment::iso(begin), moment::iso(end));
+        let times = [("from", from.as_str()), ("to", to.as_str())].into_iter();
+        let size = self.page_size.as_deref().map(|size| ("size", size));
+        Ok(Some(ChangeWindow {
+            name: format!("{from} to {to}"),
+            first: with_query(&format!("{}/v2/entries", self.base), times.chain(size).chain(added(&self.query))),
+            begin,
+            end: Some(end),
+            reached: None,
+            is_last: end == until_s,
+        }))
+    }
+
+    fn next_page(&self, _: &ChangeWindow, next: &str) -> String {
+        below(&self.base, next)
+    }
+
+    fn read_page(&self, bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
+        read_page(bytes, page)
+    }
+
+    fn advance(&self, _: &mut ChangeWindow, _: &Page) {}
+
+    fn checkpoint(&self, window: &ChangeWindow) -> String {
+        moment::iso(window.end.unwrap_or(window.begin))
+    }
+}
 
 /// Adds what the bytes of a page say to `page`.
 ///

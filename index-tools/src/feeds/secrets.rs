@@ -10,7 +10,7 @@ const HIDDEN: &str = "[secret]";
 
 /// The credentials of a feed, in all the ways in which a server may repeat them.
 #[derive(Clone, Default)]
-pub(super) struct Secrets(Vec<String>);
+pub struct Secrets(Vec<String>);
 
 impl Secrets {
     /// Adds a credential.
@@ -27,7 +27,7 @@ impl Secrets {
     }
 
     /// `text` without them.
-    pub(super) fn hide(&self, text: &str) -> String {
+    pub fn hide(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(secret, HIDDEN))
     }
 

@@ -12,11 +12,17 @@
 //!
 //! Case numbers and the platforms' feedback are about people and proceedings, and not kept.
 
+use std::collections::BTreeMap;
+
+use hashward::feed::FeedConfig;
 use hashward::fingerprint::{Encoding, Kind};
 use hashward::list::Entry;
 use hashward::store::command::Deleted;
 
+use super::error::SyncError;
+use super::http::with_query;
 use super::page::{self, Page, State};
+use super::service::{Service, ChangeWindow, added, seconds};
 use crate::formats::json::{Cursor, Stop, elements, first_byte, members, pull_record, pull_small, skip_any};
 use crate::formats::report::{Problem, excerpt};
 use crate::formats::values::Values;
@@ -25,6 +31,61 @@ use crate::formats::{FormatError, Refusal, Refused, text};
 
 /// Kinds of which an `Image…` or `Video…` signal is a value of the whole file.
 const FILE_KINDS: [Kind; 4] = [Kind::Md5, Kind::Sha1, Kind::Sha256, Kind::Sha512];
+
+/// Records asked for at a time, if the config does not say.
+const PAGE_SIZE: u32 = 1_000;
+
+/// The service.
+pub(super) struct StopNcii {
+    address: String,
+    query: BTreeMap<String, String>,
+    page_size: String,
+    start_s: i64,
+}
+
+impl StopNcii {
+    pub(super) fn new(feed: &FeedConfig, base: &str) -> StopNcii {
+        StopNcii {
+            address: format!("{}/v1/FetchHashes", base.trim_end_matches('/')),
+            query: feed.query.clone(),
+            page_size: feed.page_size.unwrap_or(PAGE_SIZE).to_string(),
+            start_s: feed.start.unwrap_or(0),
+        }
+    }
+
+    fn page(&self, begin: i64, token: Option<&str>) -> String {
+        let begin = begin.to_string();
+        let place = [("startTimestamp", begin.as_str()), ("pageSize", &self.page_size)].into_iter();
+        with_query(&self.address, place.chain(token.map(|token| ("nextPageToken", token))).chain(added(&self.query)))
+    }
+}
+
+/// All changes since the checkpoint are one window. The service says where the next one begins, on each page anew, and
+/// that may go back from page to page: the last page counts. A checkpoint never goes back: what was read before is not
+/// asked for again and again.
+impl Service for StopNcii {
+    fn window(&self, checkpoint: Option<&str>, _: i64) -> Result<Option<ChangeWindow>, SyncError> {
+        let begin = checkpoint.map_or(Ok(self.start_s), seconds)?;
+        let first = self.page(begin, None);
+        Ok(Some(ChangeWindow { name: format!("from {begin}"), first, begin, end: None, reached: None, is_last: true }))
+    }
+
+    fn next_page(&self, window: &ChangeWindow, next: &str) -> String {
+        self.page(window.begin, Some(next))
+    }
+
+    fn read_page(&self, bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
+        read_page(bytes, page)
+    }
+
+    fn advance(&self, window: &mut ChangeWindow, page: &Page) {
+        window.reached = page.reached;
+    }
+
+    fn checkpoint(&self, window: &ChangeWindow) -> String {
+        window.reached.unwrap_or(window.begin).max(window.begin).to_string()
+    }
+}
 
 /// Adds what the bytes of a page say to `page`.
 ///
@@ -98,47 +159,49 @@ struct Record {
     signal: Option<String>,
     value: Option<String>,
     status: Option<String>,
+    /// The entry's key, once it is known.
+    source_id: Option<String>,
 }
 
 fn read_record(window: &mut Window<'_>, page: &mut Page) -> Result<(), FormatError> {
     page.records += 1;
     let number = page.records;
-    match pull_record(window, Record::read)?.and_then(|record| record.state(page)) {
+    let mut record = Record::default();
+    match pull_record(window, |cursor| record.read(cursor))?.and_then(|()| record.state(page)) {
         Ok(Some(state)) => page.states.push(state),
         Ok(None) => {}
-        Err(problem) => page.reject(number, None, problem),
+        Err(problem) => page.reject(number, record.source_id.take(), problem),
     }
     Ok(())
 }
 
 impl Record {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Record, Stop> {
-        let mut record = Record::default();
+    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        *self = Record::default();
         if cursor.peek()? != b'{' {
-            return cursor.skip().map(|()| record);
+            return cursor.skip();
         }
-        record.is_object = true;
+        self.is_object = true;
         cursor.object(|cursor, key| {
             match key.read(&mut Vec::new())? {
-                b"lastModtimestamp" => record.changed_at_s = integer_or_skip(cursor)?,
-                b"signalType" => record.signal = text_or_skip(cursor)?,
-                b"hashValue" => record.value = text_or_skip(cursor)?,
-                b"hashStatus" => record.status = text_or_skip(cursor)?,
+                b"lastModtimestamp" => self.changed_at_s = integer_or_skip(cursor)?,
+                b"signalType" => self.signal = text_or_skip(cursor)?,
+                b"hashValue" => self.value = text_or_skip(cursor)?,
+                b"hashStatus" => self.status = text_or_skip(cursor)?,
                 _ => cursor.skip()?,
             }
             Ok(())
-        })?;
-        Ok(record)
+        })
     }
 
     /// The state of the entry that the record is about; none if it is of a kind that hashward lacks.
-    fn state(self, page: &mut Page) -> Result<Option<State>, Problem> {
+    fn state(&mut self, page: &mut Page) -> Result<Option<State>, Problem> {
         if !self.is_object {
             return Err(Problem::new("wrong-type", "expected an object, found another value"));
         }
-        let signal = self.signal.unwrap_or_default();
+        let signal = self.signal.take().unwrap_or_default();
         let signal = page::key("a `signalType`", signal.as_bytes())?;
-        let value = self.value.unwrap_or_default();
+        let value = self.value.take().unwrap_or_default();
         if value.trim().is_empty() {
             return Err(Problem::missing_hash("a `hashValue`"));
         }
@@ -151,6 +214,7 @@ impl Record {
         let fingerprints = page::fingerprints(&values);
         let digits = fingerprints.iter().map(|value| Encoding::Hex.encode(value.value())).collect::<String>();
         let source_id = format!("{signal}:{digits}");
+        self.source_id = Some(source_id.clone());
         let changed_at = changed_at_ms("lastModtimestamp", self.changed_at_s)?;
         match self.status.as_deref() {
             Some("Active") => {

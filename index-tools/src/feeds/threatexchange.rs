@@ -14,11 +14,17 @@
 //! What is gone is told for 90 days. A feed that was last read before that has missed deletions, and is read again from
 //! its beginning; what it does not name any more is then gone.
 
+use std::collections::BTreeMap;
+
+use hashward::feed::FeedConfig;
 use hashward::fingerprint::{Encoding, Kind};
 use hashward::list::{Attributes, Category, Entry};
 use hashward::store::command::Deleted;
 
+use super::error::SyncError;
+use super::http::{below, with_query};
 use super::page::{self, Page, State};
+use super::service::{Service, ChangeWindow, added, seconds};
 use super::stopncii::{changed_at_ms, integer_or_skip, text_or_skip};
 use crate::formats::json::{Cursor, Stop, elements, first_byte, members, pull_record, pull_small, skip_any};
 use crate::formats::limits::MAX_VALUES;
@@ -35,6 +41,70 @@ const STATUSES: [&str; 3] = ["MALICIOUS", "SUSPICIOUS", "UNKNOWN"];
 
 /// The one word for harmless.
 const HARMLESS: &str = "NON_MALICIOUS";
+
+/// Updates asked for at a time, if the config does not say.
+const PAGE_SIZE: u32 = 500;
+
+/// What is asked for of each update.
+const FIELDS: &str = "id,indicator,type,last_updated,should_delete,descriptors{status,tags}";
+
+/// For so long deletions are told; a day of 90 is left for clocks and long syncs.
+const TOLD_S: i64 = 89 * 86_400;
+
+/// What types of hashes begin with, and so the keys of entries.
+const TYPE_PREFIX: &str = "HASH_";
+
+/// The service.
+pub(super) struct ThreatExchange {
+    address: String,
+    query: BTreeMap<String, String>,
+    page_size: String,
+    start_s: Option<i64>,
+}
+
+impl ThreatExchange {
+    pub(super) fn new(feed: &FeedConfig, base: &str) -> ThreatExchange {
+        ThreatExchange {
+            address: format!("{}/threat_updates", base.trim_end_matches('/')),
+            query: feed.query.clone(),
+            page_size: feed.page_size.unwrap_or(PAGE_SIZE).to_string(),
+            start_s: feed.start,
+        }
+    }
+}
+
+/// All updates since the checkpoint are one window; the latest of them is the next checkpoint.
+impl Service for ThreatExchange {
+    fn window(&self, checkpoint: Option<&str>, _: i64) -> Result<Option<ChangeWindow>, SyncError> {
+        let begin = checkpoint.map(seconds).transpose()?.or(self.start_s);
+        let since = begin.map(|begin| begin.to_string());
+        let place = [("fields", FIELDS), ("limit", &self.page_size)].into_iter();
+        let since = since.as_deref().map(|since| ("start_time", since));
+        let first = with_query(&self.address, place.chain(since).chain(added(&self.query)));
+        let name = begin.map_or("from the beginning".to_owned(), |begin| format!("from {begin}"));
+        Ok(Some(ChangeWindow { name, first, begin: begin.unwrap_or(0), end: None, reached: None, is_last: true }))
+    }
+
+    fn next_page(&self, _: &ChangeWindow, next: &str) -> String {
+        below(&self.address, next)
+    }
+
+    fn read_page(&self, bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
+        read_page(bytes, page)
+    }
+
+    fn advance(&self, window: &mut ChangeWindow, page: &Page) {
+        window.reached = window.reached.max(page.reached);
+    }
+
+    fn checkpoint(&self, window: &ChangeWindow) -> String {
+        window.reached.unwrap_or(window.begin).max(window.begin).to_string()
+    }
+
+    fn forgets(&self) -> Option<(i64, &'static str)> {
+        Some((TOLD_S, TYPE_PREFIX))
+    }
+}
 
 /// Adds what the bytes of a page say to `page`.
 ///
@@ -80,39 +150,41 @@ struct Record {
     statuses: Vec<String>,
     tags: Vec<String>,
     descriptors: usize,
+    /// The entry's key, once it is known.
+    source_id: Option<String>,
 }
 
 fn read_record(window: &mut Window<'_>, page: &mut Page) -> Result<(), FormatError> {
     page.records += 1;
     let number = page.records;
-    match pull_record(window, Record::read)?.and_then(|record| record.state(page)) {
+    let mut record = Record::default();
+    match pull_record(window, |cursor| record.read(cursor))?.and_then(|()| record.state(page)) {
         Ok(Some(state)) => page.states.push(state),
         Ok(None) => {}
-        Err(problem) => page.reject(number, None, problem),
+        Err(problem) => page.reject(number, record.source_id.take(), problem),
     }
     Ok(())
 }
 
 impl Record {
-    fn read(cursor: &mut Cursor<'_>) -> Result<Record, Stop> {
-        let mut record = Record::default();
+    fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        *self = Record::default();
         if cursor.peek()? != b'{' {
-            return cursor.skip().map(|()| record);
+            return cursor.skip();
         }
-        record.is_object = true;
+        self.is_object = true;
         cursor.object(|cursor, key| {
             match key.read(&mut Vec::new())? {
-                b"id" => record.id = text_or_skip(cursor)?,
-                b"indicator" => record.indicator = text_or_skip(cursor)?,
-                b"type" => record.kind = text_or_skip(cursor)?,
-                b"last_updated" => record.updated_at_s = integer_or_skip(cursor)?,
-                b"should_delete" => record.should_delete = cursor.is_yes()?,
-                b"descriptors" => data(cursor, |cursor| record.descriptor(cursor))?,
+                b"id" => self.id = text_or_skip(cursor)?,
+                b"indicator" => self.indicator = text_or_skip(cursor)?,
+                b"type" => self.kind = text_or_skip(cursor)?,
+                b"last_updated" => self.updated_at_s = integer_or_skip(cursor)?,
+                b"should_delete" => self.should_delete = cursor.is_yes()?,
+                b"descriptors" => data(cursor, |cursor| self.descriptor(cursor))?,
                 _ => cursor.skip()?,
             }
             Ok(())
-        })?;
-        Ok(record)
+        })
     }
 
     fn descriptor(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
@@ -144,7 +216,7 @@ impl Record {
     }
 
     /// The state of the entry that the record is about; none if it is of a kind that hashward lacks.
-    fn state(mut self, page: &mut Page) -> Result<Option<State>, Problem> {
+    fn state(&mut self, page: &mut Page) -> Result<Option<State>, Problem> {
         if !self.is_object {
             return Err(Problem::new("wrong-type", "expected an object, found another value"));
         }
@@ -164,6 +236,7 @@ impl Record {
         let fingerprints = page::fingerprints(&values);
         let digits = fingerprints.iter().map(|value| Encoding::Hex.encode(value.value())).collect::<String>();
         let source_id = format!("{name}:{digits}");
+        self.source_id = Some(source_id.clone());
         let changed_at = changed_at_ms("last_updated", self.updated_at_s)?;
         if self.should_delete || self.descriptors == 0 {
             return Ok(Some(State::Gone(Deleted { source_id, changed_at })));

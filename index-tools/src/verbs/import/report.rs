@@ -21,7 +21,7 @@ const UNCATEGORISED: &str = "";
 
 /// The report. Counts are of fingerprints, except where records are said.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(in crate::verbs) struct Report {
     list: ListName,
     /// The version that answers now; none if nothing was published yet.
     version: Option<VersionNumber>,
@@ -186,7 +186,7 @@ impl Report {
     }
 
     /// The summary, with how it ended in the first line.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::verbs) fn text(&self) -> String {
         let version = self.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
         let mut text = match (&self.refused, self.dry_run, self.unchanged) {
             (Some(_), _, _) => format!("{}: nothing was imported\n", self.list),

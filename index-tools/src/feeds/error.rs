@@ -54,20 +54,6 @@ pub enum SyncError {
         /// Where it leads.
         found: &'static str,
     },
-    /// Nobody said what categories mean.
-    #[error(
-        "{list}: the feed has categories, and not every one of them need be what the list is; page {number} has: {found}. \
-         Say in the config which roles they have (roles = [\"SCHEME:CODE=ROLE\", …]), or that all have the list's own \
-         (all_categories = true)"
-    )]
-    Categories {
-        /// The list.
-        list: ListName,
-        /// The page.
-        number: u64,
-        /// Some of them.
-        found: String,
-    },
     /// A list that does not exist yet, and whose role nobody named.
     #[error("{0} is a new list: say in the config with role what a match means (illegal, ignorable or watch)")]
     NoRole(ListName),

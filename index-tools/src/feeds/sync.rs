@@ -33,8 +33,6 @@ const STATES_A_COMMAND: usize = 2_000;
 const BYTES_A_COMMAND: usize = 1 << 20;
 /// Faults that are noted of one page.
 const FAULTS_A_PAGE: usize = 1_000;
-/// Categories that a refusal tells one by one.
-const CATEGORIES_TOLD_MAX: usize = 50;
 
 /// What reads one feed.
 pub(super) struct Reader<'a> {
@@ -160,7 +158,6 @@ impl Reader<'_> {
         page: &mut Page,
         faults_met: &mut HashSet<String>,
     ) -> Result<Changes, SyncError> {
-        self.check_categories(page, number)?;
         if !page.links.is_empty() {
             let gone = page.states.iter().filter(|state| matches!(state, State::Gone(_))).cloned().collect();
             self.apply(Changes { states: gone, ..Changes::default() })?;
@@ -220,25 +217,6 @@ impl Reader<'_> {
             page.rejected.push(Rejected { record: link.record, source_id, reason, detail });
         }
         Ok(())
-    }
-
-    /// Refuses to give one role to categories that nobody spoke of.
-    fn check_categories(&self, page: &Page, number: u64) -> Result<(), SyncError> {
-        if !self.roles.by_category.is_empty() || self.roles.unnamed == self.roles.default {
-            return Ok(());
-        }
-        let of = |state: &State| match state {
-            State::Says(entry) => entry.category.as_ref().map(ToString::to_string),
-            State::Gone(_) => None,
-        };
-        let mut found: Vec<String> = page.states.iter().filter_map(of).collect();
-        found.sort();
-        found.dedup();
-        if found.is_empty() {
-            return Ok(());
-        }
-        found.truncate(CATEGORIES_TOLD_MAX);
-        Err(SyncError::Categories { list: self.feed.list.clone(), number, found: found.join(", ") })
     }
 
     /// Entries that a feed which was read again from its beginning does not name.

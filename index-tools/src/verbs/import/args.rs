@@ -1,5 +1,6 @@
 //! The options of `import`, and how those that are no plain words are read.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, ValueEnum};
@@ -85,10 +86,10 @@ impl From<FeedImport<'_>> for ImportArgs {
             #[command(flatten)]
             args: ImportArgs,
         }
-        let args = Line::parse_from(["import", said.list.as_str(), ""]).args;
+        let words = ["import", said.list.as_str(), "--"].map(OsString::from).into_iter();
+        let args = Line::parse_from(words.chain(said.files.into_iter().map(OsString::from))).args;
         let named = said.roles.map(|roles| &roles.by_category).into_iter().flatten();
         ImportArgs {
-            files: said.files,
             format: said.format,
             kind: said.kind,
             role: said.roles.map(|roles| roles.default),

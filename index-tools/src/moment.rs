@@ -53,8 +53,7 @@ pub(crate) fn parse_iso_ms(text: &str) -> Option<i64> {
 
 /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, as HTTP writes dates (RFC 9110 §5.6.7), in seconds.
 pub(crate) fn parse_http(text: &str) -> Option<i64> {
-    const MONTHS: [&str; 12] =
-        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+    const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let [_, day, month, year, clock, "GMT"] = words[..] else { return None };
     let month = MONTHS.iter().position(|name| *name == month)? as i64 + 1;
@@ -68,7 +67,8 @@ fn numbers<const N: usize>(text: &str, separator: char, digits: [usize; N]) -> O
     let mut read = [0; N];
     let mut words = text.split(separator);
     for (number, digits) in read.iter_mut().zip(digits) {
-        let word = words.next().filter(|word| word.len() == digits && word.bytes().all(|byte| byte.is_ascii_digit()))?;
+        let word =
+            words.next().filter(|word| word.len() == digits && word.bytes().all(|byte| byte.is_ascii_digit()))?;
         *number = word.parse().ok()?;
     }
     words.next().is_none().then_some(read)

@@ -150,15 +150,23 @@ fn samples() -> Option<(std::path::PathBuf, Value)> {
 /// Checks the end state after a sync against what the samples' `expected.json` says of all pages of a service.
 fn check(folder: &Folder, report: &Value, expected: &Value) {
     let live = expected["live"].as_array().unwrap();
-    assert_eq!(report["checkpoint"].to_string().trim_matches('"'), expected["checkpoint"].to_string().trim_matches('"'));
+    assert_eq!(
+        report["checkpoint"].to_string().trim_matches('"'),
+        expected["checkpoint"].to_string().trim_matches('"')
+    );
     assert_eq!(state(folder).checkpoint.unwrap(), expected["checkpoint"].to_string().trim_matches('"'));
     assert_eq!(folder.lists()["feed"]["fingerprints"], expected["accepted"]);
     assert_eq!(report["dropped"], expected["dropped_empty"]);
     let pages = expected["pages"].as_array().unwrap();
-    let rejected: Vec<Value> = report["rejected"].as_array().unwrap().iter().map(|rejected| {
-        let page = &pages[rejected["page"].as_u64().unwrap() as usize - 1];
-        serde_json::json!({"page": page, "record": rejected["record"], "reason": rejected["reason"]})
-    }).collect();
+    let rejected: Vec<Value> = report["rejected"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|rejected| {
+            let page = &pages[rejected["page"].as_u64().unwrap() as usize - 1];
+            serde_json::json!({"page": page, "record": rejected["record"], "reason": rejected["reason"]})
+        })
+        .collect();
     assert_eq!(Value::from(rejected), expected["rejected"]);
     assert_eq!(faults(folder).len(), expected["rejected"].as_array().unwrap().len());
     // An entry of which nothing is left is not held.
@@ -172,7 +180,8 @@ fn check(folder: &Folder, report: &Value, expected: &Value) {
         ask(&snapshot, &fingerprint(&value)).1
     };
     for entry in live {
-        let scheme = entry["classification"].as_str().map(|code| format!("{}:{code}", expected["format"].as_str().unwrap()));
+        let scheme =
+            entry["classification"].as_str().map(|code| format!("{}:{code}", expected["format"].as_str().unwrap()));
         for (kind, value) in entry["fingerprints"].as_object().unwrap() {
             let answer = found(value, kind).unwrap_or_else(|| panic!("{entry} is not found"));
             let categories: Vec<_> =
@@ -214,7 +223,9 @@ fn ncmec_samples_end_as_expected() {
     assert_eq!(report["unsupported"], serde_json::json!(unsupported));
     let first = &server.asked()[0];
     assert_eq!(first.target, "/npo/v2/entries?from=2024-01-01T00:00:00Z&to=2024-02-01T00:00:00Z");
-    assert!(server.asked().iter().all(|request| request.header("authorization").is_some_and(|it| it.starts_with("Basic "))));
+    assert!(
+        server.asked().iter().all(|request| request.header("authorization").is_some_and(|it| it.starts_with("Basic ")))
+    );
     // Read again up to the same moment, there is nothing to ask.
     assert_eq!(sync_until(&folder, FEBRUARY).json()["requests"], 0);
 }
@@ -455,7 +466,10 @@ fn a_bad_record_is_a_fault_until_it_can_be_read() {
     let report = sync_until(&folder, FEBRUARY).json();
     assert_eq!(report["rejected_total"], 2);
     assert_eq!(report["rejected"][0]["source_id"], "1/2");
-    assert_eq!((&report["rejected"][0]["reason"], &report["rejected"][1]["reason"]), (&"wrong-length".into(), &"missing-id".into()));
+    assert_eq!(
+        (&report["rejected"][0]["reason"], &report["rejected"][1]["reason"]),
+        (&"wrong-length".into(), &"missing-id".into())
+    );
     assert_eq!(known(&folder, 6), [1, 3]);
     let place = "window 2024-01-01T00:00:00Z to 2024-02-01T00:00:00Z, page 1, record 3";
     assert_eq!(faults(&folder), ["1/2", place]);
@@ -497,7 +511,12 @@ fn an_illegal_feed_needs_a_word_on_its_categories() {
     let server = pages(vec![vec![image(1, 1, 1), image_of(2, &format!("<md5>{}</md5>", md5(2).to_hex()), 1)]]);
     let folder_with = |more: &str| folder("ncmec", &server.url(), &format!("{more}{JANUARY}"));
     let none = folder_with("");
-    assert!(failed(&sync_until(&none, FEBRUARY))["fault"].as_str().unwrap().contains("feed is a new list: say in the config"));
+    assert!(
+        failed(&sync_until(&none, FEBRUARY))["fault"]
+            .as_str()
+            .unwrap()
+            .contains("feed is a new list: say in the config")
+    );
     sync(&folder_with("role = 'illegal'\n")).refused(1, &["expected roles of categories, or all_categories = true"]);
     let named = folder_with("role = 'illegal'\nroles = ['ncmec:B1=illegal']\n");
     let report = sync_until(&named, FEBRUARY).json();
@@ -643,7 +662,8 @@ fn starting_again_may_be_interrupted() {
     let is_broken = Arc::clone(&broken);
     let server = Server::start(move |request| {
         let again = request.number > 0;
-        let page = |updates: &[String], next: &str| format!("{{\"data\": [{}], \"paging\": {{{next}}}}}", updates.join(","));
+        let page =
+            |updates: &[String], next: &str| format!("{{\"data\": [{}], \"paging\": {{{next}}}}}", updates.join(","));
         match request.parameter("after") {
             None if again => Reply::ok(page(&[update(1, 1), update(2, 2)], "\"next\": \"/threat_updates?after=x\"")),
             None => Reply::ok(page(&[update(1, 1), update(2, 2), update(3, 3), update(4, 4)], "")),

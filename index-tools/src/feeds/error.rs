@@ -58,7 +58,9 @@ pub enum SyncError {
     #[error("{0} is a new list: say in the config with role what a match means (illegal, ignorable or watch)")]
     NoRole(ListName),
     /// What was stored cannot be of this service.
-    #[error("expected the checkpoint of an earlier sync of this service, found `{checkpoint}`; was the feed's source changed?")]
+    #[error(
+        "expected the checkpoint of an earlier sync of this service, found `{checkpoint}`; was the feed's source changed?"
+    )]
     Checkpoint {
         /// The checkpoint.
         checkpoint: String,

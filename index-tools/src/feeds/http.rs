@@ -175,7 +175,12 @@ impl Client {
     ///
     /// # Errors
     /// `base` is no address.
-    pub(super) fn new(base: &str, headers: HeaderMap, secrets: Secrets, patience: Patience) -> Result<Client, HttpError> {
+    pub(super) fn new(
+        base: &str,
+        headers: HeaderMap,
+        secrets: Secrets,
+        patience: Patience,
+    ) -> Result<Client, HttpError> {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
             .max_redirects(0)
@@ -257,7 +262,8 @@ impl Client {
                 Step::Redirected(location) => url = resolve(&self.origin, &uri, &location),
             }
         }
-        Err(HttpError::Elsewhere { address: bare(&url), found: "expected an answer, found only redirects".into() }.into())
+        Err(HttpError::Elsewhere { address: bare(&url), found: "expected an answer, found only redirects".into() }
+            .into())
     }
 
     fn check_origin(&self, uri: &Uri, url: &str) -> Result<(), HttpError> {
@@ -272,13 +278,7 @@ impl Client {
         Err(HttpError::Elsewhere { address: self.secrets.hide(&bare(url)), found })
     }
 
-    fn ask(
-        &self,
-        uri: &Uri,
-        known: &Validators,
-        limit_bytes: u64,
-        target: &mut impl Target,
-    ) -> Result<Step, Failure> {
+    fn ask(&self, uri: &Uri, known: &Validators, limit_bytes: u64, target: &mut impl Target) -> Result<Step, Failure> {
         self.requests.set(self.requests.get() + 1);
         let address = self.secrets.hide(&bare(&uri.to_string()));
         let mut request = self.agent.get(uri);

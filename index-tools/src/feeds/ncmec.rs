@@ -33,7 +33,7 @@ use quick_xml::events::BytesStart;
 use super::error::SyncError;
 use super::http::{below, with_query};
 use super::page::{self, Link, Page, State};
-use super::service::{Service, ChangeWindow, added};
+use super::service::{ChangeWindow, Service, added};
 use crate::formats::limits::{MAX_RECORD_BYTES, MAX_VALUES};
 use crate::formats::report::{Problem, excerpt};
 use crate::formats::values::Values;
@@ -117,52 +117,67 @@ impl Service for Ncmec {
 /// What cannot be read as such a page, or only up to some point; `page` has what came before.
 pub fn read_page(mut bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
     let mut pieces = Pieces::new(&mut bytes);
-    let mut record = Record::default();
-    let mut record_depth = None;
+    // The open record, and how deep it stands.
+    let mut record: Option<(u32, Record)> = None;
     let mut paging_depth = None;
-    let mut link = None;
+    let mut next: Option<Vec<u8>> = None;
     loop {
         let (depth, has_root) = (pieces.depth(), pieces.has_root());
-        match pieces.next()? {
-            Piece::Open(root) if depth == 0 => {
+        match (pieces.next()?, &mut record) {
+            (Piece::Open(root), _) if depth == 0 => {
                 let name = root.local_name();
                 if name.as_ref() != b"queryResult" {
                     return Err(not_a_page(format!("a root element `{}`", excerpt(name.as_ref()))));
                 }
             }
-            Piece::Open(element) if record_depth.is_none() => match element.local_name().as_ref() {
-                b"image" => record_depth = record.start(depth, page, "image", false),
-                b"video" => record_depth = record.start(depth, page, "video", false),
-                b"deletedImage" => record_depth = record.start(depth, page, "image", true),
-                b"deletedVideo" => record_depth = record.start(depth, page, "video", true),
+            (Piece::Open(element), Some((record_depth, record))) => record.open(&element, depth - *record_depth),
+            (Piece::Open(element), None) => match element.local_name().as_ref() {
                 b"paging" => paging_depth = Some(depth + 1),
-                b"next" if paging_depth == Some(depth) => link = Some(Vec::new()),
-                _ => {}
-            },
-            Piece::Open(element) => record.open(&element, record_depth.map_or(0, |record| depth - record)),
-            Piece::Text(text) => match &mut link {
-                Some(link) if link.len() + text.len() <= MAX_RECORD_BYTES => link.extend_from_slice(&text),
-                _ => record.text(&text),
-            },
-            Piece::Close if record_depth == Some(depth) => {
-                record_depth = None;
-                record.pass_on(page);
-            }
-            Piece::Close if record_depth.is_some() => record.close(),
-            Piece::Close => {
-                if let Some(link) = link.take() {
-                    let link = String::from_utf8_lossy(link.trim_ascii()).into_owned();
-                    page.next = (!link.is_empty()).then_some(link);
+                b"next" if paging_depth == Some(depth) => next = Some(Vec::new()),
+                name => {
+                    if let Some((media, is_deletion)) = record_named(name) {
+                        let number = page.begin_record()?;
+                        record = Some((depth + 1, Record { number, media, is_deletion, ..Record::default() }));
+                    }
                 }
-                if paging_depth == Some(depth) {
-                    paging_depth = None;
+            },
+            (Piece::Text(text), Some((_, record))) => record.text(&text),
+            (Piece::Text(text), None) => {
+                if let Some(next) = &mut next {
+                    if next.len() + text.len() > MAX_RECORD_BYTES {
+                        return Err(not_a_page("a link to the next page that is longer than any address"));
+                    }
+                    next.extend_from_slice(&text);
                 }
             }
-            Piece::End if !has_root => return Err(not_a_page("nothing")),
-            Piece::End => return Ok(()),
-            Piece::Other => {}
+            (Piece::Close, Some((record_depth, ended))) if *record_depth == depth => {
+                ended.pass_on(page);
+                record = None;
+            }
+            (Piece::Close, Some((_, record))) => record.close(),
+            (Piece::Close, None) => {
+                if let Some(next) = next.take() {
+                    let next = String::from_utf8_lossy(next.trim_ascii()).into_owned();
+                    page.next = (!next.is_empty()).then_some(next);
+                }
+                paging_depth = paging_depth.filter(|paging| *paging != depth);
+            }
+            (Piece::End, _) if !has_root => return Err(not_a_page("nothing")),
+            (Piece::End, _) => return Ok(()),
+            (Piece::Other, _) => {}
         }
     }
+}
+
+/// The medium of a record's element, and whether it is a deletion.
+fn record_named(name: &[u8]) -> Option<(&'static str, bool)> {
+    Some(match name {
+        b"image" => ("image", false),
+        b"video" => ("video", false),
+        b"deletedImage" => ("image", true),
+        b"deletedVideo" => ("video", true),
+        _ => return None,
+    })
 }
 
 fn not_a_page(found: impl Into<String>) -> FormatError {
@@ -203,7 +218,7 @@ enum Field {
     Fingerprint(Kind),
 }
 
-/// What is kept of one record, in buffers that are used again.
+/// What is kept of one record.
 #[derive(Default)]
 struct Record {
     number: u64,
@@ -225,13 +240,6 @@ struct Record {
 }
 
 impl Record {
-    /// Begins the page's next record, in an element inside of `depth` others; gives its own depth.
-    fn start(&mut self, depth: u32, page: &mut Page, media: &'static str, is_deletion: bool) -> Option<u32> {
-        page.records += 1;
-        *self = Record { number: page.records, is_deletion, media, ..Record::default() };
-        Some(depth + 1)
-    }
-
     /// Takes an element that stands `below` elements deep in the record.
     fn open(&mut self, element: &BytesStart<'_>, below: u32) {
         self.text.clear();

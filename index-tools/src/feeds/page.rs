@@ -9,12 +9,19 @@ use hashward::store::command::Deleted;
 use crate::formats::limits::{MAX_CATEGORY_BYTES, MAX_FOREIGN_KINDS};
 use crate::formats::report::{Problem, excerpt};
 use crate::formats::values::Values;
+use crate::formats::{FormatError, Refusal, Refused};
 
 /// Bytes of what a source says of an entry that are kept under one name.
 const ATTRIBUTE_BYTES_MAX: usize = 1 << 10;
 
 /// Bytes of a source's own key.
 pub(super) const SOURCE_ID_BYTES_MAX: usize = 512;
+
+/// Records of a page: ten times what any service is asked for.
+const RECORDS_MAX: u64 = 100_000;
+
+/// Fingerprints that stand elsewhere: each costs a request.
+const LINKS_MAX: usize = 10_000;
 
 /// What a page says, as far as it could be read.
 #[derive(Debug, Default)]
@@ -89,6 +96,22 @@ impl State {
 }
 
 impl Page {
+    /// Counts the next record, and gives its number.
+    ///
+    /// # Errors
+    /// A page beyond the limits.
+    pub(super) fn begin_record(&mut self) -> Result<u64, FormatError> {
+        let remedy = "ask the service for smaller pages (page_size)";
+        if self.records == RECORDS_MAX {
+            return Err(Refused::new(Refusal::Limit, format!("at most {RECORDS_MAX} records"), "more", remedy).into());
+        }
+        if self.links.len() > LINKS_MAX {
+            return Err(Refused::new(Refusal::Limit, format!("at most {LINKS_MAX} links"), "more", remedy).into());
+        }
+        self.records += 1;
+        Ok(self.records)
+    }
+
     /// Skips a record.
     pub(super) fn reject(&mut self, record: u64, source_id: Option<String>, problem: Problem) {
         let Problem { reason, detail } = problem;

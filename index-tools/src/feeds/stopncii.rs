@@ -22,7 +22,7 @@ use hashward::store::command::Deleted;
 use super::error::SyncError;
 use super::http::with_query;
 use super::page::{self, Page, State};
-use super::service::{Service, ChangeWindow, added, seconds};
+use super::service::{ChangeWindow, Service, added, seconds};
 use crate::formats::json::{Cursor, Stop, elements, first_byte, members, pull_record, pull_small, skip_any};
 use crate::formats::report::{Problem, excerpt};
 use crate::formats::values::Values;
@@ -94,38 +94,36 @@ impl Service for StopNcii {
 pub fn read_page(mut bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
     let mut window = Window::new(&mut bytes);
     let mut has_records = false;
-    let mut has_more = false;
+    let mut has_more = None;
     if first_byte(&mut window)? != Some(b'{') {
         return Err(not_a_page(format!("`{}`", excerpt(window.bytes()))));
     }
-    members(&mut window, |window, key| {
-        match (key, first_byte(window)?) {
-            (b"hashRecords", Some(b'[')) => {
-                has_records = true;
-                elements(window, |window| read_record(window, page))
-            }
-            (b"nextPageToken", _) => {
-                page.next = pull_small(window, text_or_skip)?.filter(|token| !token.is_empty());
-                Ok(())
-            }
-            (b"nextSetTimestamp", _) => {
-                page.reached = pull_small(window, integer_or_skip)?;
-                Ok(())
-            }
-            (b"hasMoreRecords", _) => {
-                has_more = pull_small(window, |cursor| cursor.is_yes())?;
-                Ok(())
-            }
-            _ => skip_any(window),
+    members(&mut window, |window, key| match (key, first_byte(window)?) {
+        (b"hashRecords", Some(b'[')) => {
+            has_records = true;
+            elements(window, |window| read_record(window, page))
         }
+        (b"nextPageToken", _) => {
+            page.next = pull_small(window, text_or_skip)?.filter(|token| !token.is_empty());
+            Ok(())
+        }
+        (b"nextSetTimestamp", _) => {
+            page.reached = pull_small(window, integer_or_skip)?;
+            Ok(())
+        }
+        (b"hasMoreRecords", _) => {
+            has_more = Some(pull_small(window, |cursor| cursor.is_yes())?);
+            Ok(())
+        }
+        _ => skip_any(window),
     })?;
     if !has_records {
         return Err(not_a_page("an object without it"));
     }
-    if has_more && page.next.is_none() {
+    if has_more == Some(true) && page.next.is_none() {
         return Err(not_a_page("no `nextPageToken`, though there are more records"));
     }
-    if !has_more {
+    if has_more == Some(false) {
         page.next = None;
     }
     Ok(())
@@ -164,8 +162,7 @@ struct Record {
 }
 
 fn read_record(window: &mut Window<'_>, page: &mut Page) -> Result<(), FormatError> {
-    page.records += 1;
-    let number = page.records;
+    let number = page.begin_record()?;
     let mut record = Record::default();
     match pull_record(window, |cursor| record.read(cursor))?.and_then(|()| record.state(page)) {
         Ok(Some(state)) => page.states.push(state),
@@ -217,12 +214,11 @@ impl Record {
         self.source_id = Some(source_id.clone());
         let changed_at = changed_at_ms("lastModtimestamp", self.changed_at_s)?;
         match self.status.as_deref() {
-            Some("Active") => {
-                Ok(Some(State::Says(Entry { source_id, fingerprints, changed_at, ..Entry::default() })))
-            }
+            Some("Active") => Ok(Some(State::Says(Entry { source_id, fingerprints, changed_at, ..Entry::default() }))),
             Some("Withdrawn" | "Deleted" | "Received") => Ok(Some(State::Gone(Deleted { source_id, changed_at }))),
             status => {
-                let found = status.map_or_else(|| "none".to_owned(), |status| format!("`{}`", excerpt(status.as_bytes())));
+                let found =
+                    status.map_or_else(|| "none".to_owned(), |status| format!("`{}`", excerpt(status.as_bytes())));
                 let expected = "a `hashStatus` of Active, Received, Withdrawn or Deleted";
                 Err(Problem::new("bad-status", format!("expected {expected}, found {found}")))
             }

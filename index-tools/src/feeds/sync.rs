@@ -17,7 +17,7 @@ use super::ncmec;
 use super::page::{Page, Rejected, State};
 use super::report::Report;
 use super::secrets::Secrets;
-use super::service::{Service, ChangeWindow};
+use super::service::{ChangeWindow, Service};
 use crate::formats::report::Problem;
 use crate::keeper::Keeper;
 
@@ -31,8 +31,8 @@ const PAGES_MAX: u64 = 100_000;
 const STATES_A_COMMAND: usize = 2_000;
 /// About as many bytes of them.
 const BYTES_A_COMMAND: usize = 1 << 20;
-/// Faults that are noted of one page.
-const FAULTS_A_PAGE: usize = 1_000;
+/// Faults that are noted with a list: all of them are told in one answer.
+const FAULTS_MAX: usize = 10_000;
 
 /// What reads one feed.
 pub(super) struct Reader<'a> {
@@ -91,10 +91,7 @@ impl Reader<'_> {
         let mut url = window.first.clone();
         let mut seen = HashSet::new();
         let mut faults_met = HashSet::new();
-        for number in 1.. {
-            if number > PAGES_MAX {
-                return Err(endless(&window, number, "more pages than any window has"));
-            }
+        for number in 1..=PAGES_MAX {
             if !seen.insert(short(&url)) {
                 return Err(endless(&window, number - 1, "a page that was read already"));
             }
@@ -104,28 +101,44 @@ impl Reader<'_> {
                 named.note(&page);
             }
             let next = page.next.take();
-            let is_end = unreadable.is_none() && next.is_none();
-            let mut changes = self.changes(&window, number, &mut page, &mut faults_met)?;
-            if is_end {
-                changes.mended.extend(self.healed(&window, &faults_met));
-                if let Some(named) = &named {
-                    changes.states.extend(self.no_longer_named(named)?);
+            let changes = self.changes(&window, number, &mut page, &mut faults_met)?;
+            let end = match (unreadable, next) {
+                (None, Some(next)) => {
+                    url = service.next_page(&window, &next);
+                    None
                 }
-                changes.checkpoint = Some(service.checkpoint(&window));
+                (unreadable, _) => Some(unreadable),
+            };
+            match end {
+                None => self.apply(changes)?,
+                Some(Some(error)) => return self.apply(changes).and(Err(error)),
+                Some(None) => return self.close(service, &window, named, &faults_met, changes),
             }
-            let checkpoint = changes.checkpoint.clone();
-            self.apply(changes)?;
             (self.watch)(self.report);
-            if let Some(error) = unreadable {
-                return Err(error);
-            }
-            match (checkpoint, next) {
-                (Some(checkpoint), _) => return Ok(checkpoint),
-                (None, Some(next)) => url = service.next_page(&window, &next),
-                (None, None) => unreachable!("a window without a next page has ended"),
-            }
         }
-        unreachable!("pages are bounded")
+        Err(endless(&window, PAGES_MAX, "one more, and no window has so many"))
+    }
+
+    /// Has the changes of a window's last page applied, with all that goes with the window's end.
+    fn close(
+        &mut self,
+        service: &dyn Service,
+        window: &ChangeWindow,
+        named: Option<&mut Named>,
+        faults_met: &HashSet<String>,
+        mut changes: Changes,
+    ) -> Result<String, SyncError> {
+        if let Some(named) = named {
+            // Whether what is missing can be believed or not: what the page says counts.
+            self.apply(std::mem::take(&mut changes))?;
+            changes.states = self.no_longer_named(named)?;
+        }
+        let checkpoint = service.checkpoint(window);
+        changes.mended.extend(self.healed(window, faults_met));
+        changes.checkpoint = Some(checkpoint.clone());
+        self.apply(changes)?;
+        (self.watch)(self.report);
+        Ok(checkpoint)
     }
 
     /// Fetches a page and reads it as far as possible; with it, why no further.
@@ -168,15 +181,23 @@ impl Reader<'_> {
             rejected.detail = self.secrets.hide(&rejected.detail);
         }
         self.report.note_page(&window.name, number, page, &self.roles);
-        let faults: Vec<FeedFault> =
-            page.rejected.iter().take(FAULTS_A_PAGE).map(|rejected| fault(window, number, rejected)).collect();
-        let mended = page.states.iter().map(State::source_id).filter(|id| self.faulty.contains(*id));
-        let mut mended: HashSet<String> = mended.map(str::to_owned).collect();
-        for fault in &faults {
+        let mut mended: HashSet<String> = page
+            .states
+            .iter()
+            .map(State::source_id)
+            .filter(|id| self.faulty.contains(*id))
+            .map(str::to_owned)
+            .collect();
+        let mut faults = Vec::new();
+        for rejected in &page.rejected {
+            let fault = fault(window, number, rejected);
             mended.remove(&fault.item);
             faults_met.insert(fault.item.clone());
+            if self.faulty.contains(&fault.item) || self.faulty.len() < FAULTS_MAX {
+                self.faulty.insert(fault.item.clone());
+                faults.push(fault);
+            }
         }
-        self.faulty.extend(faults.iter().map(|fault| fault.item.clone()));
         self.faulty.retain(|item| !mended.contains(item));
         let mended = mended.into_iter().collect();
         Ok(Changes { states: page.take_newest(), faults, mended, checkpoint: None })
@@ -185,8 +206,12 @@ impl Reader<'_> {
     /// Earlier faults of places in this window that were not met again.
     fn healed(&mut self, window: &ChangeWindow, faults_met: &HashSet<String>) -> Vec<String> {
         let place = place(window, "");
-        let healed: Vec<String> =
-            self.faulty.iter().filter(|item| item.starts_with(&place) && !faults_met.contains(*item)).cloned().collect();
+        let healed: Vec<String> = self
+            .faulty
+            .iter()
+            .filter(|item| item.starts_with(&place) && !faults_met.contains(*item))
+            .cloned()
+            .collect();
         self.faulty.retain(|item| !healed.contains(item));
         healed
     }

@@ -24,7 +24,7 @@ use hashward::store::command::Deleted;
 use super::error::SyncError;
 use super::http::{below, with_query};
 use super::page::{self, Page, State};
-use super::service::{Service, ChangeWindow, added, seconds};
+use super::service::{ChangeWindow, Service, added, seconds};
 use super::stopncii::{changed_at_ms, integer_or_skip, text_or_skip};
 use crate::formats::json::{Cursor, Stop, elements, first_byte, members, pull_record, pull_small, skip_any};
 use crate::formats::limits::MAX_VALUES;
@@ -155,8 +155,7 @@ struct Record {
 }
 
 fn read_record(window: &mut Window<'_>, page: &mut Page) -> Result<(), FormatError> {
-    page.records += 1;
-    let number = page.records;
+    let number = page.begin_record()?;
     let mut record = Record::default();
     match pull_record(window, |cursor| record.read(cursor))?.and_then(|()| record.state(page)) {
         Ok(Some(state)) => page.states.push(state),

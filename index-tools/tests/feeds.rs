@@ -16,6 +16,7 @@ use hashward::list::ListName;
 use hashward::matching::Verdict;
 use hashward::store::command::FeedState;
 use hashward::store::{Command, Outcome, Store, StoreOptions};
+use program::daemon::Daemon;
 use program::{Ended, Folder, HASHWARD_INDEX, ask, fingerprint, hex_list, md5};
 use serde_json::Value;
 
@@ -527,6 +528,35 @@ fn an_illegal_feed_needs_a_word_on_its_categories() {
     named.write("hashward.toml", text);
     sync_until(&named, "2024-02-02T00:00:00Z").done();
     assert_eq!(known(&named, 4), [1, 2]);
+}
+
+// Beside a daemon.
+
+#[test]
+fn a_daemon_answers_from_each_page_and_knows_no_credentials() {
+    let (asked, was_asked) = mpsc::channel();
+    let asked = Mutex::new(asked);
+    let server = Server::start(move |request| match request.parameter("start") {
+        None => Reply::ok(page(&[image(1, 1, 1), image(2, 2, 1)], Some("/v2/entries?start=1"))),
+        Some("1") => Reply::ok(page(&[deleted(1, 2), image(3, 3, 2)], Some("/v2/entries?start=2"))),
+        _ => {
+            asked.lock().unwrap().send(()).unwrap();
+            Reply::status(500, format!("expected {PASSWORD}")).with("Retry-After", "86400")
+        }
+    });
+    let folder = folder("ncmec", &server.url(), &format!("{ILLEGAL}{JANUARY}"));
+    let daemon = Daemon::start(&folder);
+    let ended = sync_until(&folder, FEBRUARY);
+    was_asked.recv_timeout(PATIENCE).expect("it asks for the third page");
+    assert!(failed(&ended)["fault"].as_str().unwrap().contains("expected [secret]"));
+    let (known, unknown) = (Verdict::Known, Verdict::Unknown);
+    assert_eq!(daemon.verdicts(0..5), [unknown, unknown, known, known, unknown]);
+    let inspected = folder.run(&["inspect", "feed"]).done();
+    let log = std::fs::read_to_string(folder.path().join("daemon.log")).unwrap();
+    assert!(log.contains("listening"), "{log}");
+    for text in [inspected, log, ended.stdout, ended.stderr] {
+        assert!(!text.contains("horse") && !text.contains("bGFiOmNvcnJlY3"), "{text}");
+    }
 }
 
 // Interruptions.

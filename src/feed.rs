@@ -529,3 +529,130 @@ impl<'de> Deserialize<'de> for SecretSource {
         deserializer.deserialize_any(Place)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn feeds(sections: &str) -> Result<Vec<FeedConfig>, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hashward.toml");
+        fs::write(&path, sections).unwrap();
+        FeedConfig::read_all(&path).map(|read| read.feeds).map_err(|error| error.to_string())
+    }
+
+    fn feed(keys: &str) -> Result<FeedConfig, String> {
+        let base = [("name", "'n'"), ("source", "'ncmec'"), ("url", "'https://feed.example/v2'")];
+        let given = |key: &str| keys.lines().any(|line| line.starts_with(&format!("{key} =")));
+        let base: String =
+            base.iter().filter(|(key, _)| !given(key)).map(|(key, value)| format!("{key} = {value}\n")).collect();
+        feeds(&format!("[[feed]]\n{base}{keys}")).map(|mut feeds| feeds.remove(0))
+    }
+
+    #[test]
+    fn a_feed_is_read_with_all_its_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hashward.toml");
+        let text = "data = 'd'\n[[listen]]\naddress = 'unix:x'\n[[feed]]\nname = 'ncmec'\nlist = 'industry'\n\
+                    source = 'ncmec'\nurl = 'https://h.example/npo'\nrole = 'illegal'\n\
+                    roles = ['ncmec:A1=illegal', 'ncmec:B2=watch']\nuser = 'lab'\npassword = { file = 'p' }\n\
+                    window_s = 1\nstart = 2024-02-29T01:00:00+01:00\npage_size = 100\ninterval_s = 900\n\
+                    stale_after_s = 7200\nquery = { tags = 'a' }\n\
+                    [[feed]]\nname = 'own'\nsource = 'files'\nurl = 'in'\nformat = 'csv'\nkind = 'md5'\n";
+        fs::write(&path, text).unwrap();
+        let Feeds { data, feeds } = FeedConfig::read_all(&path).unwrap();
+        assert_eq!(data, folder.path().join("d"));
+        let first = &feeds[0];
+        assert_eq!((first.name.as_str(), first.list.as_str()), ("ncmec", "industry"));
+        assert_eq!(first.location, Location::Url("https://h.example/npo".to_owned()));
+        assert_eq!(first.password, Some(SecretSource::File(folder.path().join("p"))));
+        // 2024-02-29 00:00 UTC, by `date -d @…`.
+        assert_eq!(first.start, Some(1_709_164_800));
+        let roles = first.roles.as_ref().unwrap();
+        assert_eq!(roles.of(Some(&"ncmec:B2".to_owned().into())), Role::Watch);
+        assert_eq!((roles.of(None), roles.of(Some(&"x".to_owned().into()))), (Role::Illegal, Role::Watch));
+        assert_eq!((first.interval_s, first.stale_after_s, first.deadline_s), (Some(900), Some(7200), 21_600));
+        assert_eq!(feeds[1].location, Location::Path(folder.path().join("in")));
+        assert_eq!((feeds[1].kind, feeds[1].list.as_str()), (Some(Kind::Md5), "own"));
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (date, days) in [((1970, 1, 1), 0), ((2000, 2, 29), 11_016), ((2000, 3, 1), 11_017), ((1969, 12, 31), -1)] {
+            assert_eq!(days_since_1970(date.0, date.1, date.2), days, "{date:?}");
+        }
+    }
+
+    #[test]
+    fn what_could_not_work_is_refused_with_the_remedy() {
+        for (keys, expected) in [
+            ("url = 'http://feed.example/'", "plain_http = true"),
+            ("url = 'http://127.0.0.1.feed.example/'", "plain_http = true"),
+            ("url = 'feed.example'", "https://HOST/PATH"),
+            ("url = 'https://'", "https://HOST/PATH"),
+            ("url = 'ftp://feed.example/'", "ftp://"),
+            ("url = 'file:///x'", "file://"),
+            ("roles = ['a=illegal']", "role: expected the role"),
+            ("role = 'illegal'", "all_categories = true"),
+            ("role = 'illegal'\nroles = ['a=bad']", "unknown role"),
+            ("role = 'illegal'\nroles = ['a=watch']\nall_categories = true", "found both"),
+            ("user = 'u'", "a password as well"),
+            ("password = { env = 'P' }", "a user as well"),
+            ("user = 'u'\npassword = { env = 'P' }\ntoken = { env = 'T' }", "found both"),
+            ("interval_s = 0", "interval_s: expected at least 1"),
+            ("page_size = 100001", "page_size"),
+            ("format = 'csv'", "files"),
+            ("source = 'files'\nwindow_s = 1", "window_s"),
+            ("start = '2024-01-01'", "line 5"),
+            ("start = 2024-01-01", "2024-01-01T00:00:00Z"),
+            ("query = { access_token = 'x' }", "`access_token`"),
+            ("colour = 1", "unknown field `colour`"),
+            ("source = 'nobody'", "unknown variant `nobody`"),
+        ] {
+            let error = feed(keys).unwrap_err();
+            assert!(error.contains(expected), "{keys:?}: {error}");
+        }
+        for url in ["http://127.0.0.1:80/", "http://[::1]/x", "http://localhost/"] {
+            assert!(feed(&format!("url = '{url}'")).is_ok(), "{url}");
+        }
+        assert!(feed("plain_http = true\nurl = 'http://feed.example/'").is_ok());
+        let one = "[[feed]]\nname = 'a'\nsource = 'ncmec'\nurl = 'https://h/'\n";
+        assert!(feeds(&one.repeat(2)).unwrap_err().contains("each name once"));
+        let same_list = format!("{one}{}list = 'a'\n", one.replace("'a'", "'b'"));
+        assert!(feeds(&same_list).unwrap_err().contains("no other feed"));
+    }
+
+    #[test]
+    fn no_message_holds_a_secret() {
+        for keys in [
+            "user = 'u'\npassword = 'hunter2'",
+            "user = 'u'\npassword = { value = 'hunter2' }",
+            "user = 'u'\npassword = { env = 'A', value = 'hunter2' }",
+            "token = ['hunter2']",
+            "token = hunter2",
+            "token = 'hunter2",
+            "url = 'https://u:hunter2@feed.example/'",
+            "query = { token = 'hunter2' }",
+        ] {
+            let error = feed(keys).unwrap_err();
+            assert!(!error.contains("hunter2"), "{keys:?}: {error}");
+        }
+        assert_eq!(format!("{:?}", Secret::from("hunter2".to_owned())), "Secret(…)");
+    }
+
+    #[test]
+    fn a_secret_is_the_first_line_of_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("secret");
+        let read = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            SecretSource::File(path.clone()).read().map(|secret| secret.expose().to_owned())
+        };
+        assert_eq!(read(b" hunter2 \nnot this\n").unwrap(), "hunter2");
+        for bad in [&b""[..], b"\nx", b"\xff", &[b'x'; SECRET_BYTES_MAX as usize + 1]] {
+            assert!(read(bad).is_err());
+        }
+        let missing = SecretSource::Env("HASHWARD_NO_SUCH_SECRET".to_owned()).read().unwrap_err().to_string();
+        assert!(missing.contains("HASHWARD_NO_SUCH_SECRET") && missing.contains("not set"), "{missing}");
+    }
+}

@@ -3,7 +3,7 @@
 //! ```text
 //! list files ─▶ hashward-index: formats ─▶ entries ─▶ sort, merge ─▶ a version: a segment per kind ─┐
 //!                                                                                                   ├─▶ publish ─▶ generation
-//! own entries ─▶ command ─▶ catalogue (durable) ─▶ live layer ─▶ seal ──────────────────────────────┘        │
+//! own entries, feeds ─▶ command ─▶ catalogue (durable) ─▶ live layer ─▶ seal ───────────────────────┘        │
 //!                                                       └──────────────────────────┬─────────────────────────┘
 //! files ─┬▶ digests ─────────────────────────┬▶ question ─▶ matching (on one snapshot) ─▶ verdict ─▶ server: protocol ─▶ clients
 //!        └▶ worker: pixels ─▶ perceptual hash ┘

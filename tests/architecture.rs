@@ -18,7 +18,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("access", &[]),
     ("media", &["fingerprint", "matching"]),
     ("config", &["access", "feed", "media", "protocol", "server"]),
-    ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
+    ("server", &["feed", "fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
     ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server", "media"]),
 ];
 

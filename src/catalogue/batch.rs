@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Params, Transaction, params, params_from_iter};
 
-use super::rows::{EntryRow, FaultRow, FeedRow, ListRow, Row, TombstoneRow, VersionRow, WithdrawalRow};
+use super::rows::{EntryRow, FaultRow, FeedRow, ListRow, Row, StoredEntry, TombstoneRow, VersionRow, WithdrawalRow};
 use super::schema::{
     ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
     TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
@@ -91,8 +91,7 @@ impl<'c> Batch<'c> {
         let places = vec!["?"; values.len()].join(", ");
         let sql = format!("INSERT INTO {} ({}) VALUES ({places})", table.name, table.columns.join(", "));
         self.transaction.prepare_cached(&sql)?.execute(params_from_iter(values))?;
-        self.next.sum.add(&row_hash(table.name, values.iter().map(ValueRef::from)));
-        self.next.rows += 1;
+        self.count(table, &values.iter().map(ValueRef::from).collect::<Vec<_>>());
         Ok(())
     }
 
@@ -123,6 +122,31 @@ impl<'c> Batch<'c> {
             self.next.rows = self.next.rows.saturating_sub(removed);
         }
         Ok(removed)
+    }
+
+    /// A row that joins, in the checksum.
+    fn count(&mut self, table: &Table, values: &[ValueRef<'_>]) {
+        self.next.sum.add(&row_hash(table.name, values.iter().copied()));
+        self.next.rows += 1;
+    }
+
+    /// A row that goes.
+    fn uncount(&mut self, table: &Table, values: &[ValueRef<'_>]) {
+        self.next.sum.subtract(&row_hash(table.name, values.iter().copied()));
+        // Fewer rows than the head counts would be damage, which the next audit reports.
+        self.next.rows = self.next.rows.saturating_sub(1);
+    }
+
+    /// Changes the one row that is known to be there, or known not to be.
+    fn change_one(&self, sql: &str, params: impl Params) -> Result<(), CatalogueError> {
+        let changed = self.transaction.prepare_cached(sql).and_then(|mut statement| statement.execute(params));
+        match changed.map_err(|error| self.fault(error))? {
+            1 => Ok(()),
+            found => {
+                let found = format!("expected to change one row, found {found}");
+                Err(CatalogueError::Damaged { file: self.file.clone(), found })
+            }
+        }
     }
 
     fn fault(&self, source: rusqlite::Error) -> CatalogueError {
@@ -221,36 +245,73 @@ impl<'c> Batch<'c> {
         Ok(radii)
     }
 
-    /// Adds or replaces a feed entry with its fingerprints.
-    pub(crate) fn put_entry(&mut self, row: &EntryRow) -> Result<(), CatalogueError> {
-        self.remove_entry(row.list, &row.entry.source_id)?;
-        self.put(&ENTRIES, row)?;
-        for fingerprint in &row.entry.fingerprints {
-            let row = [
-                i64::from(fingerprint.kind().code()).into(),
-                fingerprint.value().to_vec().into(),
-                i64::from(row.list.0).into(),
-                row.entry.source_id.clone().into(),
-            ];
-            self.insert(&FINGERPRINTS, &row).map_err(|error| self.fault(error))?;
-        }
-        Ok(())
+    /// The feed entry of this source id, as it stands.
+    pub(crate) fn entry(&self, list: ListId, source_id: &str) -> Result<Option<StoredEntry>, CatalogueError> {
+        let sql = "SELECT list, source_id, seq, entry FROM feed_entries WHERE list = ? AND source_id = ?";
+        let read = || {
+            let mut statement = self.transaction.prepare_cached(sql)?;
+            statement.query_row(params![list.0, source_id], StoredEntry::read).optional()
+        };
+        read().map_err(|error| self.fault(error))
     }
 
-    /// Removes a feed entry with its fingerprints, if it is there.
-    pub(crate) fn remove_entry(&mut self, list: ListId, source_id: &str) -> Result<(), CatalogueError> {
-        let Some(old) = self.read().entry(list, source_id)? else { return Ok(()) };
-        self.take(&ENTRIES, &["list", "source_id"], &[i64::from(list.0).into(), source_id.to_owned().into()])?;
-        for fingerprint in &old.entry.fingerprints {
-            let key: [Value; 4] = [
-                i64::from(fingerprint.kind().code()).into(),
-                fingerprint.value().to_vec().into(),
-                i64::from(list.0).into(),
-                source_id.to_owned().into(),
-            ];
-            self.take(&FINGERPRINTS, FINGERPRINTS.columns, &key)?;
+    /// Puts an entry in the place of `old`, which is what stands under its source id, or takes it out. Its fingerprints
+    /// are for the caller to bring in line.
+    pub(crate) fn change_entry(
+        &mut self,
+        old: Option<&StoredEntry>,
+        new: Option<&EntryRow>,
+    ) -> Result<(), CatalogueError> {
+        if let Some(old) = old {
+            let EntryRow { list, seq, entry } = &old.row;
+            let text = old.text.as_bytes();
+            self.uncount(&ENTRIES, &[integer(list.0), of_text(&entry.source_id), integer(*seq), ValueRef::Text(text)]);
         }
-        Ok(())
+        let text = new.map(EntryRow::text);
+        if let (Some(EntryRow { list, seq, entry }), Some(text)) = (new, &text) {
+            self.count(&ENTRIES, &[integer(list.0), of_text(&entry.source_id), integer(*seq), of_text(text)]);
+        }
+        match (old, new) {
+            (None, Some(EntryRow { list, seq, entry })) => {
+                let sql = "INSERT INTO feed_entries (list, source_id, seq, entry) VALUES (?, ?, ?, ?)";
+                self.change_one(sql, params![list.0, entry.source_id, *seq as i64, text])
+            }
+            (Some(_), Some(EntryRow { list, seq, entry })) => {
+                let sql = "UPDATE feed_entries SET seq = ?, entry = ? WHERE list = ? AND source_id = ?";
+                self.change_one(sql, params![*seq as i64, text, list.0, entry.source_id])
+            }
+            (Some(old), None) => {
+                let sql = "DELETE FROM feed_entries WHERE list = ? AND source_id = ?";
+                self.change_one(sql, params![old.row.list.0, old.row.entry.source_id])
+            }
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Notes that an entry holds a fingerprint which it did not hold before.
+    pub(crate) fn add_holder(
+        &mut self,
+        list: ListId,
+        fingerprint: &Fingerprint,
+        source_id: &str,
+    ) -> Result<(), CatalogueError> {
+        let (kind, value) = (fingerprint.kind().code(), fingerprint.value());
+        self.count(&FINGERPRINTS, &[integer(kind), ValueRef::Blob(value), integer(list.0), of_text(source_id)]);
+        let sql = "INSERT INTO entry_fingerprints (kind, value, list, source_id) VALUES (?, ?, ?, ?)";
+        self.change_one(sql, params![kind, value, list.0, source_id])
+    }
+
+    /// Notes that an entry does not hold a fingerprint any more.
+    pub(crate) fn remove_holder(
+        &mut self,
+        list: ListId,
+        fingerprint: &Fingerprint,
+        source_id: &str,
+    ) -> Result<(), CatalogueError> {
+        let (kind, value) = (fingerprint.kind().code(), fingerprint.value());
+        self.uncount(&FINGERPRINTS, &[integer(kind), ValueRef::Blob(value), integer(list.0), of_text(source_id)]);
+        let sql = "DELETE FROM entry_fingerprints WHERE kind = ? AND value = ? AND list = ? AND source_id = ?";
+        self.change_one(sql, params![kind, value, list.0, source_id])
     }
 
     /// Adds or replaces how far a feed has been read.
@@ -290,8 +351,18 @@ impl<'c> Batch<'c> {
 
     /// Notes that from this batch on the list does not say what older segments hold of the fingerprint.
     pub(crate) fn withdraw(&mut self, list: ListId, fingerprint: &Fingerprint) -> Result<(), CatalogueError> {
-        let row = WithdrawalRow { list, fingerprint: fingerprint.clone(), seq: self.next.seq };
-        self.put(&WITHDRAWALS, &row)
+        let before = self.read().withdrawn_at(list, fingerprint)?;
+        let (kind, value, seq) = (fingerprint.kind().code(), fingerprint.value(), self.next.seq);
+        let row = |seq: u64| [integer(list.0), integer(kind), ValueRef::Blob(value), integer(seq)];
+        self.count(&WITHDRAWALS, &row(seq));
+        let sql = match before {
+            None => "INSERT INTO withdrawals (seq, list, kind, value) VALUES (?, ?, ?, ?)",
+            Some(before) => {
+                self.uncount(&WITHDRAWALS, &row(before));
+                "UPDATE withdrawals SET seq = ? WHERE list = ? AND kind = ? AND value = ?"
+            }
+        };
+        self.change_one(sql, params![seq as i64, list.0, kind, value])
     }
 
     /// Removes a withdrawal that no segment is older than.
@@ -299,4 +370,13 @@ impl<'c> Batch<'c> {
         self.take(&WITHDRAWALS, &WITHDRAWALS.columns[..3], &row.values()[..3])?;
         Ok(())
     }
+}
+
+/// A number as SQLite holds it.
+fn integer<'v>(number: impl Into<u64>) -> ValueRef<'v> {
+    ValueRef::Integer(number.into() as i64)
+}
+
+fn of_text(text: &str) -> ValueRef<'_> {
+    ValueRef::Text(text.as_bytes())
 }

@@ -17,7 +17,9 @@ mod sum;
 
 pub(crate) use batch::Batch;
 pub(crate) use read::Reader;
-pub(crate) use rows::{EntryRow, FaultRow, FeedRow, ListRow, SegmentFile, TombstoneRow, VersionRow, VersionState};
+pub(crate) use rows::{
+    EntryRow, FaultRow, FeedRow, ListRow, SegmentFile, StoredEntry, TombstoneRow, VersionRow, VersionState,
+};
 
 use std::path::{Path, PathBuf};
 
@@ -141,14 +143,16 @@ impl Catalogue {
 fn connect(file: &Path, flags: OpenFlags) -> rusqlite::Result<Connection> {
     let flags = flags | OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(file, flags)?;
-    // The store's lock keeps others out; SQLite's own makes a mistake there visible instead of harmful.
+    // The store's lock keeps others out; SQLite's own makes a mistake there visible instead of harmful. The cache, in
+    // KiB, holds the pages that a feed's largest page of entries touches: else they would be written more than once.
     connection.execute_batch(
         "PRAGMA locking_mode = EXCLUSIVE;
          PRAGMA journal_mode = TRUNCATE;
          PRAGMA synchronous = FULL;
          PRAGMA trusted_schema = OFF;
          PRAGMA cell_size_check = ON;
-         PRAGMA temp_store = MEMORY;",
+         PRAGMA temp_store = MEMORY;
+         PRAGMA cache_size = -131072;",
     )?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)

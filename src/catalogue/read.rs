@@ -98,12 +98,6 @@ impl<'c> Reader<'c> {
         Ok(radii)
     }
 
-    /// One feed entry.
-    pub(crate) fn entry(&self, list: ListId, source_id: &str) -> Result<Option<EntryRow>, CatalogueError> {
-        let sql = "SELECT * FROM feed_entries WHERE list = ? AND source_id = ?";
-        self.one(sql, params![list.0, source_id], EntryRow::read)
-    }
-
     /// The entries of a feed list that hold this fingerprint.
     pub(crate) fn entries_with(
         &self,
@@ -114,6 +108,12 @@ impl<'c> Reader<'c> {
         let sql = "SELECT e.* FROM entry_fingerprints f CROSS JOIN feed_entries e USING (list, source_id)
                    WHERE f.kind = ? AND f.value = ? AND f.list = ? ORDER BY source_id";
         self.all(sql, params![fingerprint.kind().code(), fingerprint.value(), list.0], EntryRow::read)
+    }
+
+    /// The source ids of the entries of a feed list that hold this fingerprint.
+    pub(crate) fn holders(&self, list: ListId, fingerprint: &Fingerprint) -> Result<Vec<String>, CatalogueError> {
+        let sql = "SELECT source_id FROM entry_fingerprints WHERE kind = ? AND value = ? AND list = ?";
+        self.all(sql, params![fingerprint.kind().code(), fingerprint.value(), list.0], |row| row.get(0))
     }
 
     /// Whether an entry of the list holds this fingerprint.
@@ -179,6 +179,11 @@ impl<'c> Reader<'c> {
     pub(crate) fn fault_count(&self, list: ListId) -> Result<u64, CatalogueError> {
         let sql = "SELECT count(*) FROM feed_faults WHERE list = ?";
         Ok(self.one(sql, [list.0], |row| read_u64(row, 0))?.unwrap_or(0))
+    }
+
+    /// Whether anything is known of entries of this list that are gone.
+    pub(crate) fn has_tombstones(&self, list: ListId) -> Result<bool, CatalogueError> {
+        Ok(self.one("SELECT 1 FROM feed_tombstones WHERE list = ? LIMIT 1", [list.0], |_| Ok(()))?.is_some())
     }
 
     /// What is known of an entry that is gone.

@@ -83,6 +83,12 @@ pub(crate) struct EntryRow {
     pub(crate) entry: Entry,
 }
 
+/// One entry as the catalogue has it, with its text, which an earlier hashward may have written differently.
+pub(crate) struct StoredEntry {
+    pub(crate) row: EntryRow,
+    pub(super) text: String,
+}
+
 /// From `seq` on the list does not say what older segments hold of the fingerprint.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WithdrawalRow {
@@ -191,18 +197,20 @@ impl Row for VersionRow {
     }
 }
 
-impl Row for EntryRow {
-    fn values(&self) -> Vec<Value> {
-        vec![
-            i64::from(self.list.0).into(),
-            self.entry.source_id.clone().into(),
-            (self.seq as i64).into(),
-            json(&self.entry),
-        ]
+impl EntryRow {
+    /// What stands in the column `entry`.
+    pub(super) fn text(&self) -> String {
+        json_text(&self.entry)
     }
 
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<EntryRow> {
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<EntryRow> {
         Ok(EntryRow { list: ListId(row.get(0)?), seq: read_u64(row, 2)?, entry: read_json(row, 3)? })
+    }
+}
+
+impl StoredEntry {
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredEntry> {
+        Ok(StoredEntry { row: EntryRow::read(row)?, text: row.get(3)? })
     }
 }
 
@@ -321,7 +329,11 @@ fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'stat
 }
 
 fn json(value: &impl Serialize) -> Value {
-    Value::Text(serde_json::to_string(value).expect("rows are plain data with text keys"))
+    Value::Text(json_text(value))
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("rows are plain data with text keys")
 }
 
 fn read_json<T: DeserializeOwned>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {

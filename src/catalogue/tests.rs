@@ -25,6 +25,18 @@ fn entry(list: ListId, seq: u64, source_id: &str, contents: &[&str]) -> EntryRow
     EntryRow { list, seq, entry: Entry { source_id: source_id.to_owned(), fingerprints, ..Entry::default() } }
 }
 
+/// Adds or replaces an entry with its fingerprints.
+fn put(batch: &mut Batch<'_>, row: &EntryRow) {
+    let old = batch.entry(row.list, &row.entry.source_id).unwrap();
+    batch.change_entry(old.as_ref(), Some(row)).unwrap();
+    for fingerprint in old.iter().flat_map(|old| &old.row.entry.fingerprints) {
+        batch.remove_holder(row.list, fingerprint, &row.entry.source_id).unwrap();
+    }
+    for fingerprint in &row.entry.fingerprints {
+        batch.add_holder(row.list, fingerprint, &row.entry.source_id).unwrap();
+    }
+}
+
 fn md5(text: &str) -> Fingerprint {
     hash_bytes(Kind::Md5, text.as_bytes())
 }
@@ -40,11 +52,14 @@ fn filled(file: &Path) -> Catalogue {
     let mut batch = catalogue.batch().unwrap();
     let id = batch.new_list_id().unwrap();
     batch.put_list(&list(id, "own")).unwrap();
-    batch.put_entry(&entry(id, batch.seq(), "a", &["one", "two"])).unwrap();
-    batch.put_entry(&entry(id, batch.seq(), "b", &["two"])).unwrap();
+    let seq = batch.seq();
+    put(&mut batch, &entry(id, seq, "a", &["one", "two"]));
+    let seq = batch.seq();
+    put(&mut batch, &entry(id, seq, "b", &["two"]));
     batch.commit(2, Some(id), "added").unwrap();
     let mut batch = catalogue.batch().unwrap();
-    batch.put_entry(&entry(id, batch.seq(), "a", &["one"])).unwrap();
+    let seq = batch.seq();
+    put(&mut batch, &entry(id, seq, "a", &["one"]));
     batch.withdraw(id, &md5("two")).unwrap();
     batch.commit(3, Some(id), "withdrew").unwrap();
     catalogue
@@ -226,7 +241,7 @@ fn contents(catalogue: &Catalogue) -> String {
         read.versions().unwrap(),
         read.pairs_after(0).unwrap(),
         read.entries_with(own, &md5("two")).unwrap(),
-        read.entry(own, "a").unwrap(),
+        read.entries_with(own, &md5("one")).unwrap(),
         read.withdrawals_up_to(own, 9).unwrap(),
         read.radii(own).unwrap(),
         read.staged_radii(own, VersionNumber(1)).unwrap(),

@@ -19,7 +19,7 @@ use super::Exit;
 use crate::config::Config;
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
-use crate::server::{Server, Service};
+use crate::server::{Server, Service, SyncProgram};
 use crate::store::{Store, StoreOptions};
 
 /// How often the store is asked whether something is due.
@@ -73,6 +73,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let pictures = WorkerPool::start(config.pictures.clone(), Program::Itself)?;
     let mut server = Server::new(Arc::clone(&service), config.limits.clone(), pictures, config.near_threads)?;
     server.reconfigure(&config.listen, config.limits.clone())?;
+    follow(&mut server, arguments, &config);
 
     let (data, opened) = (config.data.clone(), Arc::clone(&service));
     let open = move || {
@@ -99,8 +100,11 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                     if (&reread.pictures, reread.near_threads) != (&config.pictures, config.near_threads) {
                         tracing::warn!("new settings of [pictures] and near_threads need a new start");
                     }
-                    match server.reconfigure(&reread.listen, reread.limits) {
-                        Ok(()) => tracing::info!("config read again"),
+                    match server.reconfigure(&reread.listen, reread.limits.clone()) {
+                        Ok(()) => {
+                            follow(&mut server, arguments, &reread);
+                            tracing::info!("config read again");
+                        }
                         Err(error) => tracing::error!(%error, "the config stays as it was"),
                     }
                 }
@@ -115,6 +119,25 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     }
     tracing::info!("bye");
     Ok(())
+}
+
+/// Reads the config's feeds on time, through the first Unix socket that the daemon listens at.
+fn follow(server: &mut Server, arguments: &Arguments, config: &Config) {
+    let unix = config.listen.iter().find_map(|listen| match &listen.address {
+        Address::Unix(path) => Some(path.clone()),
+        Address::Tcp(_) => None,
+    });
+    let beside = || std::env::current_exe().unwrap_or_default().with_file_name("hashward-index");
+    let program = unix.zip(arguments.config.clone()).map(|(socket, file)| SyncProgram {
+        program: config.index_program.clone().unwrap_or_else(beside),
+        config: file,
+        data: config.data.clone(),
+        socket,
+    });
+    if program.is_none() && config.feeds.iter().any(|feed| feed.interval_s.is_some()) {
+        tracing::error!("feeds are not read: expected a Unix socket among [[listen]], found none");
+    }
+    server.follow(&config.feeds, program.as_ref());
 }
 
 /// The thread on which the store seals and merges.

@@ -22,9 +22,11 @@
 //! | `session` | what it is asked, and answers |
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
+//! | `feeds` | processes that read feeds, when they are due |
 
 mod content;
 mod descriptors;
+mod feeds;
 mod frame;
 mod inbox;
 mod limits;
@@ -33,6 +35,7 @@ mod service;
 mod session;
 mod workshop;
 
+pub use feeds::SyncProgram;
 pub use limits::{BadLimit, Limits};
 pub use listen::{BadListen, Listen, ListenError, Protocol};
 pub use service::Service;
@@ -48,8 +51,10 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::{Rights, UserId};
+use crate::feed::FeedConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
+use feeds::{Board, FeedStatus, Schedule, lock};
 use limits::Gauge;
 use listen::Socket;
 use service::ServiceStatus;
@@ -91,6 +96,7 @@ struct Shared {
     content_memory: Gauge,
     workshop: Workshop,
     pictures: WorkerPool,
+    feeds: Board,
     started_at: Instant,
 }
 
@@ -105,6 +111,7 @@ impl Shared {
             connections_max: self.limits.load().connections,
             commands: self.commands.used(),
             pictures: self.pictures.status(),
+            feeds: lock(&self.feeds).values().cloned().collect(),
         }
     }
 }
@@ -121,12 +128,14 @@ struct Status {
     connections_max: u64,
     commands: u64,
     pictures: PoolStatus,
+    feeds: Vec<FeedStatus>,
 }
 
 /// A running daemon's listeners.
 pub struct Server {
     shared: Arc<Shared>,
     listening: BTreeMap<Address, Listening>,
+    schedule: Schedule,
 }
 
 struct Listening {
@@ -141,6 +150,7 @@ impl Server {
     /// # Errors
     /// The system has no thread to give.
     pub fn new(service: Arc<Service>, limits: Limits, pictures: WorkerPool, threads: usize) -> std::io::Result<Server> {
+        let schedule = Schedule::new();
         let shared = Shared {
             service,
             limits: ArcSwap::from_pointee(limits),
@@ -151,9 +161,10 @@ impl Server {
             content_memory: Gauge::default(),
             workshop: Workshop::start(threads)?,
             pictures,
+            feeds: schedule.board(),
             started_at: Instant::now(),
         };
-        Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new() })
+        Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new(), schedule })
     }
 
     /// Listens as `listen` says from now on, within `limits`: opens what is new, lets go what is gone, and keeps what
@@ -193,9 +204,17 @@ impl Server {
         Ok(())
     }
 
-    /// Stops accepting, answers what has been sent, and returns when all connections are closed or the time to drain
+    /// Reads these feeds on time from now on, if there is a program that does it, and tells of each list how fresh it
+    /// has to be.
+    pub fn follow(&mut self, feeds: &[FeedConfig], program: Option<&SyncProgram>) {
+        self.shared.service.expect_fresh(feeds);
+        self.schedule.reconfigure(feeds, program);
+    }
+
+    /// Ends the reading of feeds, stops accepting, answers what has been sent, and returns when all connections are closed or the time to drain
     /// is over.
     pub async fn drain(mut self) {
+        self.schedule.stop().await;
         let draining: Vec<_> = std::mem::take(&mut self.listening)
             .into_values()
             .map(|listening| tokio::spawn(listening.drain(Arc::clone(&self.shared))))

@@ -6,7 +6,7 @@ use super::command::{Added, Outcome, Withdrawn};
 use super::entries::{Edit, create_list, normalise};
 use super::state::State;
 use super::{Store, StoreError, now};
-use crate::catalogue::{EntryRow, ListRow};
+use crate::catalogue::ListRow;
 use crate::fingerprint::{BadRadius, Fingerprint, Kind, Radii, Radius};
 use crate::index::live::LiveChange;
 use crate::list::{Entry, ListId, ListName, ListShape, ListState, Role, Roles};
@@ -37,9 +37,9 @@ impl Store {
         };
         let mut edit = Edit::of(id, outcome.created);
         for (source_id, entry) in last {
-            let old = batch.read().entry(id, &source_id)?.map(|row| row.entry);
+            let old = batch.entry(id, &source_id)?;
             match &old {
-                Some(old) if *old == entry => {
+                Some(old) if old.row.entry == entry => {
                     outcome.unchanged += 1;
                     continue;
                 }
@@ -48,7 +48,7 @@ impl Store {
                 None => outcome.added += 1,
             }
             let entry = Some(entry).filter(|entry| !entry.fingerprints.is_empty());
-            edit.replace(&mut batch, &source_id, old.as_ref(), entry)?;
+            edit.replace(&mut batch, source_id, old.as_ref(), entry)?;
         }
         if edit.is_empty() && !outcome.created {
             return Ok(outcome);
@@ -84,16 +84,15 @@ impl Store {
         }
         let mut batch = state.catalogue.batch()?;
         for fingerprint in &recorded {
-            if row.shape == ListShape::Feed {
-                for EntryRow { seq, mut entry, .. } in batch.read().entries_with(row.id, fingerprint)? {
-                    entry.fingerprints.retain(|held| held != fingerprint);
-                    if entry.fingerprints.is_empty() {
-                        batch.remove_entry(row.id, &entry.source_id)?;
-                    } else {
-                        // What the entry says of its other fingerprints has not changed, so neither does its `seq`.
-                        batch.put_entry(&EntryRow { list: row.id, seq, entry })?;
-                    }
-                }
+            let holders = batch.read().holders(row.id, fingerprint)?;
+            for source_id in holders {
+                batch.remove_holder(row.id, fingerprint, &source_id)?;
+                let Some(old) = batch.entry(row.id, &source_id)? else { continue };
+                // What the entry says of its other fingerprints has not changed, so neither does its `seq`.
+                let mut left = old.row.clone();
+                left.entry.fingerprints.retain(|held| held != fingerprint);
+                let left = Some(&left).filter(|left| !left.entry.fingerprints.is_empty());
+                batch.change_entry(Some(&old), left)?;
             }
             batch.withdraw(row.id, fingerprint)?;
         }

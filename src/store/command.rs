@@ -572,6 +572,9 @@ pub struct StoreStatus {
     pub kinds: BTreeMap<Kind, KindStatus>,
     /// Fingerprints in the live layer; `None` where the store does not serve.
     pub live_fingerprints: Option<u64>,
+    /// Of each list that a feed fills: how fresh it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub feeds: BTreeMap<ListName, FeedInfo>,
 }
 
 /// One kind in [`StoreStatus`].

@@ -1,21 +1,34 @@
 //! What the commands share that change feed lists entry by entry.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
-use super::state::{State, live_change};
+use super::state::{State, label, label_set};
 use super::{DEGENERATE_DIGESTS, StoreError, now};
-use crate::catalogue::{Batch, EntryRow, ListRow};
+use crate::catalogue::{Batch, EntryRow, ListRow, StoredEntry};
 use crate::fingerprint::Fingerprint;
 use crate::index::live::LiveChange;
-use crate::list::{Entry, ListId, ListName, ListShape, ListState, Roles, VersionNumber};
+use crate::list::{Entry, Label, ListId, ListName, ListShape, ListState, Roles, VersionNumber};
 
 /// Changes of a feed list's entries within one batch.
 pub(super) struct Edit {
     list: ListId,
     /// Whether the list began with this batch, so that nothing of it is held anywhere.
     is_new: bool,
-    /// Of each fingerprint that is touched: whether the list held it before, so that a segment may hold it.
-    touched: BTreeMap<Fingerprint, bool>,
+    /// The source ids of the entries that are changed.
+    changed: HashSet<String>,
+    /// Ascending, so that the catalogue's pages are visited in turn.
+    touched: BTreeMap<Fingerprint, Touched>,
+}
+
+/// What the entries that are changed say of one fingerprint.
+#[derive(Default)]
+struct Touched {
+    before: Vec<Label>,
+    after: Vec<Label>,
+    /// The entries that hold it now, and did not before.
+    joined: Vec<String>,
+    /// The entries that held it before, and do not now.
+    left: Vec<String>,
 }
 
 /// What is left to do once the batch is durable.
@@ -28,46 +41,70 @@ pub(super) struct Edited {
 impl Edit {
     /// No changes yet.
     pub(super) fn of(list: ListId, is_new: bool) -> Edit {
-        Edit { list, is_new, touched: BTreeMap::new() }
+        Edit { list, is_new, changed: HashSet::new(), touched: BTreeMap::new() }
     }
 
-    /// Puts `entry` in the place of `old`, which is what stands in the catalogue under the same source id; without one,
-    /// it is removed.
+    /// Puts `entry` in the place of `old`, which is what stands in the catalogue under `source_id`; without one, it is
+    /// removed. Each entry is changed once in a batch.
     pub(super) fn replace(
         &mut self,
         batch: &mut Batch<'_>,
-        source_id: &str,
-        old: Option<&Entry>,
+        source_id: String,
+        old: Option<&StoredEntry>,
         entry: Option<Entry>,
     ) -> Result<(), StoreError> {
-        for fingerprint in old.into_iter().chain(&entry).flat_map(|entry| &entry.fingerprints) {
-            if !self.touched.contains_key(fingerprint) {
-                let held = !self.is_new && batch.read().holds(self.list, fingerprint)?;
-                self.touched.insert(fingerprint.clone(), held);
+        let new = entry.map(|entry| EntryRow { list: self.list, seq: batch.seq(), entry });
+        batch.change_entry(old, new.as_ref())?;
+        if let Some(old) = old {
+            for fingerprint in &old.row.entry.fingerprints {
+                let touched = self.touched.entry(fingerprint.clone()).or_default();
+                touched.before.push(label(&old.row));
+                touched.left.push(source_id.clone());
             }
         }
-        match entry {
-            Some(entry) => batch.put_entry(&EntryRow { list: self.list, seq: batch.seq(), entry })?,
-            None => batch.remove_entry(self.list, source_id)?,
+        if let Some(new) = &new {
+            for fingerprint in &new.entry.fingerprints {
+                let touched = self.touched.entry(fingerprint.clone()).or_default();
+                touched.after.push(label(new));
+                match touched.left.last() == Some(&source_id) {
+                    true => drop(touched.left.pop()),
+                    false => touched.joined.push(source_id.clone()),
+                }
+            }
         }
+        self.changed.insert(source_id);
         Ok(())
     }
 
     /// Whether nothing was changed.
     pub(super) fn is_empty(&self) -> bool {
-        self.touched.is_empty()
+        self.changed.is_empty()
     }
 
-    /// Writes the withdrawals, and tells what the list says now of all that was touched.
+    /// Brings fingerprints and withdrawals in line, and tells what the list says now of what was touched.
     pub(super) fn finish(self, batch: &mut Batch<'_>) -> Result<Edited, StoreError> {
-        let mut edited = Edited { list: self.list, withdrawn: Vec::new(), changes: Vec::new() };
-        for (fingerprint, held) in self.touched {
-            if held {
-                batch.withdraw(self.list, &fingerprint)?;
+        let Edit { list, is_new, changed, touched } = self;
+        let mut edited = Edited { list, withdrawn: Vec::new(), changes: Vec::with_capacity(touched.len()) };
+        for (fingerprint, Touched { mut before, mut after, joined, left }) in touched {
+            let holders = if is_new { Vec::new() } else { batch.read().holders(list, &fingerprint)? };
+            for other in holders.iter().filter(|holder| !changed.contains(*holder)) {
+                if let Some(stored) = batch.entry(list, other)? {
+                    before.push(label(&stored.row));
+                    after.push(label(&stored.row));
+                }
+            }
+            left.iter().try_for_each(|source_id| batch.remove_holder(list, &fingerprint, source_id))?;
+            joined.iter().try_for_each(|source_id| batch.add_holder(list, &fingerprint, source_id))?;
+            let (before, after) = (label_set(before), label_set(after));
+            if before == after {
+                continue;
+            }
+            if !holders.is_empty() {
+                // A segment may hold what the list said before.
+                batch.withdraw(list, &fingerprint)?;
                 edited.withdrawn.push(fingerprint.clone());
             }
-            let entries = batch.read().entries_with(self.list, &fingerprint)?;
-            edited.changes.push(live_change(&entries, self.list, fingerprint));
+            edited.changes.push(LiveChange { fingerprint, list, labels: after });
         }
         Ok(edited)
     }

@@ -47,8 +47,9 @@ impl Store {
             }
             (None, None) => return Err(StoreError::NoRole(changes.list)),
         };
-        let mut feed =
-            FeedBatch { edit: Edit::of(id, outcome.created), list: id, batch, outcome, changed: roles_changed };
+        let has_tombstones = batch.read().has_tombstones(id)?;
+        let edit = Edit::of(id, outcome.created);
+        let mut feed = FeedBatch { list: id, batch, edit, outcome, has_tombstones, changed: roles_changed };
         for (source_id, newest) in newest {
             feed.take(source_id, newest)?;
         }
@@ -130,6 +131,8 @@ struct FeedBatch<'c> {
     batch: Batch<'c>,
     edit: Edit,
     outcome: FeedApplied,
+    /// Whether any stood when the batch began. Each entry is taken once, so those of this batch do not matter to it.
+    has_tombstones: bool,
     /// Whether something beside entries is another than before.
     changed: bool,
 }
@@ -137,14 +140,13 @@ struct FeedBatch<'c> {
 impl FeedBatch<'_> {
     /// Takes a state of an entry, unless a later one is held.
     fn take(&mut self, source_id: String, newest: Newest) -> Result<(), StoreError> {
-        let old = self.batch.read().entry(self.list, &source_id)?.map(|row| row.entry);
-        let Some(old) = old else { return self.take_absent(source_id, newest) };
-        if is_older(newest.changed_at, old.changed_at) {
+        let Some(old) = self.batch.entry(self.list, &source_id)? else { return self.take_absent(source_id, newest) };
+        if is_older(newest.changed_at, old.row.entry.changed_at) {
             self.outcome.older += 1;
             return Ok(());
         }
         match &newest.entry {
-            Some(entry) if *entry == old => {
+            Some(entry) if *entry == old.row.entry => {
                 self.outcome.unchanged += 1;
                 return Ok(());
             }
@@ -154,12 +156,15 @@ impl FeedBatch<'_> {
                 self.bury(&source_id, newest.changed_at)?;
             }
         }
-        self.edit.replace(&mut self.batch, &source_id, Some(&old), newest.entry)
+        self.edit.replace(&mut self.batch, source_id, Some(&old), newest.entry)
     }
 
     /// The same of an entry that is not there: it never was, or is gone.
     fn take_absent(&mut self, source_id: String, newest: Newest) -> Result<(), StoreError> {
-        let tombstone = self.batch.read().tombstone(self.list, &source_id)?;
+        let tombstone = match self.has_tombstones {
+            true => self.batch.read().tombstone(self.list, &source_id)?,
+            false => None,
+        };
         let buried_at = tombstone.map(|tombstone| tombstone.changed_at);
         if is_older(newest.changed_at, buried_at) {
             self.outcome.older += 1;
@@ -173,7 +178,7 @@ impl FeedBatch<'_> {
             self.batch.remove_tombstone(self.list, &source_id)?;
         }
         self.outcome.added += 1;
-        self.edit.replace(&mut self.batch, &source_id, None, Some(entry))
+        self.edit.replace(&mut self.batch, source_id, None, Some(entry))
     }
 
     /// Holds older states of an entry off. Where it is not known when it was deleted, none is older.
@@ -250,4 +255,41 @@ fn newest_states(entries: Vec<Entry>, deleted: Vec<Deleted>, outcome: &mut FeedA
     }
     outcome.degenerate = degenerate;
     newest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::list::{Role, Roles};
+    use crate::store::StoreOptions;
+
+    #[test]
+    fn a_tombstone_outlives_its_window_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path(), StoreOptions { create: true, ..StoreOptions::default() }).unwrap();
+        let list: ListName = "network".parse().unwrap();
+        let apply = |deleted: Option<i64>, checkpoint: Option<&str>| {
+            let deleted = deleted.map(|at| Deleted { source_id: "a".to_owned(), changed_at: Some(at) });
+            let changes = FeedChanges {
+                roles: Some(Roles::uniform(Role::Illegal)),
+                deleted: deleted.into_iter().collect(),
+                checkpoint: checkpoint.map(str::to_owned),
+                ..FeedChanges::of(list.clone())
+            };
+            store.apply_feed(changes).unwrap();
+            let state = store.state();
+            let row = state.find_list(&list).unwrap().unwrap();
+            state.catalogue.read().has_tombstones(row.id).unwrap()
+        };
+        assert!(!apply(None, Some("1")));
+        assert!(apply(Some(5), None));
+        assert!(apply(None, Some("2")));
+        // The same checkpoint again closes nothing.
+        assert!(apply(None, Some("2")));
+        assert!(!apply(None, Some("3")));
+        // What is met again counts from then on.
+        assert!(apply(Some(6), Some("4")));
+        assert!(apply(Some(7), Some("5")));
+        assert!(!apply(None, Some("6")));
+    }
 }

@@ -273,7 +273,8 @@ impl State {
 
     /// What the feed list says of a fingerprint.
     pub(super) fn live_change(&self, list: ListId, fingerprint: Fingerprint) -> Result<LiveChange, StoreError> {
-        Ok(live_change(&self.catalogue.read().entries_with(list, &fingerprint)?, list, fingerprint))
+        let entries = self.catalogue.read().entries_with(list, &fingerprint)?;
+        Ok(LiveChange { fingerprint, list, labels: label_set(entries.iter().map(label).collect()) })
     }
 
     /// The live layer, as the catalogue has it.
@@ -382,14 +383,17 @@ impl State {
     }
 }
 
-/// All that the entries say of one fingerprint.
-pub(super) fn live_change(entries: &[EntryRow], list: ListId, fingerprint: Fingerprint) -> LiveChange {
-    let source = Source { list, version: VersionNumber::LIVE };
-    let label = |row: &EntryRow| Label { source, category: row.entry.category.clone(), flags: row.entry.flags };
-    let mut labels: Vec<Label> = entries.iter().map(label).collect();
+/// What an entry says of its fingerprints.
+pub(super) fn label(row: &EntryRow) -> Label {
+    let source = Source { list: row.list, version: VersionNumber::LIVE };
+    Label { source, category: row.entry.category.clone(), flags: row.entry.flags }
+}
+
+/// Labels as a set: ascending, each once.
+pub(super) fn label_set(mut labels: Vec<Label>) -> Vec<Label> {
     labels.sort();
     labels.dedup();
-    LiveChange { fingerprint, list, labels }
+    labels
 }
 
 /// Sets the bits of `values`, packed, at which `list` stands in the label set.

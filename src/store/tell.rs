@@ -66,12 +66,17 @@ impl Store {
             status.state = state.describe(*kind);
         }
         let lists = state.catalogue.read().lists()?;
+        let mut feeds = BTreeMap::new();
+        for list in &lists {
+            feeds.extend(state.feed_info(list.id)?.map(|feed| (list.name.clone(), feed)));
+        }
         Ok(StoreStatus {
             generation: state.manifest.generation,
             seq: state.catalogue.head().seq,
             sealed_seq: state.manifest.sealed_seq,
             lists: lists.iter().filter(|list| state.is_visible(list)).count() as u64,
             kinds,
+            feeds,
             live_fingerprints: state.served.as_ref().map(|served| served.live.len() as u64),
         })
     }

@@ -490,19 +490,25 @@ fn fingerprints_at_links_are_fetched() {
                 image_of(3, &format!("{}<sha1>{}</sha1>", link("none"), "ab".repeat(20)), 1),
                 image_of(4, "<tmk-pdqf rel='self' href='/v2/entries/1/video/TMK'/>", 1),
                 deleted(5, 1),
+                image_of(6, &format!("{}<md5>{}</md5>", link("broken"), md5(6).to_hex()), 1),
+                image_of(7, "<md5 rel='self' href='https://127.0.0.1:1/v2'/>", 1),
             ],
             None,
         )),
         "/npo/v2/entries/1/text/MD5" => Reply::ok(md5(1).to_hex()),
         "/npo/v2/entries/1/xml/MD5" => Reply::ok(format!("<?xml version='1.0'?><md5>{}</md5>", md5(2).to_hex())),
+        "/npo/v2/entries/1/broken/MD5" => Reply::status(500, "broken"),
         _ => Reply::status(404, "no such thing"),
     });
     let folder = folder("ncmec", &format!("{}/npo", server.url()), &format!("{ILLEGAL}{JANUARY}"));
     let report = sync_until(&folder, FEBRUARY).json();
-    assert_eq!(known(&folder, 6), [1, 2]);
+    assert_eq!(known(&folder, 8), [1, 2, 6]);
     let sha1 = Fingerprint::new(Kind::Sha1, &[0xab; 20]).unwrap();
     assert_eq!(ask(&folder.snapshot(), &sha1).0, Verdict::Known, "what can be had is not missed");
-    assert_eq!((&report["rejected_total"], faults(&folder)), (&1.into(), vec!["1/3".to_owned()]));
+    assert_eq!(
+        (&report["rejected_total"], faults(&folder)),
+        (&3.into(), ["1/3", "1/6", "1/7"].map(str::to_owned).to_vec())
+    );
     assert_eq!(report["unsupported"], serde_json::json!({"tmk-pdqf": 1}));
     assert!(server.asked().iter().all(|request| !request.path().contains("video")), "unknown kinds are not fetched");
 }

@@ -15,8 +15,8 @@ use crate::keeper::KeeperError;
 #[non_exhaustive]
 pub enum SyncError {
     /// The service does not answer, or refuses.
-    #[error("{0}")]
-    Http(#[from] Box<HttpError>),
+    #[error(transparent)]
+    Http(Box<HttpError>),
     /// A credential is not where the config says.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -83,12 +83,12 @@ pub enum SyncError {
         missing: u64,
     },
     /// The feed's folder, or a local source.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {error}", path.display())]
     Disk {
         /// The file or folder.
         path: PathBuf,
         /// What the system says.
-        source: io::Error,
+        error: io::Error,
     },
     /// A source of files without any.
     #[error("{}: expected list files, found none", .0.display())]

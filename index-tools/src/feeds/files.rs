@@ -60,7 +60,7 @@ pub(super) fn fetch(
     let (files, now) = match (&feed.location, client) {
         (Location::Url(url), Some(client)) => {
             let path = folder.fetched()?.join(name_of(url));
-            let mut file = File::create(&path).map_err(|source| SyncError::Disk { path: path.clone(), source })?;
+            let mut file = File::create(&path).map_err(|error| SyncError::Disk { path: path.clone(), error })?;
             let validators = known.validators.unwrap_or_default();
             match client.get(url, &validators, FILE_BYTES_MAX, &mut file)? {
                 Answer::NotModified => return Ok(None),
@@ -82,7 +82,7 @@ pub(super) fn fetch(
 
 /// The files of a folder, or the one file, with a digest of their state. Hidden ones, folders and links are passed over.
 fn look_through(path: &Path) -> Result<(Vec<PathBuf>, String), SyncError> {
-    let disk = |source| SyncError::Disk { path: path.to_owned(), source };
+    let disk = |error| SyncError::Disk { path: path.to_owned(), error };
     let mut files = Vec::new();
     if fs::metadata(path).map_err(disk)?.is_dir() {
         for entry in fs::read_dir(path).map_err(disk)? {

@@ -34,7 +34,7 @@ impl Folder {
     /// The disk's, or [`SyncError::Running`].
     pub(super) fn lock(data: &Path, feed: &ListName) -> Result<Folder, SyncError> {
         let path = data.join(FEEDS).join(feed.as_str());
-        let disk = |source| SyncError::Disk { path: path.clone(), source };
+        let disk = |error| SyncError::Disk { path: path.clone(), error };
         fs::create_dir_all(&path).map_err(disk)?;
         let lock = File::options().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(disk)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -51,8 +51,14 @@ impl Folder {
     pub(super) fn keep_page(&self, bytes: &[u8]) -> Result<PathBuf, SyncError> {
         let path = self.path.join(UNREADABLE_PAGE);
         let kept = &bytes[..bytes.len().min(KEPT_BYTES_MAX)];
-        fs::write(&path, kept).map_err(|source| SyncError::Disk { path: path.clone(), source })?;
+        fs::write(&path, kept).map_err(|error| SyncError::Disk { path: path.clone(), error })?;
         Ok(path)
+    }
+
+    /// Drops the page that was kept, for it has been read since.
+    pub(super) fn drop_page(&self) {
+        // Where there is none, nothing is to be dropped.
+        let _ = fs::remove_file(self.path.join(UNREADABLE_PAGE));
     }
 
     /// An empty folder for files, in place of what an earlier sync left there.
@@ -62,7 +68,7 @@ impl Folder {
     pub(super) fn fetched(&self) -> Result<PathBuf, SyncError> {
         let path = self.path.join(FETCHED);
         self.clear();
-        fs::create_dir_all(&path).map_err(|source| SyncError::Disk { path: path.clone(), source })?;
+        fs::create_dir_all(&path).map_err(|error| SyncError::Disk { path: path.clone(), error })?;
         Ok(path)
     }
 

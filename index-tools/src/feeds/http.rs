@@ -36,7 +36,7 @@ pub struct Patience {
     pub pause: Duration,
     /// No pause is longer, whatever the server asks for.
     pub pause_max: Duration,
-    /// After this time no request is tried again.
+    /// After this time a request is not tried again.
     pub total: Duration,
     /// To connect, and between two pieces of an answer.
     pub silence: Duration,
@@ -135,9 +135,13 @@ pub enum HttpError {
 }
 
 impl HttpError {
-    /// Whether the server says that this document, and no other, cannot be had.
+    /// Whether this document cannot be had, while others may.
     pub(super) fn is_about_the_document(&self) -> bool {
-        matches!(self, HttpError::Status { status: 400 | 404 | 406 | 410, .. })
+        match self {
+            HttpError::Status { status, .. } => !matches!(status, 401 | 403 | 429),
+            HttpError::TooLarge { .. } | HttpError::Elsewhere { .. } => true,
+            HttpError::Transport { .. } | HttpError::Target(_) => false,
+        }
     }
 }
 
@@ -165,13 +169,13 @@ pub(super) struct Client {
     headers: HeaderMap,
     secrets: Secrets,
     patience: Patience,
-    started: Instant,
     requests: Cell<u64>,
     retries: Cell<u64>,
 }
 
 impl Client {
-    /// A client for the origin of `base`; `headers` go with every request, `secrets` into no message.
+    /// A client for the origin of `base`; `headers` go with every request, `secrets` into no message. The body of an
+    /// answer may take `body_max`.
     ///
     /// # Errors
     /// `base` is no address.
@@ -180,6 +184,7 @@ impl Client {
         headers: HeaderMap,
         secrets: Secrets,
         patience: Patience,
+        body_max: Duration,
     ) -> Result<Client, HttpError> {
         let agent = Agent::config_builder()
             .http_status_as_error(false)
@@ -190,7 +195,7 @@ impl Client {
             .timeout_connect(Some(patience.silence))
             .timeout_recv_response(Some(patience.silence))
             .timeout_per_read(Some(patience.silence))
-            .timeout_recv_body(Some(patience.total))
+            .timeout_recv_body(Some(body_max))
             .tls_config(TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build())
             .build()
             .new_agent();
@@ -200,7 +205,6 @@ impl Client {
             headers,
             secrets,
             patience,
-            started: Instant::now(),
             requests: Cell::new(0),
             retries: Cell::new(0),
         })
@@ -222,13 +226,14 @@ impl Client {
         limit_bytes: u64,
         target: &mut impl Target,
     ) -> Result<Answer, HttpError> {
+        let started = Instant::now();
         for tried in 1.. {
             let failure = match self.attempt(url, known, limit_bytes, target) {
                 Ok(answer) => return Ok(answer),
                 Err(failure) => failure,
             };
             let pause = failure.pause.unwrap_or_else(|| self.pause_after(tried));
-            let in_time = pause <= self.patience.pause_max && self.started.elapsed() + pause <= self.patience.total;
+            let in_time = pause <= self.patience.pause_max && started.elapsed() + pause <= self.patience.total;
             if !failure.again || tried >= self.patience.tries || !in_time {
                 return Err(failure.error);
             }
@@ -345,10 +350,13 @@ impl Client {
     }
 
     fn transport(&self, address: &str, error: &ureq::Error) -> Failure {
-        let again = !matches!(
-            error,
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::Rustls(_) | ureq::Error::InvalidProxyUrl
-        );
+        let again = match error {
+            // A certificate that is not good, or none at all.
+            ureq::Error::Io(error) => error.kind() != io::ErrorKind::InvalidData,
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::Rustls(_) => false,
+            ureq::Error::InvalidProxyUrl | ureq::Error::Tls(_) => false,
+            _ => true,
+        };
         let found = self.secrets.hide(&format!("no answer: {error}"));
         Failure { error: HttpError::Transport { address: address.to_owned(), found }, again, pause: None }
     }

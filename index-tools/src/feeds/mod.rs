@@ -27,7 +27,7 @@ pub mod stopncii;
 mod sync;
 pub mod threatexchange;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use hashward::feed::{FeedConfig, FeedSource, Location, Secret};
 use hashward::fingerprint::Encoding;
@@ -141,7 +141,13 @@ impl<'a> Feed<'a> {
         let folder = Folder::lock(keeper.data(), &config.name)?;
         let client = match &config.location {
             Location::Url(url) => {
-                Some(Client::new(url, credentials.headers(config)?, secrets.clone(), options.patience)?)
+                let headers = credentials.headers(config)?;
+                // A file may be as large as the whole sync has time for, a page not.
+                let body_max = match config.source {
+                    FeedSource::Files => Duration::from_secs(config.deadline_s),
+                    _ => options.patience.total,
+                };
+                Some(Client::new(url, headers, secrets.clone(), options.patience, body_max)?)
             }
             Location::Path(_) => None,
         };
@@ -200,6 +206,9 @@ impl<'a> Feed<'a> {
     /// [`SyncError`].
     pub fn note(&self, checkpoint: Option<String>, fault: Option<String>) -> Result<(), SyncError> {
         self.folder.clear();
+        if fault.is_none() {
+            self.folder.drop_page();
+        }
         let list = self.config.list.clone();
         match self.keeper.execute(Command::NoteFeed(FeedNote { list, checkpoint, fault })) {
             Ok(Outcome::FeedNoted) => Ok(()),

@@ -96,8 +96,8 @@ impl Service for Ncmec {
         }))
     }
 
-    fn next_page(&self, _: &ChangeWindow, next: &str) -> String {
-        below(&self.base, next)
+    fn address(&self, _: &ChangeWindow, link: &str) -> String {
+        below(&self.base, link)
     }
 
     fn read_page(&self, bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {

@@ -37,8 +37,8 @@ pub(super) trait Service {
     /// A checkpoint that this service cannot have written.
     fn window(&self, checkpoint: Option<&str>, until_s: i64) -> Result<Option<ChangeWindow>, SyncError>;
 
-    /// The address of the page that `next` stands for.
-    fn next_page(&self, window: &ChangeWindow, next: &str) -> String;
+    /// The address that a link or a token in a page stands for.
+    fn address(&self, window: &ChangeWindow, link: &str) -> String;
 
     /// Adds what the bytes of a page say to `page`.
     ///

@@ -70,8 +70,8 @@ impl Service for StopNcii {
         Ok(Some(ChangeWindow { name: format!("from {begin}"), first, begin, end: None, reached: None, is_last: true }))
     }
 
-    fn next_page(&self, window: &ChangeWindow, next: &str) -> String {
-        self.page(window.begin, Some(next))
+    fn address(&self, window: &ChangeWindow, link: &str) -> String {
+        self.page(window.begin, Some(link))
     }
 
     fn read_page(&self, bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {

@@ -18,7 +18,6 @@ use super::page::{Page, Rejected, State};
 use super::report::Report;
 use super::secrets::Secrets;
 use super::service::{ChangeWindow, Service};
-use crate::formats::report::Problem;
 use crate::keeper::Keeper;
 
 /// Bytes of a page, decompressed. Pages of a thousand entries have one or two million.
@@ -101,20 +100,17 @@ impl Reader<'_> {
                 named.note(&page);
             }
             let next = page.next.take();
-            let changes = self.changes(&window, number, &mut page, &mut faults_met)?;
-            let end = match (unreadable, next) {
-                (None, Some(next)) => {
-                    url = service.next_page(&window, &next);
-                    None
-                }
-                (unreadable, _) => Some(unreadable),
-            };
-            match end {
-                None => self.apply(changes)?,
-                Some(Some(error)) => return self.apply(changes).and(Err(error)),
-                Some(None) => return self.close(service, &window, named, &faults_met, changes),
+            let changes = self.changes(service, &window, number, &mut page, &mut faults_met)?;
+            if let Some(error) = unreadable {
+                self.apply(changes)?;
+                return Err(error);
             }
+            let Some(next) = next else {
+                return self.close(service, &window, named, &faults_met, changes);
+            };
+            self.apply(changes)?;
             (self.watch)(self.report);
+            url = service.address(&window, &next);
         }
         Err(endless(&window, PAGES_MAX, "one more, and no window has so many"))
     }
@@ -157,15 +153,17 @@ impl Reader<'_> {
         let Err(error) = service.read_page(&bytes, &mut page) else {
             return Ok((page, None));
         };
-        let kept = self.folder.keep_page(&self.secrets.hide_in(bytes))?;
-        self.report.kept_page = Some(kept.clone());
+        // A page that cannot be kept is lost, and nothing else.
+        let kept = self.folder.keep_page(&self.secrets.hide_in(bytes)).ok();
+        self.report.kept_page.clone_from(&kept);
         let found = self.secrets.hide(&error.to_string());
-        Ok((page, Some(SyncError::Page { window: window.name.clone(), number, found, kept: Some(kept) })))
+        Ok((page, Some(SyncError::Page { window: window.name.clone(), number, found, kept })))
     }
 
     /// What a page changes. Fingerprints at links are fetched; what is gone does not wait for them.
     fn changes(
         &mut self,
+        service: &dyn Service,
         window: &ChangeWindow,
         number: u64,
         page: &mut Page,
@@ -174,23 +172,16 @@ impl Reader<'_> {
         if !page.links.is_empty() {
             let gone = page.states.iter().filter(|state| matches!(state, State::Gone(_))).cloned().collect();
             self.apply(Changes { states: gone, ..Changes::default() })?;
-            self.fetch_links(page)?;
+            self.fetch_links(service, window, page)?;
             page.states.retain(|state| matches!(state, State::Says(_)));
         }
         for rejected in &mut page.rejected {
             rejected.detail = self.secrets.hide(&rejected.detail);
         }
         self.report.note_page(&window.name, number, page, &self.roles);
-        let mut mended: HashSet<String> = page
-            .states
-            .iter()
-            .map(State::source_id)
-            .filter(|id| self.faulty.contains(*id))
-            .map(str::to_owned)
-            .collect();
+        let mut mended = self.mended(page);
         let mut faults = Vec::new();
-        for rejected in &page.rejected {
-            let fault = fault(window, number, rejected);
+        for fault in page.rejected.iter().map(|rejected| fault(window, number, rejected)) {
             mended.remove(&fault.item);
             faults_met.insert(fault.item.clone());
             if self.faulty.contains(&fault.item) || self.faulty.len() < FAULTS_MAX {
@@ -199,8 +190,13 @@ impl Reader<'_> {
             }
         }
         self.faulty.retain(|item| !mended.contains(item));
-        let mended = mended.into_iter().collect();
-        Ok(Changes { states: page.take_newest(), faults, mended, checkpoint: None })
+        Ok(Changes { states: page.take_newest(), faults, mended: mended.into_iter().collect(), checkpoint: None })
+    }
+
+    /// Entries of earlier faults that a page says again.
+    fn mended(&self, page: &Page) -> HashSet<String> {
+        let said = page.states.iter().map(State::source_id);
+        said.filter(|source_id| self.faulty.contains(*source_id)).map(str::to_owned).collect()
     }
 
     /// Earlier faults of places in this window that were not met again.
@@ -216,30 +212,28 @@ impl Reader<'_> {
         healed
     }
 
-    fn fetch_links(&mut self, page: &mut Page) -> Result<(), SyncError> {
+    /// Adds the fingerprints at a page's links to its entries. One that cannot be had is a fault of its record, whose
+    /// other fingerprints count; a service that cannot be reached ends the sync.
+    fn fetch_links(&mut self, service: &dyn Service, window: &ChangeWindow, page: &mut Page) -> Result<(), SyncError> {
         for link in std::mem::take(&mut page.links) {
             let State::Says(entry) = &mut page.states[link.state] else { continue };
-            let base = self.feed.location.to_string();
             let mut bytes = Vec::new();
-            let url = super::http::below(&base, &link.address);
+            let url = service.address(window, &link.address);
             let answer = self.client.get(&url, &Validators::default(), LINKED_BYTES_MAX, &mut bytes);
             (self.report.requests, self.report.retries) = self.client.counts();
-            let problem = match answer {
-                Ok(_) => match ncmec::read_linked(link.kind, &bytes) {
-                    Ok(fingerprint) => {
-                        entry.fingerprints.push(fingerprint);
-                        continue;
-                    }
-                    Err(found) => Problem::new("bad-link", format!("{} at a link: {found}", link.kind)),
-                },
-                Err(error) if error.is_about_the_document() => {
-                    Problem::new("bad-link", format!("expected {} at a link: {error}", link.kind))
-                }
+            let read = match answer {
+                Ok(_) => ncmec::read_linked(link.kind, &bytes),
+                Err(error) if error.is_about_the_document() => Err(format!("expected it there, found {error}")),
                 Err(error) => return Err(error.into()),
             };
-            let Problem { reason, detail } = problem;
-            let source_id = Some(entry.source_id.clone());
-            page.rejected.push(Rejected { record: link.record, source_id, reason, detail });
+            match read {
+                Ok(fingerprint) => entry.fingerprints.push(fingerprint),
+                Err(found) => {
+                    let detail = format!("{} at a link: {found}", link.kind);
+                    let (record, source_id) = (link.record, Some(entry.source_id.clone()));
+                    page.rejected.push(Rejected { record, source_id, reason: "bad-link", detail });
+                }
+            }
         }
         Ok(())
     }
@@ -299,7 +293,7 @@ impl Reader<'_> {
     }
 
     fn part(&self) -> FeedChanges {
-        FeedChanges { roles: Some(self.roles.clone()), ..FeedChanges::of(self.feed.list.clone()) }
+        FeedChanges { roles: self.feed.roles.clone(), ..FeedChanges::of(self.feed.list.clone()) }
     }
 
     fn send(&mut self, changes: FeedChanges) -> Result<(), SyncError> {

@@ -85,8 +85,8 @@ impl Service for ThreatExchange {
         Ok(Some(ChangeWindow { name, first, begin: begin.unwrap_or(0), end: None, reached: None, is_last: true }))
     }
 
-    fn next_page(&self, _: &ChangeWindow, next: &str) -> String {
-        below(&self.address, next)
+    fn address(&self, _: &ChangeWindow, link: &str) -> String {
+        below(&self.address, link)
     }
 
     fn read_page(&self, bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {

@@ -31,7 +31,7 @@ pub(super) struct SyncArgs {
     /// The config, as the daemon reads it
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Read what changed before this time only, as 2024-01-31T00:00:00Z [default: now]
+    /// Of a service whose windows have ends (ncmec), read up to this time, as 2024-01-31T00:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = until)]
     until: Option<i64>,
     /// How to report

@@ -27,7 +27,9 @@ const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("formats", &["fingerprint", "list"], &[]),
     ("build", &["fingerprint", "list", "segment", "index"], &["formats"]),
     ("keeper", &["store", "protocol"], &[]),
-    ("verbs", &["fingerprint", "list", "index", "store"], &["formats", "build", "keeper"]),
+    ("moment", &[], &[]),
+    ("feeds", &["feed", "fingerprint", "list", "store"], &["formats", "keeper", "moment"]),
+    ("verbs", &["feed", "fingerprint", "list", "index", "store"], &["formats", "build", "feeds", "keeper", "moment"]),
 ];
 
 fn root() -> PathBuf {

@@ -3,9 +3,9 @@
 //! `cargo bench --bench feeds` fills a feed list page by page through `Store::execute`, with entries of an MD5, a SHA-1
 //! and a PDQ hash each, and the store's maintenance running as in the daemon; at each size it inserts, replaces and
 //! deletes entries. Then it withdraws entries one at a time, while another thread asks: how long until no question
-//! finds them, and how long a lookup takes meanwhile. Beside each rate stands its ratio to the *floor*: the same rows put
-//! into, or taken out of, the same tables by SQLite with the same settings in the same run, in pages of the same size,
-//! with no checksums, no history, no answers.
+//! finds them, and how long a lookup takes meanwhile. Beside each rate stands its ratio to the *floor*: the same rows
+//! put into, or taken out of, the same tables by SQLite with the same settings in the same run, in pages of the same
+//! size, with no checksums, no history, no answers.
 //!
 //! `HASHWARD_FEEDS_HELD` names other sizes than `100000,1000000`, `HASHWARD_FEEDS_CHANGES` another number of changes
 //! than 50,000. `cargo test --bench feeds` runs it all with few entries.
@@ -35,7 +35,7 @@ const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Pdq];
 
 /// How the catalogue sets SQLite up; see `src/catalogue/mod.rs`.
 const SETTINGS: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = TRUNCATE; PRAGMA synchronous = FULL;
-     PRAGMA temp_store = MEMORY; PRAGMA cache_size = -65536;";
+     PRAGMA temp_store = MEMORY; PRAGMA cache_size = -131072;";
 
 /// The catalogue's tables of entries; see `src/catalogue/schema.rs`.
 const TABLES: &str = "

@@ -12,7 +12,9 @@ use std::time::{Duration, Instant};
 
 use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
 use hashward::list::{Entry, ListState, Role, Roles};
-use hashward::store::command::{Deleted, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedNote, FeedState};
+use hashward::store::command::{
+    Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedNote, FeedState,
+};
 use hashward::store::{Command, Outcome, Store, StoreError, StoreOptions};
 use proptest::prelude::*;
 use store_support::model::{Content, List, Model, check};
@@ -244,7 +246,11 @@ fn faults_are_noted_counted_and_mended() {
     assert!(
         matches!(&state.faults[..], [FaultyItem { item, fault, tries: 2, .. }] if item == "7" && fault == "half a hash")
     );
-    apply(&store, FeedChanges { mended: vec!["7".to_owned()], ..changes(&[], None) });
+    let flood = (0..2 * FAULTS_MAX).map(|item| FeedFault { item: format!("x{item}"), fault: String::new() });
+    apply(&store, FeedChanges { faults: flood.collect(), ..changes(&[], None) });
+    let noted: Vec<String> = feed_state(&store).faults.into_iter().map(|fault| fault.item).collect();
+    assert_eq!(noted.len() as u64, FAULTS_MAX);
+    apply(&store, FeedChanges { mended: noted, ..changes(&[], None) });
     note(None).unwrap();
     let state = feed_state(&store);
     assert!(state.synced_at.is_some() && state.fault.is_none() && state.faults.is_empty());

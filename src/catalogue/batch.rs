@@ -367,8 +367,13 @@ impl<'c> Batch<'c> {
 
     /// Removes a withdrawal that no segment is older than.
     pub(crate) fn forget_withdrawal(&mut self, row: &WithdrawalRow) -> Result<(), CatalogueError> {
-        self.take(&WITHDRAWALS, &WITHDRAWALS.columns[..3], &row.values()[..3])?;
-        Ok(())
+        let WithdrawalRow { list, fingerprint, seq } = row;
+        let (kind, value) = (fingerprint.kind().code(), fingerprint.value());
+        self.uncount(&WITHDRAWALS, &[integer(list.0), integer(kind), ValueRef::Blob(value), integer(*seq)]);
+        self.change_one(
+            "DELETE FROM withdrawals WHERE list = ? AND kind = ? AND value = ?",
+            params![list.0, kind, value],
+        )
     }
 }
 

@@ -135,10 +135,16 @@ impl<'c> Reader<'c> {
         Ok(stated.chain(withdrawn).collect())
     }
 
-    /// The withdrawals of a kind, ascending by list and value.
-    pub(crate) fn withdrawals(&self, list: ListId, kind: Kind) -> Result<Vec<WithdrawalRow>, CatalogueError> {
-        let sql = "SELECT * FROM withdrawals WHERE list = ? AND kind = ? ORDER BY value";
-        self.all(sql, params![list.0, kind.code()], WithdrawalRow::read)
+    /// The withdrawals of a kind by batches after `seq`.
+    pub(crate) fn withdrawals_after(
+        &self,
+        list: ListId,
+        kind: Kind,
+        seq: u64,
+    ) -> Result<Vec<WithdrawalRow>, CatalogueError> {
+        // Not through all withdrawals of the kind: of a feed there may be millions, and few of them are later.
+        let sql = "SELECT * FROM withdrawals INDEXED BY withdrawals_by_seq WHERE list = ? AND seq > ? AND kind = ?";
+        self.all(sql, params![list.0, seq as i64, kind.code()], WithdrawalRow::read)
     }
 
     /// The last batch that withdrew this fingerprint from the list.
@@ -148,10 +154,15 @@ impl<'c> Reader<'c> {
         self.one(sql, params, |row| read_u64(row, 0))
     }
 
-    /// The withdrawals from a list by batches up to `seq`.
-    pub(crate) fn withdrawals_up_to(&self, list: ListId, seq: u64) -> Result<Vec<WithdrawalRow>, CatalogueError> {
-        let sql = "SELECT * FROM withdrawals WHERE list = ? AND seq <= ?";
-        self.all(sql, params![list.0, seq as i64], WithdrawalRow::read)
+    /// The withdrawals from a list by batches up to `seq`, at most so many.
+    pub(crate) fn withdrawals_up_to(
+        &self,
+        list: ListId,
+        seq: u64,
+        limit: usize,
+    ) -> Result<Vec<WithdrawalRow>, CatalogueError> {
+        let sql = "SELECT * FROM withdrawals WHERE list = ? AND seq <= ? LIMIT ?";
+        self.all(sql, params![list.0, seq as i64, limit as i64], WithdrawalRow::read)
     }
 
     /// Source ids of a feed list, ascending, from the first one after `after`.

@@ -214,17 +214,8 @@ impl StoredEntry {
     }
 }
 
-impl Row for WithdrawalRow {
-    fn values(&self) -> Vec<Value> {
-        vec![
-            i64::from(self.list.0).into(),
-            i64::from(self.fingerprint.kind().code()).into(),
-            self.fingerprint.value().to_vec().into(),
-            (self.seq as i64).into(),
-        ]
-    }
-
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<WithdrawalRow> {
+impl WithdrawalRow {
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<WithdrawalRow> {
         Ok(WithdrawalRow {
             list: ListId(row.get(0)?),
             fingerprint: read_fingerprint(row, 1, 2)?,

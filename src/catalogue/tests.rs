@@ -242,7 +242,7 @@ fn contents(catalogue: &Catalogue) -> String {
         read.pairs_after(0).unwrap(),
         read.entries_with(own, &md5("two")).unwrap(),
         read.entries_with(own, &md5("one")).unwrap(),
-        read.withdrawals_up_to(own, 9).unwrap(),
+        read.withdrawals_up_to(own, 9, 9).unwrap(),
         read.radii(own).unwrap(),
         read.staged_radii(own, VersionNumber(1)).unwrap(),
     )

@@ -172,6 +172,9 @@ pub struct ImportCounts {
     pub uncategorised: u64,
 }
 
+/// The most items of a feed that are noted as not readable: a source gone wrong shall not fill the catalogue.
+pub const FAULTS_MAX: u64 = 1_000;
+
 /// The most source ids that are told at a time.
 pub const SOURCE_IDS_MAX: usize = 10_000;
 
@@ -194,7 +197,7 @@ pub struct FeedChanges {
     /// Entries that are gone.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted: Vec<Deleted>,
-    /// Items that cannot be read; noted, each with how often it was met.
+    /// Items that cannot be read; noted, up to [`FAULTS_MAX`], each with how often it was met.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub faults: Vec<FeedFault>,
     /// Items of earlier faults that can be read now.

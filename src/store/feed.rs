@@ -1,19 +1,20 @@
 //! Changes of feeds: of each entry the newest state, whatever the order in which states come.
 //!
 //! A source's pages need not be ordered by time, a window that was cut short is read again from its start, and windows
-//! may overlap at their borders. So an older state never replaces a newer one, and a deletion leaves a tombstone, against
-//! which older states of the entry are held.
+//! may overlap at their borders. So an older state never replaces a newer one, and a deletion leaves a tombstone,
+//! against which older states of the entry are held.
 //!
 //! **When a tombstone may go.** A window holds all changes of a span of the source's time. So an older state than a
 //! deletion comes in the deletion's own window, when that is read again before its checkpoint is durable, or at the
-//! border of the next one. A tombstone therefore outlives the window in which it was written by one: the checkpoint that
-//! closes window n drops what was written before window n began. A source that is read again from its beginning passes
-//! through all its states in the order of windows, and ends with the newest one.
+//! border of the next one. A tombstone therefore outlives the window in which it was written by one: the checkpoint
+//! that closes window n drops what was written before window n began. A source that is read again from its beginning
+//! passes through all its states in the order of windows, and ends with the newest one.
 
 use std::collections::BTreeMap;
 
 use super::command::{
-    Deleted, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedInfo, FeedNote, FeedState, Outcome, SOURCE_IDS_MAX,
+    Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedInfo, FeedNote, FeedState, Outcome,
+    SOURCE_IDS_MAX,
 };
 use super::entries::{Edit, Edited, create_list, normalise};
 use super::state::State;
@@ -56,9 +57,8 @@ impl Store {
         feed.note_faults(changes.faults, &changes.mended)?;
         feed.close_window(changes.checkpoint)?;
         let (outcome, edited) = feed.finish()?;
-        if let Some(edited) = edited {
-            state.apply(edited);
-        }
+        let Some(edited) = edited else { return Ok(outcome) };
+        state.apply(edited);
         if roles_changed {
             state.refresh_lists()?;
         }
@@ -190,13 +190,19 @@ impl FeedBatch<'_> {
     }
 
     fn note_faults(&mut self, faults: Vec<FeedFault>, mended: &[String]) -> Result<(), StoreError> {
-        for FeedFault { item, fault } in faults {
-            let tries = self.batch.read().fault_of(self.list, &item)?.map_or(0, |row| row.tries);
-            self.batch.put_fault(&FaultRow { list: self.list, item, at: now(), tries: tries + 1, fault })?;
-            self.changed = true;
-        }
         for item in mended {
             self.changed |= self.batch.mend(self.list, item)?;
+        }
+        let mut noted = self.batch.read().fault_count(self.list)?;
+        for FeedFault { item, fault } in faults {
+            let before = self.batch.read().fault_of(self.list, &item)?;
+            if before.is_none() && noted >= FAULTS_MAX {
+                continue;
+            }
+            noted += u64::from(before.is_none());
+            let tries = before.map_or(0, |row| row.tries) + 1;
+            self.batch.put_fault(&FaultRow { list: self.list, item, at: now(), tries, fault })?;
+            self.changed = true;
         }
         Ok(())
     }

@@ -129,13 +129,13 @@ impl Store {
         }
     }
 
-    /// Does one step of what is due in the background: seals a large live layer, merges segments, removes what killed
-    /// tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
+    /// Does one step of what is due in the background: seals a large live layer, merges segments, forgets withdrawals
+    /// that count nowhere, removes what killed tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; the store is as it was, and the step will be due again.
     pub fn maintain(&self) -> Result<bool, StoreError> {
-        if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? {
+        if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? || self.forget_withdrawals()? {
             return Ok(true);
         }
         incoming::sweep(&self.folder).map_err(StoreError::io("tidy", &self.folder.join(incoming::INCOMING)))?;

@@ -295,9 +295,8 @@ impl State {
         kind: Kind,
         file: &SegmentFile,
     ) -> Result<BTreeSet<Box<[u8]>>, StoreError> {
-        let rows = self.catalogue.read().withdrawals(version.list, kind)?;
-        let later = rows.into_iter().filter(|row| row.seq > file.applied_seq);
-        Ok(later.map(|row| row.fingerprint.value().into()).collect())
+        let later = self.catalogue.read().withdrawals_after(version.list, kind, file.applied_seq)?;
+        Ok(later.into_iter().map(|row| row.fingerprint.value().into()).collect())
     }
 
     fn open_version(&self, version: &VersionRow) -> Result<OpenVersion, StoreError> {

@@ -309,9 +309,8 @@ impl State {
         let lists: BTreeSet<ListId> = segment.sources().iter().map(|source| source.list).collect();
         let mut withdrawn = BTreeMap::new();
         for list in lists {
-            let rows = self.catalogue.read().withdrawals(list, segment.kind())?;
-            let later = rows.iter().filter(|row| row.seq > segment.applied_seq());
-            let values: Vec<u8> = later.flat_map(|row| row.fingerprint.value()).copied().collect();
+            let later = self.catalogue.read().withdrawals_after(list, segment.kind(), segment.applied_seq())?;
+            let values: Vec<u8> = later.iter().flat_map(|row| row.fingerprint.value()).copied().collect();
             mark(&segment, &mut withdrawn, list, &values);
         }
         Ok(Slot { kind: segment.kind(), condition: Condition::Ready { segment, withdrawn } })

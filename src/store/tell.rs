@@ -177,8 +177,7 @@ impl State {
     fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
         let mut count = 0;
         for (kind, file) in &version.segments {
-            let rows = self.catalogue.read().withdrawals(version.list, *kind)?;
-            count += rows.iter().filter(|row| row.seq > file.applied_seq).count() as u64;
+            count += self.catalogue.read().withdrawals_after(version.list, *kind, file.applied_seq)?.len() as u64;
         }
         Ok(count)
     }

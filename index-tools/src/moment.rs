@@ -1,6 +1,7 @@
 //! Moments as sources and people write them: seconds or milliseconds since 1970-01-01 UTC, ISO 8601 and HTTP dates.
 //!
-//! Days and dates are converted by H. Hinnant's algorithms (`days_from_civil`, `civil_from_days`); years start in March.
+//! Days and dates are converted by H. Hinnant's algorithms (`days_from_civil`, `civil_from_days`): years start in
+//! March.
 
 /// The last moment that has a year of four digits, in seconds.
 const SECONDS_MAX: i64 = 253_402_300_799;

@@ -327,7 +327,8 @@ fn a_service_in_trouble_is_asked_again() {
 
 #[test]
 fn patience_has_an_end() {
-    let cases: [(&str, fn(&Request) -> Reply, usize); 4] = [
+    type Case = (&'static str, fn(&Request) -> Reply, usize);
+    let cases: [Case; 4] = [
         ("answers 500: `broken`", |_| Reply::status(500, "broken"), 6),
         // A server that asks for longer than anyone would wait is believed, and left alone.
         ("answers 429; it asks to be left alone", |_| Reply::status(429, "").with("Retry-After", "86400"), 1),

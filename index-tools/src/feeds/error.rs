@@ -1,7 +1,7 @@
 //! Why a feed was not read to its end.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use hashward::feed::SecretError;
 use hashward::list::ListName;
@@ -32,7 +32,7 @@ pub enum SyncError {
     /// A page that cannot be read to its end.
     #[error(
         "page {number} of the window {window} cannot be read: {found}; what precedes was applied, the window will be \
-         read again{}", kept.as_ref().map_or(String::new(), |kept| format!(", and the page is kept in {}", kept.display()))
+         read again{}", place(kept.as_deref())
     )]
     Page {
         /// The window.
@@ -59,7 +59,8 @@ pub enum SyncError {
     NoRole(ListName),
     /// What was stored cannot be of this service.
     #[error(
-        "expected the checkpoint of an earlier sync of this service, found `{checkpoint}`; was the feed's source changed?"
+        "expected the checkpoint of an earlier sync of this service, found `{checkpoint}`; was the feed's source \
+         changed?"
     )]
     Checkpoint {
         /// The checkpoint.
@@ -93,6 +94,10 @@ pub enum SyncError {
     /// A source of files without any.
     #[error("{}: expected list files, found none", .0.display())]
     NoFiles(PathBuf),
+}
+
+fn place(kept: Option<&Path>) -> String {
+    kept.map_or_else(String::new, |kept| format!(", and the page is kept in {}", kept.display()))
 }
 
 impl SyncError {

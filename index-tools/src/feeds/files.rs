@@ -80,7 +80,8 @@ pub(super) fn fetch(
     Ok(Some(Fetched { files, checkpoint }))
 }
 
-/// The files of a folder, or the one file, with a digest of their state. Hidden ones, folders and links are passed over.
+/// The files of a folder, or the one file, with a digest of their state. Hidden ones, folders and links are passed
+/// over.
 fn look_through(path: &Path) -> Result<(Vec<PathBuf>, String), SyncError> {
     let disk = |error| SyncError::Disk { path: path.to_owned(), error };
     let mut files = Vec::new();

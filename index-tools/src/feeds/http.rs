@@ -96,7 +96,7 @@ pub(super) enum Answer {
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
     /// The server refuses, or asks for more patience than there is.
-    #[error("{address} answers {status}{}{}", advice(*status), if body.is_empty() { String::new() } else { format!(": `{body}`") })]
+    #[error("{address} answers {status}{}{}", advice(*status), quoted(body))]
     Status {
         /// What was asked for, without its query.
         address: String,
@@ -152,6 +152,10 @@ fn advice(status: u16) -> &'static str {
         429 => "; it asks to be left alone for now",
         _ => "",
     }
+}
+
+fn quoted(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!(": `{body}`") }
 }
 
 /// One try's failure, and whether another may do better.

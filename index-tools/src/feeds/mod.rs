@@ -238,3 +238,37 @@ fn now_s() -> i64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use hashward::feed::SecretSource;
+
+    use super::*;
+
+    #[test]
+    fn credentials_are_shown_to_the_service_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = folder.path().join("hashward.toml");
+        let feed = "[[feed]]\nname = 'feed'\nurl = 'https://h'\n";
+        std::fs::write(folder.path().join("secret"), "key-one key-two\n").unwrap();
+        for (source, more, names) in [
+            ("ncmec", "user = 'lab'\npassword = { file = 'secret' }", &["authorization"][..]),
+            ("threatexchange", "token = { file = 'secret' }", &["authorization"]),
+            ("stopncii", "token = { file = 'secret' }", &["x-functions-key", "ocp-apim-subscription-key"]),
+        ] {
+            std::fs::write(&config, format!("{feed}source = '{source}'\n{more}\n")).unwrap();
+            let feeds = FeedConfig::read_all(&config).unwrap();
+            let (secrets, credentials) = credentials(&feeds.feeds[0]).unwrap();
+            let headers = credentials.headers(&feeds.feeds[0]).unwrap();
+            assert_eq!(headers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), names);
+            let shown = format!("{secrets:?} {credentials:?} {headers:?} {:?}", feeds.feeds[0]);
+            assert!(!shown.contains("key-one") && !shown.contains("key-two"), "{shown}");
+            assert_eq!(secrets.hide("key-one key-two"), "[secret]");
+        }
+        let absent = FeedConfig {
+            token: Some(SecretSource::File(folder.path().join("absent"))),
+            ..FeedConfig::read_all(&config).unwrap().feeds.remove(0)
+        };
+        assert!(matches!(credentials(&absent), Err(SyncError::Secret(_))));
+    }
+}

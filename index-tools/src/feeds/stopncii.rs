@@ -6,9 +6,9 @@
 //!                   "hashStatus": "Active", "caseNumbers": {…}, "CSPFeedbacks": […]}]}
 //! ```
 //!
-//! An entry's key is `signal type:value`, the value in lower case, since a record is withdrawn by naming its hash again.
-//! `Active` records count; `Withdrawn` and `Deleted` ones are gone, and `Received` ones, which nobody has looked at yet,
-//! say nothing: whatever is no longer active must not be matched. Any other status is a fault of the record.
+//! An entry's key is `signal type:value`, the value in lower case, since a record is withdrawn by naming its hash
+//! again. `Active` records count; `Withdrawn` and `Deleted` ones are gone, and `Received` ones, which nobody has looked
+//! at yet, say nothing: whatever is not active must not be matched. Any other status is a fault of the record.
 //!
 //! Case numbers and the platforms' feedback are about people and proceedings, and not kept.
 

@@ -15,7 +15,7 @@ use hashward::fingerprint::{Fingerprint, Kind};
 use hashward::list::ListName;
 use hashward::matching::Verdict;
 use hashward::store::command::FeedState;
-use hashward::store::{Command, Outcome, Store, StoreOptions};
+use hashward::store::{Command, Outcome};
 use program::daemon::Daemon;
 use program::{Ended, Folder, HASHWARD_INDEX, ask, fingerprint, hex_list, md5};
 use serde_json::Value;
@@ -69,8 +69,7 @@ fn list() -> ListName {
 }
 
 fn told(folder: &Folder, command: Command) -> Outcome {
-    let options = StoreOptions { serve: false, ..StoreOptions::default() };
-    Store::open(&folder.data(), options).expect("a store").execute(command).expect("an answer")
+    folder.store(false).execute(command).expect("an answer")
 }
 
 fn state(folder: &Folder) -> FeedState {

@@ -106,7 +106,7 @@ impl Command {
     /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
     /// to look up; reading every byte on disk does, for it is costly.
     pub fn needs_admin(&self) -> bool {
-        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::FeedState { .. } | Command::Status)
+        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Status)
     }
 }
 

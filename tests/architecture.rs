@@ -28,7 +28,13 @@ const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("formats", &["fingerprint", "list"], &[]),
     ("build", &["fingerprint", "list", "segment", "index", "records"], &["formats"]),
     ("keeper", &["store", "protocol"], &[]),
-    ("verbs", &["fingerprint", "list", "index", "records", "store"], &["formats", "build", "keeper"]),
+    ("moment", &[], &[]),
+    ("feeds", &["feed", "fingerprint", "list", "store"], &["formats", "keeper", "moment"]),
+    (
+        "verbs",
+        &["feed", "fingerprint", "list", "index", "records", "store"],
+        &["formats", "build", "feeds", "keeper", "moment"],
+    ),
 ];
 
 fn root() -> PathBuf {

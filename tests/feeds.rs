@@ -8,7 +8,7 @@ use hashward::list::{Entry, Role, Roles};
 use hashward::store::command::{
     Alarm, Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedNote, FeedState,
 };
-use hashward::store::{Command, Outcome, Store, StoreError};
+use hashward::store::{Command, GateLimits, Outcome, Store, StoreError, StoreOptions};
 use proptest::prelude::*;
 use store_support::feed::{Change, FEED, FILES, Newest, WINDOW_MS, apply, changes, feed_state, file, files, temporary};
 use store_support::model::check;
@@ -182,7 +182,7 @@ fn faults_are_noted_counted_and_mended() {
 #[test]
 fn many_deletions_in_one_window_raise_one_alarm_however_small_its_pages_are() {
     let folder = temporary();
-    let store = Store::open(folder.path(), options(true)).unwrap();
+    let store = Store::open(folder.path(), StoreOptions { gate: GateLimits::default(), ..options(true) }).unwrap();
     let entry = |number: u32| {
         let fingerprints = vec![hashward::fingerprint::hash_bytes(Kind::Md5, &number.to_le_bytes())];
         Entry { source_id: number.to_string(), fingerprints, ..Entry::default() }

@@ -65,7 +65,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(
+    pub(crate) fn new(
         why: Refusal,
         expected: impl Into<String>,
         found: impl Into<String>,

@@ -17,6 +17,7 @@ mod radius;
 mod remove;
 mod rollback;
 mod state;
+mod sync;
 mod verify;
 mod withdraw;
 
@@ -48,6 +49,8 @@ enum Verb {
     Held(held::HeldArgs),
     /// Make a list say nothing of some hashes any more
     Withdraw(withdraw::WithdrawArgs),
+    /// Read what has changed in a feed, as the config names it, and apply it to its list
+    Sync(sync::SyncArgs),
     /// Show all lists
     Lists(lists::ListsArgs),
     /// Show one list, its versions and its history
@@ -100,6 +103,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Accept(args) => accept::run(args),
         Verb::Held(args) => held::run(args),
         Verb::Withdraw(args) => withdraw::run(args),
+        Verb::Sync(args) => sync::run(args),
         Verb::Lists(args) => lists::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Verify(args) => verify::run(args),

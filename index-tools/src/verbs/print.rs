@@ -6,6 +6,8 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use hashward::store::command::Changes;
 
+use crate::moment;
+
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum OutputFormat {
@@ -96,16 +98,8 @@ pub(super) fn moment(seconds: u64) -> String {
     if seconds == 0 {
         return "-".to_owned();
     }
-    // Days to a date by H. Hinnant's algorithm `civil_from_days`; years start in March.
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
+    let (date, time) = moment::parts(i64::try_from(seconds).unwrap_or(i64::MAX));
+    format!("{date} {time}")
 }
 
 #[cfg(test)]

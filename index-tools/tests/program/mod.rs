@@ -2,10 +2,12 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod daemon;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hashward::fingerprint::{Encoding, Fingerprint, Kind, Radii, hash_bytes};
 use hashward::index::snapshot::Snapshot;
@@ -15,6 +17,9 @@ use serde_json::Value;
 
 /// The program under test.
 pub(crate) const HASHWARD_INDEX: &str = env!("CARGO_BIN_EXE_hashward-index");
+
+/// Nobody holds a store longer, unless it hangs.
+const LOCKED_MAX: Duration = Duration::from_secs(30);
 
 /// A working folder with the default data folder in it.
 pub(crate) struct Folder(tempfile::TempDir);
@@ -96,17 +101,18 @@ impl Folder {
         store.snapshot()
     }
 
-    /// The store itself. A program that another test starts at this moment holds copies of this process's locks until it
-    /// runs, so a lock that was given back may still be taken.
+    /// The store. A process that another test is just starting has this one's open files until it runs its own program,
+    /// a lock that was given back among them: it is tried again.
     pub(crate) fn store(&self, serve: bool) -> Store {
-        let options = StoreOptions { serve, ..StoreOptions::default() };
-        for _ in 0..200 {
-            match Store::open(&self.data(), options.clone()) {
-                Err(StoreError::Locked { .. }) => std::thread::sleep(Duration::from_millis(25)),
-                opened => return opened.expect("a store"),
+        let started = Instant::now();
+        loop {
+            match Store::open(&self.data(), StoreOptions { serve, ..StoreOptions::default() }) {
+                Err(StoreError::Locked { .. }) if started.elapsed() < LOCKED_MAX => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                store => return store.expect("a store"),
             }
         }
-        panic!("{} stays locked", self.data().display())
     }
 
     /// Files in `incoming/`.

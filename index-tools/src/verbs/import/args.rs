@@ -1,11 +1,12 @@
 //! The options of `import`, and how those that are no plain words are read.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use hashward::fingerprint::{Kind, KindRadius, Radii};
 use hashward::index::sealed::LocatorKind;
-use hashward::list::{CategoryRole, ListName, Role};
+use hashward::list::{CategoryRole, ListName, Role, Roles};
 
 use super::super::Place;
 use super::roles::{self, NamedRoles};
@@ -86,9 +87,43 @@ impl ImportArgs {
     }
 }
 
-/// How an import reports.
+/// What a feed of files says to `import`.
+pub(in crate::verbs) struct FeedImport<'a> {
+    pub(in crate::verbs) list: &'a ListName,
+    pub(in crate::verbs) files: Vec<PathBuf>,
+    pub(in crate::verbs) format: Option<Format>,
+    pub(in crate::verbs) kind: Option<Kind>,
+    pub(in crate::verbs) roles: Option<&'a Roles>,
+    pub(in crate::verbs) place: Place,
+}
+
+impl From<FeedImport<'_>> for ImportArgs {
+    /// What is not said has the value that it has on the command line.
+    fn from(said: FeedImport<'_>) -> ImportArgs {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: ImportArgs,
+        }
+        let words = ["import", said.list.as_str(), "--"].map(OsString::from).into_iter();
+        let args = Line::parse_from(words.chain(said.files.into_iter().map(OsString::from))).args;
+        let named = said.roles.map(|roles| &roles.by_category).into_iter().flatten();
+        let named = named.map(|(category, role)| CategoryRole { category: category.clone(), role: *role });
+        ImportArgs {
+            format: said.format,
+            kind: said.kind,
+            role: said.roles.map(|roles| roles.default),
+            roles: vec![NamedRoles(named.collect())],
+            all_categories: said.roles.is_some_and(|roles| *roles == Roles::uniform(roles.default)),
+            place: said.place,
+            ..args
+        }
+    }
+}
+
+/// How an import, or a sync, reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReportFormat {
+pub(in crate::verbs) enum ReportFormat {
     /// A summary for people
     Text,
     /// One object

@@ -23,12 +23,11 @@ use hashward::records::RecordsWriter;
 use hashward::store::command::{ImportBegun, ImportCounts, IncomingSegment, VersionInfo};
 use hashward::store::{Command, Incoming, Outcome, Publish};
 
-pub(super) use args::ImportArgs;
-use args::ReportFormat;
+pub(super) use args::{FeedImport, ImportArgs, ReportFormat};
 use plan::RolePlan;
 use progress::Progress;
 use read::Read;
-use report::Report;
+pub(super) use report::Report;
 use tempfile::TempDir;
 
 use super::{print, unexpected};
@@ -42,9 +41,7 @@ const RECORDS: &str = "records.rec";
 const NICE_BESIDE_A_DAEMON: i32 = 10;
 
 pub(super) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let mut report = Report::start(&args);
-    let done = import(&args, &mut report);
-    report.finish(done.as_ref().err().map(|error| format!("{error:#}")));
+    let (report, done) = carry_out(&args);
     match (args.report, &done) {
         (ReportFormat::Json, _) => print::json_lines([&report])?,
         (ReportFormat::Text, Ok(())) => print::out(&report.text())?,
@@ -52,6 +49,14 @@ pub(super) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
         (ReportFormat::Text, Err(_)) => eprint!("{}", report.text()),
     }
     done.map(|()| if report.is_held() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Imports, and tells what came of it in any case.
+pub(super) fn carry_out(args: &ImportArgs) -> (Report, anyhow::Result<()>) {
+    let mut report = Report::start(args);
+    let done = import(args, &mut report);
+    report.finish(done.as_ref().err().map(|error| format!("{error:#}")));
+    (report, done)
 }
 
 fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {

@@ -22,7 +22,7 @@ const UNCATEGORISED: &str = "";
 
 /// The report. Counts are of fingerprints, except where records are said.
 #[derive(Debug, Serialize)]
-pub(super) struct Report {
+pub(in crate::verbs) struct Report {
     list: ListName,
     /// The version that answers now; none if nothing was published yet.
     version: Option<VersionNumber>,
@@ -254,7 +254,7 @@ impl Report {
     }
 
     /// The summary, with how it ended at its beginning.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::verbs) fn text(&self) -> String {
         let mut text = self.ending();
         let mut line = |name: &str, value: String| {
             let _ = writeln!(text, "  {name:11} {value}");

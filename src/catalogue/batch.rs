@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_i
 use super::rows::{EntryRow, ListRow, Row, VersionRow, WithdrawalRow};
 use super::schema::{
     ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
-    TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
+    SUPPRESSED, TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
 };
 use super::sum::row_hash;
 use super::{BatchHead, CatalogueError, Reader};
@@ -22,6 +22,8 @@ pub(crate) struct Batch<'c> {
     /// Where the head goes once this is committed.
     committed: &'c mut BatchHead,
     next: BatchHead,
+    /// What suppressions cover since this batch began.
+    covered: Vec<Fingerprint>,
 }
 
 impl<'c> Batch<'c> {
@@ -46,12 +48,22 @@ impl<'c> Batch<'c> {
 
     pub(super) fn within(transaction: Transaction<'c>, head: &'c mut BatchHead) -> Batch<'c> {
         let next = BatchHead { seq: head.seq + 1, ..*head };
-        Batch { transaction, file: PathBuf::new(), committed: head, next }
+        Batch { transaction, file: PathBuf::new(), committed: head, next, covered: Vec::new() }
     }
 
     /// The number of this batch.
     pub(crate) fn seq(&self) -> u64 {
         self.next.seq
+    }
+
+    pub(super) fn note_covered(&mut self, fingerprint: Fingerprint) {
+        self.covered.push(fingerprint);
+    }
+
+    /// What suppressions cover because of this batch, and did not before. Whoever commits the batch must let the next
+    /// snapshot know of it.
+    pub(crate) fn take_covered(&mut self) -> Vec<Fingerprint> {
+        std::mem::take(&mut self.covered)
     }
 
     /// What stands in the catalogue, this batch included.
@@ -120,15 +132,15 @@ impl<'c> Batch<'c> {
         Ok(removed)
     }
 
-    fn fault(&self, source: rusqlite::Error) -> CatalogueError {
+    pub(super) fn fault(&self, source: rusqlite::Error) -> CatalogueError {
         CatalogueError::Sqlite { file: self.file.clone(), source }
     }
 
-    fn put<R: Row>(&mut self, table: &Table, row: &R) -> Result<(), CatalogueError> {
+    pub(super) fn put<R: Row>(&mut self, table: &Table, row: &R) -> Result<(), CatalogueError> {
         self.insert(table, &row.values()).map_err(|error| self.fault(error))
     }
 
-    fn take(&mut self, table: &Table, columns: &[&str], values: &[Value]) -> Result<u64, CatalogueError> {
+    pub(super) fn take(&mut self, table: &Table, columns: &[&str], values: &[Value]) -> Result<u64, CatalogueError> {
         self.remove(table, columns, values).map_err(|error| self.fault(error))
     }
 
@@ -157,7 +169,7 @@ impl<'c> Batch<'c> {
         let key = [Value::from(i64::from(list.0))];
         self.take(&LISTS, &["id"], &key)?;
         let others = [&FINGERPRINTS, &WITHDRAWALS, &RADII, &STAGED_RADII, &VERSION_RECORDS, &HOLDS, &ALARMS];
-        for table in others.into_iter().chain([&FEEDS, &FEED_FAULTS, &TOMBSTONES]) {
+        for table in others.into_iter().chain([&FEEDS, &FEED_FAULTS, &TOMBSTONES, &SUPPRESSED]) {
             self.take(table, &["list"], &key)?;
         }
         Ok((self.take(&VERSIONS, &["list"], &key)?, self.take(&ENTRIES, &["list"], &key)?))
@@ -172,7 +184,7 @@ impl<'c> Batch<'c> {
     pub(crate) fn remove_version(&mut self, list: ListId, number: VersionNumber) -> Result<(), CatalogueError> {
         let key = [i64::from(list.0).into(), i64::from(number.0).into()];
         self.take(&VERSIONS, &["list", "number"], &key)?;
-        for table in [&STAGED_RADII, &VERSION_RECORDS, &HOLDS] {
+        for table in [&STAGED_RADII, &VERSION_RECORDS, &HOLDS, &SUPPRESSED] {
             self.take(table, &["list", "version"], &key)?;
         }
         Ok(())
@@ -216,7 +228,8 @@ impl<'c> Batch<'c> {
         Ok(radii)
     }
 
-    /// Adds or replaces a feed entry with its fingerprints.
+    /// Adds or replaces a feed entry with its fingerprints. A suppression of entries that is given for one of them covers
+    /// all of them in the same batch: see [`Batch::take_covered`].
     pub(crate) fn put_entry(&mut self, row: &EntryRow) -> Result<(), CatalogueError> {
         self.remove_entry(row.list, &row.entry.source_id)?;
         self.put(&ENTRIES, row)?;
@@ -229,7 +242,7 @@ impl<'c> Batch<'c> {
             ];
             self.insert(&FINGERPRINTS, &row).map_err(|error| self.fault(error))?;
         }
-        Ok(())
+        self.cover(&row.entry.fingerprints)
     }
 
     /// Removes a feed entry with its fingerprints, if it is there.

@@ -10,7 +10,7 @@ use roaring::RoaringBitmap;
 
 use super::live::{LiveChange, LiveLayer};
 use super::sealed::{Place, Segment};
-use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind, Radii, Radius};
+use crate::fingerprint::{DegenerateDigests, Fingerprint, FingerprintSet, Kind, Radii, Radius};
 use crate::list::{
     BUILT_IN, BuiltInList, DEGENERATE, Flags, Label, ListId, ListName, ListShape, ListState, Role, Roles, Source, TEST,
     VersionNumber, test_fingerprints,
@@ -86,6 +86,8 @@ pub struct SnapshotParts {
     pub live: LiveLayer,
     /// Kinds that are not [`KindState::Ready`].
     pub states: BTreeMap<Kind, KindState>,
+    /// Of which no list's word counts, except that of the built-in ones.
+    pub suppressed: Arc<FingerprintSet>,
 }
 
 /// See the module's documentation.
@@ -95,6 +97,7 @@ pub struct Snapshot {
     by_id: HashMap<ListId, usize>,
     kinds: BTreeMap<Kind, KindIndex>,
     live: LiveLayer,
+    suppressed: Arc<FingerprintSet>,
 }
 
 /// All that a snapshot holds of one kind.
@@ -133,7 +136,7 @@ impl Snapshot {
             index.segments.push(EffectiveSegment { view, counts });
         }
         let live = parts.live.with(BUILT_IN_CHANGES.clone());
-        Snapshot { generation: parts.generation, lists, by_id, kinds, live }
+        Snapshot { generation: parts.generation, lists, by_id, kinds, live, suppressed: parts.suppressed }
     }
 
     /// The generation's number.
@@ -171,6 +174,11 @@ impl Snapshot {
 
     pub(crate) fn live(&self) -> &LiveLayer {
         &self.live
+    }
+
+    /// The fingerprints that are suppressed.
+    pub(crate) fn suppressed(&self) -> &FingerprintSet {
+        &self.suppressed
     }
 
     /// The list and role of a label, if its list is active and it comes from the list's current version.

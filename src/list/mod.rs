@@ -6,9 +6,11 @@
 
 mod label;
 mod roles;
+mod suppression;
 
 pub use label::{Category, Flag, Flags, Label, Source};
 pub use roles::{CategoryRole, ParseCategoryRoleError, Roles};
+pub use suppression::{Lifted, Suppression, SuppressionScope};
 
 use std::collections::BTreeMap;
 use std::fmt;

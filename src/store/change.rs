@@ -89,9 +89,11 @@ impl Store {
             changes.push(live_change(&batch.read().entries_with(id, &fingerprint)?, id, fingerprint));
         }
         let action = format!("added {} entries, replaced {}", outcome.added, outcome.replaced);
+        let covered = batch.take_covered();
         batch.commit(now(), Some(id), &action)?;
         state.apply_withdrawals(id, &withdrawn);
         state.apply_live(changes);
+        state.suppress_also(covered);
         if outcome.created {
             state.refresh_lists()?;
         }
@@ -251,7 +253,11 @@ impl State {
         Ok((held, not_held))
     }
 
-    fn held_by_version(&self, row: &ListRow, fingerprints: BTreeSet<Fingerprint>) -> Result<Held, StoreError> {
+    pub(super) fn held_by_version(
+        &self,
+        row: &ListRow,
+        fingerprints: BTreeSet<Fingerprint>,
+    ) -> Result<Held, StoreError> {
         let source = self.current_source(row);
         let (mut held, mut not_held) = Held::default();
         let mut segments = BTreeMap::new();

@@ -10,7 +10,9 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
-use crate::list::{Category, Entry, ListId, ListName, ListShape, ListState, Role, Roles, VersionNumber};
+use crate::list::{
+    Category, Entry, ListId, ListName, ListShape, ListState, Role, Roles, Suppression, SuppressionScope, VersionNumber,
+};
 
 /// One thing to do, or to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,6 +70,35 @@ pub enum Command {
         /// The version; the newest one older than the current if none is named.
         to: Option<VersionNumber>,
     },
+    /// Lets what lists say of a hash decide nothing, until that is lifted. Answer: [`Outcome::Suppressed`].
+    Suppress {
+        /// The hash; a list need not hold it.
+        fingerprint: Fingerprint,
+        /// What is covered with it.
+        scope: SuppressionScope,
+        /// Who wants it: one line of text.
+        author: String,
+        /// Why: one line of text.
+        reason: String,
+    },
+    /// Ends suppressions. Answer: [`Outcome::Lifted`].
+    Lift {
+        /// Which.
+        of: Lifting,
+        /// Who wants it: one line of text.
+        author: String,
+        /// Why: one line of text.
+        reason: String,
+    },
+    /// The suppressions, newest first, at most [`Command::SUPPRESSIONS_MAX`]. Answer: [`Outcome::Suppressions`].
+    Suppressions {
+        /// Only those of a smaller number: the last one of the answer before, to go on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<u64>,
+        /// Whether to tell those that were lifted, too.
+        #[serde(default)]
+        lifted: bool,
+    },
     /// Seals the live layer and merges all segments of each kind. Answer: [`Outcome::Compacted`].
     Compact,
     /// All lists. Answer: [`Outcome::Lists`].
@@ -84,11 +115,24 @@ pub enum Command {
 }
 
 impl Command {
+    /// How many suppressions are told at a time.
+    pub const SUPPRESSIONS_MAX: usize = 1_000;
+
     /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
     /// to look up; reading every byte on disk does, for it is costly.
     pub fn needs_admin(&self) -> bool {
         !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Status)
     }
+}
+
+/// Which suppressions are to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifting {
+    /// The one of this number.
+    Id(u64),
+    /// All that were given for this hash. One that covers it because of another hash is not among them.
+    Hash(Fingerprint),
 }
 
 /// A version that a tool has built, for [`Command::Publish`].
@@ -201,6 +245,20 @@ pub enum Outcome {
         /// Against the version that answered before.
         changes: BTreeMap<Kind, Changes>,
     },
+    /// A hash is suppressed.
+    Suppressed(Suppressed),
+    /// Suppressions have ended.
+    Lifted {
+        /// What they were.
+        lifted: Vec<Suppression>,
+        /// Those that still cover one of their hashes.
+        still: Vec<Suppression>,
+    },
+    /// Suppressions, newest first.
+    Suppressions {
+        /// Each with how many fingerprints it covers now.
+        suppressions: Vec<(Suppression, u64)>,
+    },
     /// Segments were merged.
     Compacted {
         /// Segments before, the live layer not counted.
@@ -304,6 +362,24 @@ pub struct Withdrawn {
     pub withdrawn: u64,
     /// Those that the list did not name.
     pub not_held: Vec<Fingerprint>,
+}
+
+/// Answer to [`Command::Suppress`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// The suppression's number.
+    pub id: u64,
+    /// How many fingerprints it covers.
+    pub covers: u64,
+    /// The first of them, at most [`Suppressed::COVERED_MAX`].
+    pub covered: Vec<Fingerprint>,
+    /// The lists that hold the hash now.
+    pub held_by: Vec<ListName>,
+}
+
+impl Suppressed {
+    /// How many fingerprints are told.
+    pub const COVERED_MAX: usize = 100;
 }
 
 /// A list as it stands.

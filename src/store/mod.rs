@@ -12,6 +12,7 @@
 //! | `state` | what the mutex guards; makes snapshots; brings manifest and catalogue in line |
 //! | `publish` | versions of file lists: reserve, publish, roll back |
 //! | `change` | feed entries, withdrawals, states, radii, removal |
+//! | `suppress` | the operator's veto |
 //! | `checked` | segment files, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
@@ -29,6 +30,7 @@ mod open;
 mod publish;
 mod seal;
 mod state;
+mod suppress;
 mod tell;
 
 pub use command::{Command, Outcome, Publish};
@@ -113,6 +115,11 @@ impl Store {
             Command::SetRadius { list, kind, radius } => self.set_radius(&list, kind, radius),
             Command::Remove { list } => self.remove(&list),
             Command::Rollback { list, to } => self.rollback(&list, to),
+            Command::Suppress { fingerprint, scope, author, reason } => {
+                self.suppress(fingerprint, scope, author, reason).map(Outcome::Suppressed)
+            }
+            Command::Lift { of, author, reason } => self.lift(&of, author, reason),
+            Command::Suppressions { before, lifted } => self.suppressions(before, lifted),
             Command::Compact => self.compact_all(),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),

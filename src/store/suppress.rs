@@ -1,0 +1,187 @@
+//! The operator's veto: suppressed, lifted, and kept up with what lists bring later.
+//!
+//! A suppression of an entry covers every fingerprint of the entries that hold its hash. What it covers is written down,
+//! so that it stays covered whatever becomes of those entries; and whatever brings another entry with that hash covers
+//! its fingerprints in the same step, so that no question sees them in between. Feed entries are covered by the batch
+//! that brings them ([`crate::catalogue::Batch::put_entry`]).
+
+use std::sync::Arc;
+
+use super::command::{Command, Lifting, Outcome, Suppressed};
+use super::manifest::Manifest;
+use super::state::State;
+use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
+use crate::catalogue::Reader;
+use crate::fingerprint::{Fingerprint, FingerprintSet};
+use crate::list::{DEGENERATE, Lifted, ListName, ListShape, Suppression, SuppressionScope, TEST, test_fingerprints};
+
+/// The most characters of an author's name.
+const AUTHOR_CHARS_MAX: usize = 100;
+/// The most characters of a reason.
+const REASON_CHARS_MAX: usize = 2_000;
+
+impl Store {
+    pub(super) fn suppress(
+        &self,
+        fingerprint: Fingerprint,
+        scope: SuppressionScope,
+        author: String,
+        reason: String,
+    ) -> Result<Suppressed, StoreError> {
+        check_signed(&author, &reason)?;
+        if let Some(list) = built_in_holder(&fingerprint) {
+            return Err(StoreError::BuiltInHash { fingerprint, list });
+        }
+        let mut state = self.state();
+        state.ready_to_change()?;
+        let same = state.catalogue.read().suppressions_of(&fingerprint)?.into_iter();
+        if let Some(same) = same.into_iter().find(|same| same.lifted.is_none() && same.scope == scope) {
+            return Err(StoreError::Suppressed(Box::new(same)));
+        }
+        let held_by = state.holders(&fingerprint)?;
+        let entries = match scope {
+            SuppressionScope::Entry => state.entries_with(&fingerprint)?,
+            SuppressionScope::Hash => Vec::new(),
+        };
+        let mut batch = state.catalogue.batch()?;
+        let suppression = Suppression { id: batch.seq(), fingerprint, scope, author, reason, at: now(), lifted: None };
+        batch.suppress(&suppression)?;
+        entries.iter().try_for_each(|together| batch.cover(together))?;
+        let (covers, covered) = batch.read().covered_by(suppression.id, Suppressed::COVERED_MAX)?;
+        let Suppression { id, fingerprint, author, reason, .. } = &suppression;
+        let what = format!("suppressed {fingerprint} ({}, {covers} fingerprints)", scope.name());
+        let newly = batch.take_covered();
+        batch.commit(suppression.at, None, &format!("{what} by {author}: {reason}"))?;
+        state.suppress_also(newly);
+        self.show(&state);
+        Ok(Suppressed { id: *id, covers, covered, held_by })
+    }
+
+    pub(super) fn lift(&self, of: &Lifting, author: String, reason: String) -> Result<Outcome, StoreError> {
+        check_signed(&author, &reason)?;
+        let mut state = self.state();
+        let state = &mut *state;
+        state.ready_to_change()?;
+        let in_force = state.in_force(of)?;
+        let mut batch = state.catalogue.batch()?;
+        let end = Lifted { seq: batch.seq(), author, reason, at: now() };
+        let lifted: Vec<_> = in_force.into_iter().map(|s| Suppression { lifted: Some(end.clone()), ..s }).collect();
+        let mut still = Vec::new();
+        for suppression in &lifted {
+            batch.lift(suppression)?;
+        }
+        for suppression in &lifted {
+            still.extend(batch.read().suppressions_over(&suppression.fingerprint)?);
+        }
+        still.dedup();
+        let what = lifted.iter().map(|s| format!("{} of {}", s.id, s.fingerprint)).collect::<Vec<_>>().join(", ");
+        let action = format!("lifted suppression {what} by {}: {}", end.author, end.reason);
+        let covered = covered(&batch.read(), &state.manifest)?;
+        batch.commit(end.at, None, &action)?;
+        state.suppressed = Arc::new(covered);
+        self.show(state);
+        Ok(Outcome::Lifted { lifted, still })
+    }
+
+    pub(super) fn suppressions(&self, before: Option<u64>, lifted: bool) -> Result<Outcome, StoreError> {
+        let state = self.state();
+        let read = state.catalogue.read();
+        let found = read.suppressions(before, lifted, Command::SUPPRESSIONS_MAX)?.into_iter();
+        let counted = found.map(|suppression| {
+            let (covers, _) = read.covered_by(suppression.id, 0)?;
+            Ok((suppression, covers))
+        });
+        Ok(Outcome::Suppressions { suppressions: counted.collect::<Result<_, StoreError>>()? })
+    }
+}
+
+/// What suppressions cover, as questions must see it: what waits for a version counts from the moment that the manifest
+/// names it, whether the catalogue has been brought in line since or not.
+fn covered(read: &Reader<'_>, manifest: &Manifest) -> Result<FingerprintSet, StoreError> {
+    let counts = |(list, version)| manifest.current.get(&list) == Some(&version);
+    let rows = read.covered()?.into_iter();
+    Ok(rows.filter(|(_, waits_for)| waits_for.is_none_or(counts)).map(|(fingerprint, _)| fingerprint).collect())
+}
+
+fn check_signed(author: &str, reason: &str) -> Result<(), StoreError> {
+    check_line("author", author, AUTHOR_CHARS_MAX)?;
+    check_line("reason", reason, REASON_CHARS_MAX)
+}
+
+fn check_line(what: &'static str, text: &str, max: usize) -> Result<(), StoreError> {
+    let found = match text.chars().count() {
+        _ if text.trim().is_empty() => "nothing".to_owned(),
+        count if count > max => format!("{count}"),
+        _ if text.contains(char::is_control) => "a line break or another control character".to_owned(),
+        _ => return Ok(()),
+    };
+    Err(StoreError::NotALine { what, max, found })
+}
+
+/// The built-in list that holds a fingerprint.
+fn built_in_holder(fingerprint: &Fingerprint) -> Option<&'static str> {
+    if DEGENERATE_DIGESTS.contains(fingerprint.kind(), fingerprint.value()) {
+        return Some(DEGENERATE.name);
+    }
+    test_fingerprints().contains(fingerprint).then_some(TEST.name)
+}
+
+impl State {
+    /// What suppressions cover, as questions must see it.
+    pub(super) fn covered(&self) -> Result<FingerprintSet, StoreError> {
+        covered(&self.catalogue.read(), &self.manifest)
+    }
+
+    /// Lets questions that come now know what suppressions cover besides.
+    pub(super) fn suppress_also(&mut self, covered: Vec<Fingerprint>) {
+        if !covered.is_empty() {
+            Arc::make_mut(&mut self.suppressed).extend(covered);
+        }
+    }
+
+    /// The suppressions in force that are meant.
+    fn in_force(&self, of: &Lifting) -> Result<Vec<Suppression>, StoreError> {
+        let read = self.catalogue.read();
+        let not_suppressed = |wanted, hint| Err(StoreError::NotSuppressed { wanted, hint });
+        match of {
+            Lifting::Id(id) => match read.suppression(*id)? {
+                Some(found) if found.lifted.is_none() => Ok(vec![found]),
+                Some(found) => not_suppressed(found.fingerprint.to_string(), format!(": {id} was lifted")),
+                None => not_suppressed(format!("number {id}"), String::new()),
+            },
+            Lifting::Hash(hash) => {
+                let mut found = read.suppressions_of(hash)?;
+                found.retain(|suppression| suppression.lifted.is_none());
+                if !found.is_empty() {
+                    return Ok(found);
+                }
+                let over = read.suppressions_over(hash)?.into_iter();
+                let over: Vec<_> = over.map(|s| format!("{} of {}", s.id, s.fingerprint)).collect();
+                let hint =
+                    if over.is_empty() { String::new() } else { format!(", but covered by {}", over.join(", ")) };
+                not_suppressed(hash.to_string(), hint)
+            }
+        }
+    }
+
+    /// The lists, in whatever state, that hold a fingerprint now.
+    fn holders(&self, fingerprint: &Fingerprint) -> Result<Vec<ListName>, StoreError> {
+        let mut holders = Vec::new();
+        for row in self.catalogue.read().lists()?.into_iter().filter(|row| self.is_visible(row)) {
+            let held = match row.shape {
+                ListShape::File => !self.held_by_version(&row, [fingerprint.clone()].into())?.0.is_empty(),
+                _ => self.catalogue.read().holds(row.id, fingerprint)?,
+            };
+            if held {
+                holders.push(row.name);
+            }
+        }
+        Ok(holders)
+    }
+
+    /// The fingerprints of each entry that holds this one, in any list.
+    fn entries_with(&self, fingerprint: &Fingerprint) -> Result<Vec<Vec<Fingerprint>>, StoreError> {
+        let entries = self.catalogue.read().entries_holding(fingerprint)?.into_iter();
+        Ok(entries.map(|row| row.entry.fingerprints).collect())
+    }
+}

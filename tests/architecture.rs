@@ -11,7 +11,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("segment", &["fingerprint", "list"]),
     ("index", &["fingerprint", "list", "segment"]),
     ("catalogue", &["fingerprint", "list"]),
-    ("store", &["fingerprint", "list", "segment", "index", "catalogue"]),
+    ("store", &["fingerprint", "list", "segment", "index", "catalogue", "matching"]),
     ("matching", &["fingerprint", "list", "segment", "index"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),

@@ -105,7 +105,10 @@ fn a_suppressed_entry_is_covered_whole_in_all_lists_until_it_is_lifted() {
     add(&store, "own", vec![entry("a", vec![md5(1), sha1(1)], 1), entry("b", vec![md5(2), sha1(2)], 1)]);
     check(&store);
     let [(suppression, 3)] = &suppressions(&store, false)[..] else { panic!() };
-    assert_eq!((suppression.id, &suppression.author[..], &suppression.reason[..]), (id, "an operator", "a stock photo"));
+    assert_eq!(
+        (suppression.id, &suppression.author[..], &suppression.reason[..]),
+        (id, "an operator", "a stock photo")
+    );
 
     let (lifted, still) = lift(&store, Lifting::Id(id)).unwrap();
     assert_eq!((lifted.len(), still), (1, vec![]));

@@ -3,7 +3,9 @@
 //! Lists carry their digests by accident (an empty file among the seized ones, a wiped sector), and every machine
 //! on earth would then match. They are dropped from lists, counted, and known through one built-in ignorable list.
 
-use super::{FingerprintSet, Kind, hash_bytes};
+use std::collections::{HashMap, HashSet};
+
+use super::{Kind, hash_bytes};
 
 /// Lengths of the uniform runs of 0x00 and 0xFF: sectors, pages and clusters up to 64 KiB.
 const RUN_BYTES: [usize; 8] = [512, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15, 1 << 16];
@@ -17,24 +19,24 @@ pub fn degenerate_contents() -> impl Iterator<Item = Vec<u8>> {
 }
 
 /// The digests of all degenerate contents, by kind.
-pub struct DegenerateDigests(FingerprintSet);
+pub struct DegenerateDigests(HashMap<Kind, HashSet<Box<[u8]>>>);
 
 impl DegenerateDigests {
     /// Computes them: two milliseconds or three, for the contents make 260 KB and each kind reads them all.
     pub fn compute() -> DegenerateDigests {
         let contents: Vec<_> = degenerate_contents().collect();
-        let of_kind = |kind: Kind| contents.iter().map(move |content| hash_bytes(kind, content));
-        DegenerateDigests(Kind::COMPUTED.into_iter().flat_map(of_kind).collect())
+        let of_kind = |kind: Kind| contents.iter().map(|content| hash_bytes(kind, content).value().into()).collect();
+        DegenerateDigests(Kind::COMPUTED.into_iter().map(|kind| (kind, of_kind(kind))).collect())
     }
 
     /// Whether `value` is the digest of degenerate content.
     pub fn contains(&self, kind: Kind, value: &[u8]) -> bool {
-        self.0.contains(kind, value)
+        self.0.get(&kind).is_some_and(|digests| digests.contains(value))
     }
 
     /// All of them as (kind, value).
     pub fn iter(&self) -> impl Iterator<Item = (Kind, &[u8])> {
-        self.0.iter()
+        self.0.iter().flat_map(|(kind, digests)| digests.iter().map(|digest| (*kind, &**digest)))
     }
 }
 

@@ -16,12 +16,14 @@
 //! | `checked` | segment files, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
+//! | `explain` | everything behind a match |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
 mod change;
 mod checked;
 pub mod command;
 mod error;
+mod explain;
 mod incoming;
 mod lock;
 mod manifest;
@@ -123,6 +125,9 @@ impl Store {
             Command::Compact => self.compact_all(),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
+            Command::Explain { fingerprint, radius } => {
+                self.explain(fingerprint, radius).map(|found| Outcome::Explained(Box::new(found)))
+            }
             Command::Verify => self.verify(),
             Command::Status => self.status().map(Outcome::Status),
         }

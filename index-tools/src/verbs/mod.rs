@@ -6,6 +6,7 @@
 
 mod add;
 mod compact;
+mod explain;
 mod hashes;
 mod import;
 mod inspect;
@@ -15,6 +16,7 @@ mod radius;
 mod remove;
 mod rollback;
 mod state;
+mod suppress;
 mod verify;
 mod withdraw;
 
@@ -42,6 +44,14 @@ enum Verb {
     Add(add::AddArgs),
     /// Make a list say nothing of some hashes any more
     Withdraw(withdraw::WithdrawArgs),
+    /// Let what lists say of a hash decide nothing, with the other hashes of its entries
+    Suppress(suppress::SuppressArgs),
+    /// End a suppression
+    Lift(suppress::LiftArgs),
+    /// Show what is suppressed, by whom and why
+    Suppressions(suppress::SuppressionsArgs),
+    /// Show everything behind a match: lists, entries, versions, imports, categories
+    Explain(explain::ExplainArgs),
     /// Show all lists
     Lists(lists::ListsArgs),
     /// Show one list, its versions and its history
@@ -92,6 +102,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Import(args) => import::run(args),
         Verb::Add(args) => add::run(args),
         Verb::Withdraw(args) => withdraw::run(args),
+        Verb::Suppress(args) => suppress::suppress(args),
+        Verb::Lift(args) => suppress::lift(args),
+        Verb::Suppressions(args) => suppress::list(args),
+        Verb::Explain(args) => explain::run(args),
         Verb::Lists(args) => lists::run(args),
         Verb::Inspect(args) => inspect::run(args),
         Verb::Verify(args) => verify::run(args),

@@ -18,7 +18,7 @@ mod suppress;
 
 pub(crate) use batch::Batch;
 pub(crate) use read::Reader;
-pub(crate) use rows::{EntryRow, ListRow, SegmentFile, VersionRow, VersionState};
+pub(crate) use rows::{EntryRow, ListRow, RecordsFile, SegmentFile, VersionRow, VersionState};
 
 use std::path::{Path, PathBuf};
 

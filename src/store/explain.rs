@@ -169,7 +169,7 @@ impl State {
         }
         let versions = read.versions_of(list.id)?.into_iter().rev();
         let versions = versions.filter(|version| Some(version.number) == list.version);
-        let versions = versions.map(|version| version_info(version, list.version)).collect();
+        let versions = versions.map(|version| version_info(version, list.version, None)).collect();
         Ok((versions, records.told, records.more))
     }
 

@@ -14,6 +14,7 @@
 //! | `change` | feed entries, withdrawals, states, radii, removal |
 //! | `suppress` | the operator's veto |
 //! | `checked` | segment files, verified |
+//! | `records` | records files of versions: opened, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
 //! | `explain` | everything behind a match |
@@ -30,6 +31,7 @@ mod manifest;
 mod merge;
 mod open;
 mod publish;
+mod records;
 mod seal;
 mod state;
 mod suppress;
@@ -38,6 +40,7 @@ mod tell;
 pub use command::{Command, Outcome, Publish};
 pub use error::StoreError;
 pub use incoming::Incoming;
+pub use records::VersionRecords;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

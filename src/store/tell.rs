@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::checked::verify;
-use super::command::{Change, ImportCounts, Inspected, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo};
+use super::command::{
+    Change, ImportCounts, Inspected, KeptRecords, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo,
+};
 use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
@@ -24,7 +26,11 @@ impl Store {
         let state = self.state();
         let read = state.catalogue.read();
         let versions = read.versions_of(list.id)?.into_iter().rev();
-        let versions = versions.map(|version| version_info(version, list.version)).collect();
+        let versions = versions.map(|version| {
+            let records = state.kept_records(version.list, version.number)?;
+            Ok(version_info(version, list.version, records))
+        });
+        let versions = versions.collect::<Result<_, StoreError>>()?;
         let history = read.history(list.id, Inspected::HISTORY_MAX)?.into_iter();
         let history = history.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }).collect();
         Ok(Inspected { list, versions, history })
@@ -72,7 +78,8 @@ impl Store {
             }
             (rows, state.named_files()?)
         };
-        let (mut segments, mut bytes) = (0, 0);
+        let (records, mut bytes) = self.verify_records(&mut damage)?;
+        let mut segments = 0;
         for file in files {
             let path = self.state().path_of(&file.file);
             let found = match verify(&path, false) {
@@ -95,7 +102,7 @@ impl Store {
                 damage.push(found);
             }
         }
-        Ok(Outcome::Verified { segments, bytes, rows, damage })
+        Ok(Outcome::Verified { segments, records, bytes, rows, damage })
     }
 }
 
@@ -122,7 +129,11 @@ fn built_in_info(list: &BuiltInList) -> ListInfo {
     }
 }
 
-pub(super) fn version_info(version: VersionRow, current: Option<VersionNumber>) -> VersionInfo {
+pub(super) fn version_info(
+    version: VersionRow,
+    current: Option<VersionNumber>,
+    records: Option<KeptRecords>,
+) -> VersionInfo {
     VersionInfo {
         version: version.number,
         current: current == Some(version.number),
@@ -132,6 +143,7 @@ pub(super) fn version_info(version: VersionRow, current: Option<VersionNumber>) 
         fingerprints: version.segments.iter().map(|(kind, file)| (*kind, file.digests)).collect(),
         // Counts are told and never computed with: an unreadable one is told as nothing.
         counts: serde_json::from_str::<ImportCounts>(&version.counts).unwrap_or_default(),
+        records,
     }
 }
 

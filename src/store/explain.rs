@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Change, Explained, Holding, ListInfo, Record, Said, Statement, VerdictInfo, VersionInfo};
+use super::records::open_records;
 use super::state::State;
 use super::tell::version_info;
 use super::{Store, StoreError, now};
-use crate::catalogue::{EntryRow, Reader};
+use crate::catalogue::{EntryRow, Reader, VersionState};
 use crate::fingerprint::{BadRadius, Fingerprint, Radii, Radius};
 use crate::index::snapshot::{Snapshot, Stated};
-use crate::list::{ListId, ListShape, Suppression};
+use crate::list::{Entry, ListId, ListShape, Suppression};
 use crate::matching::{Question, answer};
+use crate::records::{RecordsReader, StoredRecord};
 
 impl Store {
     pub(super) fn explain(&self, asked: Fingerprint, radius: Option<Radius>) -> Result<Explained, StoreError> {
@@ -27,10 +29,10 @@ impl Store {
         let answers = answer(&snapshot, &question).expect("one value of one kind is a question");
         let found = answers.iter().next().flatten();
         let verdict = found.map_or(answers.miss, |found| found.verdict);
-        let lists = state.holdings(&snapshot, &asked, radius)?;
+        let (mut lists, records) = state.holdings(&snapshot, &asked, radius)?;
         let hashes = lists.iter().flat_map(|holding| &holding.statements).map(|statement| &statement.fingerprint);
         let hashes: BTreeSet<&Fingerprint> = hashes.chain([&asked]).collect();
-        Ok(Explained {
+        let mut explained = Explained {
             verdict: VerdictInfo {
                 verdict: verdict.name().to_owned(),
                 reason: verdict.reason().map(|reason| reason.name().to_owned()),
@@ -42,10 +44,18 @@ impl Store {
             seq: state.catalogue.head().seq,
             kind_state: state.describe(kind),
             suppressions: suppressions(&state.catalogue.read(), hashes)?,
-            lists,
+            lists: Vec::new(),
             radius,
-            fingerprint: asked,
-        })
+            fingerprint: asked.clone(),
+        };
+        // The files are open, so that they may be removed meanwhile.
+        drop(state);
+        for (holding, of_list) in lists.iter_mut().zip(records) {
+            holding.add_records(&asked, of_list)?;
+        }
+        lists.retain(|holding| !holding.statements.is_empty() || !holding.records.is_empty());
+        explained.lists = lists;
+        Ok(explained)
     }
 }
 
@@ -62,22 +72,40 @@ fn suppressions<'f>(
     Ok(found.into_values().rev().collect())
 }
 
-/// The entries of one list that are told, each once.
-#[derive(Default)]
-struct Records {
-    told: Vec<Record>,
-    more: u64,
-}
+/// The versions of a list, newest first, each with its records, open for reading.
+type OfVersions = Vec<(VersionInfo, Vec<RecordsReader>)>;
 
-impl Records {
-    fn add(&mut self, record: Record) {
-        if self.told.contains(&record) {
-            return;
+impl Holding {
+    /// The hash that was asked, and those that the list holds near to it.
+    fn hashes(&self, asked: &Fingerprint) -> BTreeSet<Fingerprint> {
+        self.statements.iter().map(|statement| &statement.fingerprint).chain([asked]).cloned().collect()
+    }
+
+    /// Adds an entry that was not met yet.
+    fn add_record(&mut self, record: Record) {
+        match self.records.len() < Holding::RECORDS_MAX {
+            _ if self.records.contains(&record) => {}
+            true => self.records.push(record),
+            false => self.more_records += 1,
         }
-        match self.told.len() < Holding::RECORDS_MAX {
-            true => self.told.push(record),
-            false => self.more += 1,
+    }
+
+    /// Adds the records of versions that hold one of the hashes, and tells of these versions and of the one that answers.
+    fn add_records(&mut self, asked: &Fingerprint, versions: OfVersions) -> Result<(), StoreError> {
+        let hashes = self.hashes(asked);
+        for (version, files) in versions {
+            let mut holds = version.current;
+            for record in files.iter().flat_map(|file| hashes.iter().flat_map(|hash| file.find(hash))) {
+                let StoredRecord { fingerprints, category, flags, attributes } = record?;
+                let entry = Entry { fingerprints, category, flags, attributes, ..Entry::default() };
+                self.add_record(Record { version: Some(version.version), batch: None, entry });
+                holds = true;
+            }
+            if holds {
+                self.versions.push(version);
+            }
         }
+        Ok(())
     }
 }
 
@@ -87,7 +115,7 @@ impl State {
         snapshot: &Snapshot,
         asked: &Fingerprint,
         radius: Option<Radius>,
-    ) -> Result<Vec<Holding>, StoreError> {
+    ) -> Result<(Vec<Holding>, Vec<OfVersions>), StoreError> {
         let mut stated: BTreeMap<ListId, Vec<Stated>> = BTreeMap::new();
         let mut more: BTreeMap<ListId, u64> = BTreeMap::new();
         snapshot.stated(asked, radius, |said| {
@@ -98,7 +126,7 @@ impl State {
                 *more.entry(said.label.source.list).or_default() += 1;
             }
         });
-        let mut holdings = Vec::new();
+        let (mut holdings, mut opened) = (Vec::new(), Vec::new());
         for list in self.list_infos()? {
             let mut statements = Vec::new();
             for said in stated.remove(&list.id).unwrap_or_default() {
@@ -111,14 +139,14 @@ impl State {
                 let (fingerprint, said) = (asked.clone(), Vec::new());
                 statements.push(Statement { fingerprint, distance, said, withdrawn, suppressed: false });
             }
-            let (versions, records, more_records) = self.records_behind(&list, asked, &statements)?;
-            if statements.is_empty() && records.is_empty() {
-                continue;
-            }
             let more_statements = more.get(&list.id).copied().unwrap_or(0);
-            holdings.push(Holding { list, statements, more_statements, versions, records, more_records });
+            opened.push(self.open_versions(&list)?);
+            let (versions, records, more_records) = (Vec::new(), Vec::new(), 0);
+            let mut holding = Holding { list, statements, more_statements, versions, records, more_records };
+            self.add_entries(asked, &mut holding)?;
+            holdings.push(holding);
         }
-        Ok(holdings)
+        Ok((holdings, opened))
     }
 
     /// Adds what one label says to what the list says of the same hash.
@@ -150,27 +178,31 @@ impl State {
         Ok(())
     }
 
-    /// The versions that answer or are told of, the entries that hold the hash or one of those near to it, and how many
-    /// more of these there are.
-    fn records_behind(
-        &self,
-        list: &ListInfo,
-        asked: &Fingerprint,
-        statements: &[Statement],
-    ) -> Result<(Vec<VersionInfo>, Vec<Record>, u64), StoreError> {
+    /// Adds the entries of a feed list that hold the hash or one of those near to it.
+    fn add_entries(&self, asked: &Fingerprint, holding: &mut Holding) -> Result<(), StoreError> {
         let read = self.catalogue.read();
-        let hashes: BTreeSet<&Fingerprint> = statements.iter().map(|s| &s.fingerprint).chain([asked]).collect();
-        let mut records = Records::default();
-        for hash in hashes {
-            for EntryRow { seq, entry, .. } in read.entries_with(list.id, hash)? {
+        for hash in holding.hashes(asked) {
+            for EntryRow { seq, entry, .. } in read.entries_with(holding.list.id, &hash)? {
                 let batch = change(&read, seq)?;
-                records.add(Record { version: None, batch, entry });
+                holding.add_record(Record { version: None, batch, entry });
             }
         }
+        Ok(())
+    }
+
+    /// The versions of a list that were published and are kept, newest first, with their records.
+    fn open_versions(&self, list: &ListInfo) -> Result<OfVersions, StoreError> {
+        let read = self.catalogue.read();
         let versions = read.versions_of(list.id)?.into_iter().rev();
-        let versions = versions.filter(|version| Some(version.number) == list.version);
-        let versions = versions.map(|version| version_info(version, list.version, None)).collect();
-        Ok((versions, records.told, records.more))
+        let published = versions.filter(|version| version.state == VersionState::Published);
+        let opened = published.map(|version| {
+            let files = read.records_files_of(version.list, version.number)?;
+            let files = files.iter().map(|file| open_records(&self.path_of(&file.file), file));
+            let files = files.collect::<Result<_, _>>()?;
+            let kept = self.kept_records(version.list, version.number)?;
+            Ok((version_info(version, list.version, kept), files))
+        });
+        opened.collect()
     }
 
     /// The batch that withdrew a hash from a list.

@@ -3,17 +3,25 @@
 //! A suppression of an entry covers every fingerprint of the entries that hold its hash. What it covers is written down,
 //! so that it stays covered whatever becomes of those entries; and whatever brings another entry with that hash covers
 //! its fingerprints in the same step, so that no question sees them in between. Feed entries are covered by the batch
-//! that brings them ([`crate::catalogue::Batch::put_entry`]).
+//! that brings them ([`crate::catalogue::Batch::put_entry`]), a version's records by the step that makes it the current one.
+//! A list whose records were not kept has entries of one fingerprint each.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::checked::open_segment;
 use super::command::{Command, Lifting, Outcome, Suppressed};
 use super::manifest::Manifest;
+use super::records::open_records;
 use super::state::State;
 use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
-use crate::catalogue::Reader;
-use crate::fingerprint::{Fingerprint, FingerprintSet};
-use crate::list::{DEGENERATE, Lifted, ListName, ListShape, Suppression, SuppressionScope, TEST, test_fingerprints};
+use crate::catalogue::{Reader, RecordsFile, VersionState};
+use crate::fingerprint::{Fingerprint, FingerprintSet, Kind};
+use crate::index::sealed::Segment;
+use crate::list::{
+    DEGENERATE, Lifted, ListId, ListName, ListShape, Suppression, SuppressionScope, TEST, VersionNumber,
+    test_fingerprints,
+};
 
 /// The most characters of an author's name.
 const AUTHOR_CHARS_MAX: usize = 100;
@@ -32,21 +40,33 @@ impl Store {
         if let Some(list) = built_in_holder(&fingerprint) {
             return Err(StoreError::BuiltInHash { fingerprint, list });
         }
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let (mut state, entries) = loop {
+            // Files are searched without the mutex; if other versions are kept by then, once more.
+            let kept = self.state().kept_records_files()?;
+            let entries = match scope {
+                SuppressionScope::Entry => self.entries_with(&kept, &fingerprint),
+                SuppressionScope::Hash => Ok(Vec::new()),
+            };
+            let mut state = self.state();
+            state.ready_to_change()?;
+            if state.kept_records_files()? == kept {
+                break (state, entries?);
+            }
+        };
         let same = state.catalogue.read().suppressions_of(&fingerprint)?.into_iter();
         if let Some(same) = same.into_iter().find(|same| same.lifted.is_none() && same.scope == scope) {
             return Err(StoreError::Suppressed(Box::new(same)));
         }
         let held_by = state.holders(&fingerprint)?;
-        let entries = match scope {
-            SuppressionScope::Entry => state.entries_with(&fingerprint)?,
+        let of_feeds = match scope {
+            SuppressionScope::Entry => state.catalogue.read().entries_holding(&fingerprint)?,
             SuppressionScope::Hash => Vec::new(),
         };
         let mut batch = state.catalogue.batch()?;
         let suppression = Suppression { id: batch.seq(), fingerprint, scope, author, reason, at: now(), lifted: None };
         batch.suppress(&suppression)?;
-        entries.iter().try_for_each(|together| batch.cover(together))?;
+        let entries = entries.iter().chain(of_feeds.iter().map(|row| &row.entry.fingerprints));
+        entries.into_iter().try_for_each(|together| batch.cover(together))?;
         let (covers, covered) = batch.read().covered_by(suppression.id, Suppressed::COVERED_MAX)?;
         let Suppression { id, fingerprint, author, reason, .. } = &suppression;
         let what = format!("suppressed {fingerprint} ({}, {covers} fingerprints)", scope.name());
@@ -55,6 +75,22 @@ impl Store {
         state.suppress_also(newly);
         self.show(&state);
         Ok(Suppressed { id: *id, covers, covered, held_by })
+    }
+
+    /// The fingerprints of each record in these files that holds this one.
+    fn entries_with(
+        &self,
+        files: &BTreeMap<String, RecordsFile>,
+        fingerprint: &Fingerprint,
+    ) -> Result<Vec<Vec<Fingerprint>>, StoreError> {
+        let mut entries = BTreeSet::new();
+        for file in files.values() {
+            let path = self.state().path_of(&file.file);
+            for record in open_records(&path, file)?.find(fingerprint) {
+                entries.insert(record?.fingerprints);
+            }
+        }
+        Ok(entries.into_iter().collect())
     }
 
     pub(super) fn lift(&self, of: &Lifting, author: String, reason: String) -> Result<Outcome, StoreError> {
@@ -180,9 +216,63 @@ impl State {
         Ok(holders)
     }
 
-    /// The fingerprints of each entry that holds this one, in any list.
-    fn entries_with(&self, fingerprint: &Fingerprint) -> Result<Vec<Vec<Fingerprint>>, StoreError> {
-        let entries = self.catalogue.read().entries_holding(fingerprint)?.into_iter();
-        Ok(entries.map(|row| row.entry.fingerprints).collect())
+    /// The records files of all versions that were published and are kept, by name.
+    fn kept_records_files(&self) -> Result<BTreeMap<String, RecordsFile>, StoreError> {
+        let mut files = BTreeMap::new();
+        for version in self.catalogue.read().versions()? {
+            if version.state == VersionState::Published {
+                let of_version = self.catalogue.read().records_files_of(version.list, version.number)?;
+                files.extend(of_version.into_iter().map(|file| (file.file.clone(), file)));
+            }
+        }
+        Ok(files)
+    }
+
+    /// Notes what suppressions cover as soon as this manifest is in force, because of the versions that it brings. Returns
+    /// what was not covered before. Noted after the commit point it might be lost, and questions would see a version
+    /// without it; noted before, it comes into force with the version, or never.
+    pub(super) fn stage_cover(&mut self, manifest: &Manifest) -> Result<Vec<Fingerprint>, StoreError> {
+        let mut covered = Vec::new();
+        for (list, number) in &manifest.current {
+            if self.manifest.current.get(list) == Some(number) {
+                continue;
+            }
+            let entries = self.suppressed_entries(*list, *number)?;
+            if entries.is_empty() {
+                continue;
+            }
+            let mut batch = self.catalogue.batch()?;
+            entries.iter().try_for_each(|together| batch.stage_cover(together, *list, *number))?;
+            let newly = batch.take_covered();
+            if !newly.is_empty() {
+                let action = format!("suppressions cover {} more fingerprints of version {number}", newly.len());
+                batch.commit(now(), Some(*list), &action)?;
+                covered.extend(newly);
+            }
+        }
+        Ok(covered)
+    }
+
+    /// The fingerprints of each record of a version that holds the hash of a suppression of entries.
+    fn suppressed_entries(&self, list: ListId, number: VersionNumber) -> Result<Vec<Vec<Fingerprint>>, StoreError> {
+        let read = self.catalogue.read();
+        let (roots, version) = (read.entry_roots()?, read.version(list, number)?);
+        let Some(version) = version.filter(|_| !roots.is_empty()) else { return Ok(Vec::new()) };
+        // Nearly no version holds such a hash, and a segment says so sooner than the records do.
+        let segments =
+            version.segments.iter().map(|(kind, file)| Ok((*kind, open_segment(&self.path_of(&file.file), file)?)));
+        let segments = segments.collect::<Result<BTreeMap<Kind, Segment>, StoreError>>()?;
+        let holds = |root: &&Fingerprint| {
+            segments.get(&root.kind()).is_some_and(|segment| segment.find(root.value()).is_some())
+        };
+        let held: Vec<_> = roots.iter().filter(holds).collect();
+        let mut entries = BTreeSet::new();
+        for file in read.records_files_of(list, number)?.iter().filter(|_| !held.is_empty()) {
+            let records = open_records(&self.path_of(&file.file), file)?;
+            for record in held.iter().flat_map(|root| records.find(root)) {
+                entries.insert(record?.fingerprints);
+            }
+        }
+        Ok(entries.into_iter().collect())
     }
 }

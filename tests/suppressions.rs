@@ -5,10 +5,10 @@ mod store_support;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
+use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius, hash_bytes};
 use hashward::list::{Entry, ListState, Role, Suppression, SuppressionScope, TEST_CONTENT};
 use hashward::matching::{Question, Verdict, answer};
-use hashward::store::command::{Lifting, Suppressed};
+use hashward::store::command::{Explained, Holding, Lifting, Suppressed};
 use hashward::store::{Command, Outcome, Store, StoreError};
 use store_support::*;
 
@@ -20,7 +20,7 @@ fn sha1(number: u32) -> Fingerprint {
     fingerprint(Kind::Sha1, number)
 }
 
-fn suppress(store: &Store, hash: &Fingerprint, scope: SuppressionScope) -> Suppressed {
+fn veto(store: &Store, hash: &Fingerprint, scope: SuppressionScope) -> Suppressed {
     match try_suppress(store, hash, scope, "an operator", "a stock photo") {
         Ok(Outcome::Suppressed(suppressed)) => suppressed,
         other => panic!("{other:?}"),
@@ -38,7 +38,7 @@ fn try_suppress(
     store.execute(Command::Suppress { fingerprint, scope, author, reason })
 }
 
-fn lift(store: &Store, of: Lifting) -> Result<(Vec<Suppression>, Vec<Suppression>), StoreError> {
+fn end(store: &Store, of: Lifting) -> Result<(Vec<Suppression>, Vec<Suppression>), StoreError> {
     let (author, reason) = ("another".to_owned(), "looked at again".to_owned());
     match store.execute(Command::Lift { of, author, reason })? {
         Outcome::Lifted { lifted, still } => Ok((lifted, still)),
@@ -79,7 +79,7 @@ fn a_suppressed_entry_is_covered_whole_in_all_lists_until_it_is_lifted() {
     let store = open(folder.path(), true);
     add(&store, "own", vec![entry("a", vec![md5(1), sha1(1)], 1), entry("b", vec![md5(2), sha1(2)], 1)]);
     add(&store, "network", vec![entry("x", vec![md5(1), md5(7)], 2), entry("y", vec![sha1(1), md5(8)], 2)]);
-    let Suppressed { id, covers, covered, held_by } = suppress(&store, &md5(1), SuppressionScope::Entry);
+    let Suppressed { id, covers, covered, held_by } = veto(&store, &md5(1), SuppressionScope::Entry);
     // `y` holds what the entry holds, and not the hash itself.
     assert_eq!(covered, [md5(1), md5(7), sha1(1)].into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
     assert_eq!((covers, held_by), (3, vec![name("network"), name("own")]));
@@ -110,7 +110,7 @@ fn a_suppressed_entry_is_covered_whole_in_all_lists_until_it_is_lifted() {
         (id, "an operator", "a stock photo")
     );
 
-    let (lifted, still) = lift(&store, Lifting::Id(id)).unwrap();
+    let (lifted, still) = end(&store, Lifting::Id(id)).unwrap();
     assert_eq!((lifted.len(), still), (1, vec![]));
     assert_eq!(lifted[0].lifted.as_ref().unwrap().reason, "looked at again");
     for hash in [md5(1), md5(7), sha1(1)] {
@@ -128,7 +128,7 @@ fn an_entry_that_comes_later_is_covered_as_it_comes() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), true);
     add(&store, "own", vec![entry("b", vec![md5(2)], 1)]);
-    let suppressed = suppress(&store, &md5(1), SuppressionScope::Entry);
+    let suppressed = veto(&store, &md5(1), SuppressionScope::Entry);
     assert_eq!((suppressed.covers, suppressed.held_by), (1, vec![]));
     assert_eq!(told(&store, &md5(1)), (Verdict::Unknown, false));
     add(&store, "own", vec![entry("a", vec![md5(1), sha1(1)], 1)]);
@@ -146,14 +146,14 @@ fn a_hash_alone_covers_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), true);
     add(&store, "own", vec![entry("a", vec![md5(1), sha1(1)], 1)]);
-    let suppressed = suppress(&store, &md5(1), SuppressionScope::Hash);
+    let suppressed = veto(&store, &md5(1), SuppressionScope::Hash);
     assert_eq!(suppressed.covered, [md5(1)]);
     add(&store, "own", vec![entry("d", vec![md5(1), md5(4)], 1)]);
     assert_eq!([md5(1), sha1(1), md5(4)].map(|hash| told(&store, &hash)), [VETOED, KNOWN, KNOWN]);
     // Wider, and then narrow again: each is lifted by itself.
-    let wide = suppress(&store, &md5(1), SuppressionScope::Entry);
+    let wide = veto(&store, &md5(1), SuppressionScope::Entry);
     assert_eq!([md5(1), sha1(1), md5(4)].map(|hash| told(&store, &hash)), [VETOED; 3]);
-    let (_, still) = lift(&store, Lifting::Id(wide.id)).unwrap();
+    let (_, still) = end(&store, Lifting::Id(wide.id)).unwrap();
     assert_eq!(still.iter().map(|still| still.id).collect::<Vec<_>>(), [suppressed.id]);
     assert_eq!([md5(1), sha1(1), md5(4)].map(|hash| told(&store, &hash)), [VETOED, KNOWN, KNOWN]);
 }
@@ -167,7 +167,7 @@ fn a_file_list_is_vetoed_through_imports_and_rollbacks() {
         import(store, &name("vics"), &said(numbers), Role::Illegal, source, adds).unwrap();
     };
     publish(&store, &[1, 2], "a", false);
-    assert_eq!(suppress(&store, &md5(1), SuppressionScope::Entry).held_by, [name("vics")]);
+    assert_eq!(veto(&store, &md5(1), SuppressionScope::Entry).held_by, [name("vics")]);
     publish(&store, &[1, 3], "b", false);
     assert_eq!([told(&store, &md5(1)), told(&store, &md5(3))], [VETOED, KNOWN]);
     publish(&store, &[4], "c", true);
@@ -182,12 +182,206 @@ fn a_file_list_is_vetoed_through_imports_and_rollbacks() {
     assert!(!told(&store, &md5(1)).1);
 }
 
+fn pdq(bits: u32) -> Fingerprint {
+    let mut value = hash_bytes(Kind::Sha256, b"a made-up picture").value().to_vec();
+    (0..bits as usize).for_each(|bit| value[bit / 8] ^= 1 << (bit % 8));
+    Fingerprint::new(Kind::Pdq, &value).unwrap()
+}
+
+#[test]
+fn the_records_of_a_file_list_are_its_entries() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let publish = |records: &[Together], source: &str, adds| {
+        import_records(&store, &name("vics"), records, Role::Illegal, source, adds).unwrap();
+    };
+    let of_file = |number: u32| vec![md5(number), sha1(number)];
+    publish(&[(of_file(1), 1), (of_file(2), 1), (vec![md5(1), md5(11)], 2)], "a", false);
+    publish(&[([of_file(1), vec![pdq(0)]].concat(), 1), (of_file(3), 1)], "b", false);
+    let suppressed = veto(&store, &md5(1), SuppressionScope::Entry);
+    // Of the version before, too: one may return to it.
+    let expected: BTreeSet<_> = [md5(1), sha1(1), pdq(0), md5(11)].into_iter().collect();
+    assert_eq!(suppressed.covered.into_iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!([md5(1), sha1(1), pdq(0)].map(|hash| told(&store, &hash)), [VETOED; 3]);
+    // The code that the list holds is suppressed, by whatever code near to it one asks.
+    assert_eq!(told(&store, &pdq(3)), VETOED);
+    assert_eq!(told(&store, &sha1(3)), KNOWN);
+
+    // Each import covers what it brings, in the step in which it comes to answer.
+    publish(&[(of_file(3), 1), (vec![sha1(21), md5(1)], 1)], "c", false);
+    assert_eq!([md5(1), sha1(21)].map(|hash| told(&store, &hash)), [VETOED; 2]);
+    publish(&[(vec![md5(1), sha1(31)], 1), (of_file(4), 1)], "d", true);
+    assert_eq!([md5(1), sha1(21), sha1(31)].map(|hash| told(&store, &hash)), [VETOED; 3]);
+    assert_eq!([sha1(3), sha1(4)].map(|hash| told(&store, &hash)), [KNOWN; 2]);
+    let rollback = |to| store.execute(Command::Rollback { list: name("vics"), to }).unwrap();
+    rollback(Some(hashward::list::VersionNumber(2)));
+    assert_eq!([md5(1), sha1(1), pdq(2)].map(|hash| told(&store, &hash)), [VETOED; 3]);
+    assert_eq!(told(&store, &sha1(3)), KNOWN);
+
+    store.execute(Command::Compact).unwrap();
+    let store = reopen(store, folder.path());
+    assert_eq!([md5(1), sha1(1), pdq(2)].map(|hash| told(&store, &hash)), [VETOED; 3]);
+    end(&store, Lifting::Hash(md5(1))).unwrap();
+    assert_eq!([md5(1), sha1(1), pdq(2)].map(|hash| told(&store, &hash)), [KNOWN; 3]);
+}
+
+/// No question may see a version without what suppressions cover of it.
+#[test]
+fn no_question_sees_an_import_before_its_suppressions() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    add(&store, "own", vec![entry("z", vec![sha1(900)], 1)]);
+    veto(&store, &md5(1), SuppressionScope::Entry);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let hashes: Vec<_> = (0..60).map(sha1).collect();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for hash in &hashes {
+                    assert_ne!(told(&store, hash), KNOWN, "{hash}");
+                }
+            }
+        });
+        for number in 0..30 {
+            let record = (vec![md5(1), sha1(number)], 1);
+            import_records(&store, &name("vics"), &[record], Role::Illegal, &number.to_string(), false).unwrap();
+            add(&store, "own", vec![entry("a", vec![md5(1), sha1(30 + number)], 1)]);
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        asking.join().unwrap();
+    });
+}
+
+fn explain(store: &Store, hash: &Fingerprint, radius: Option<u16>) -> Explained {
+    let command = Command::Explain { fingerprint: hash.clone(), radius: radius.map(Radius) };
+    match store.execute(command) {
+        Ok(Outcome::Explained(explained)) => *explained,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Lists of an explanation, by name.
+fn holding<'e>(explained: &'e Explained, list: &str) -> &'e Holding {
+    explained.lists.iter().find(|holding| holding.list.name == name(list)).unwrap()
+}
+
+#[test]
+fn an_explanation_tells_all_that_is_behind_a_match() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let records = [(vec![md5(1), sha1(1)], 1), (vec![md5(1), sha1(7)], 2), (vec![md5(2), sha1(2)], 1)];
+    import_records(&store, &name("vics"), &records, Role::Illegal, "blake3:first", false).unwrap();
+    import_records(&store, &name("vics"), &records[..2], Role::Illegal, "blake3:second", false).unwrap();
+    let mut network = entry("x-17", vec![md5(1), md5(9)], 3);
+    network.fingerprints.sort();
+    network.changed_at = Some(1_000);
+    network.attributes = [("name".to_owned(), "a.jpg".to_owned())].into();
+    add(&store, "network", vec![network.clone()]);
+    store.execute(Command::SetState { list: name("network"), state: ListState::Disabled }).unwrap();
+    add(&store, "own", vec![entry("mine", vec![md5(1)], 0)]);
+    store.execute(Command::Withdraw { list: name("own"), fingerprints: vec![md5(1)] }).unwrap();
+
+    let explained = explain(&store, &md5(1), None);
+    assert_eq!((&explained.verdict.verdict[..], explained.verdict.suppressed), ("known", false));
+    assert_eq!((&explained.kind_state[..], explained.suppressions.len()), ("ready", 0));
+    let names: Vec<_> = explained.lists.iter().map(|holding| holding.list.name.to_string()).collect();
+    assert_eq!(names, ["network", "own", "vics"]);
+    let vics = holding(&explained, "vics");
+    let said: Vec<_> = vics.statements[0].said.iter().map(|said| (said.role, said.category.clone())).collect();
+    assert_eq!((vics.statements.len(), said), (1, vec![(Role::Illegal, category(1)), (Role::Illegal, category(2))]));
+    // The version that answers, and the one before, whose records hold it too.
+    let versions: Vec<_> = vics.versions.iter().map(|version| (version.current, version.sources.clone())).collect();
+    assert_eq!(versions, [(true, vec!["blake3:second".to_owned()]), (false, vec!["blake3:first".to_owned()])]);
+    let told: Vec<_> =
+        vics.records.iter().map(|record| (record.version.unwrap().0, &record.entry.fingerprints[..])).collect();
+    let (one, two) = ([md5(1), sha1(1)], [md5(1), sha1(7)]);
+    assert_eq!(told, [(2, &one[..]), (2, &two[..]), (1, &one[..]), (1, &two[..])]);
+    let network_told = holding(&explained, "network");
+    assert_eq!(network_told.list.state, ListState::Disabled);
+    assert_eq!(network_told.records[0].entry, network);
+    assert!(network_told.records[0].batch.as_ref().unwrap().action.starts_with("added 1"));
+    assert_eq!(network_told.statements[0].said[0].category, category(3));
+    let own = holding(&explained, "own");
+    assert_eq!((own.records.len(), own.statements.len()), (0, 1));
+    assert!(own.statements[0].withdrawn.as_ref().unwrap().action.starts_with("withdrew 1"));
+
+    let suppressed = veto(&store, &sha1(1), SuppressionScope::Entry);
+    let explained = explain(&store, &md5(1), None);
+    assert_eq!((&explained.verdict.verdict[..], explained.verdict.suppressed), ("unknown", true));
+    assert!(holding(&explained, "vics").statements[0].suppressed);
+    assert_eq!(explained.suppressions.iter().map(|found| found.id).collect::<Vec<_>>(), [suppressed.id]);
+    end(&store, Lifting::Id(suppressed.id)).unwrap();
+    assert_eq!(explain(&store, &md5(1), None).suppressions, []);
+    assert_eq!(explain(&store, &sha1(1), None).suppressions[0].lifted.as_ref().unwrap().author, "another");
+    // The same from segments, and when all is opened again.
+    let before = explain(&store, &md5(1), None);
+    store.execute(Command::Compact).unwrap();
+    let store = reopen(store, folder.path());
+    let after = explain(&store, &md5(1), None);
+    for list in ["vics", "network"] {
+        let (before, after) = (holding(&before, list), holding(&after, list));
+        assert_eq!((&before.statements, &before.records), (&after.statements, &after.records));
+    }
+}
+
+#[test]
+fn an_explanation_by_distance_names_what_lists_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let records: Vec<Together> = [0, 3, 40].map(|bits| (vec![pdq(bits), md5(bits)], 1)).into();
+    import_records(&store, &name("vics"), &records, Role::Illegal, "a", false).unwrap();
+    add(&store, "own", vec![entry("near", vec![pdq(10)], 1)]);
+    store.execute(Command::SetRadius { list: name("own"), kind: Kind::Pdq, radius: Some(Radius(8)) }).unwrap();
+    let distances = |explained: &Explained, list: &str| -> Vec<Option<u16>> {
+        let found = explained.lists.iter().filter(|holding| holding.list.name == name(list));
+        found.flat_map(|holding| &holding.statements).map(|statement| statement.distance).collect()
+    };
+    let explained = explain(&store, &pdq(1), None);
+    assert_eq!(distances(&explained, "vics"), [Some(1), Some(2)]);
+    assert_eq!(distances(&explained, "own"), []);
+    assert_eq!(holding(&explained, "vics").records.len(), 2);
+    let explained = explain(&store, &pdq(2), Some(1));
+    assert_eq!((distances(&explained, "vics"), distances(&explained, "own")), (vec![Some(1)], vec![]));
+    let explained = explain(&store, &pdq(5), None);
+    assert_eq!((distances(&explained, "vics"), distances(&explained, "own")), (vec![Some(2), Some(5)], vec![Some(5)]));
+    // Suppressed is the code that is held, not the one that was asked.
+    veto(&store, &pdq(0), SuppressionScope::Hash);
+    let explained = explain(&store, &pdq(1), None);
+    let vics = holding(&explained, "vics");
+    assert_eq!(vics.statements.iter().map(|statement| statement.suppressed).collect::<Vec<_>>(), [true, false]);
+    assert_eq!((&explained.verdict.verdict[..], explained.verdict.suppressed), ("known", true));
+    assert_eq!(explained.suppressions.len(), 1);
+
+    let error = store.execute(Command::Explain { fingerprint: md5(1), radius: Some(Radius(3)) }).unwrap_err();
+    assert!(error.to_string().contains("compared by equality"), "{error}");
+}
+
+#[test]
+fn an_explanation_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let entries =
+        (0..250).map(|number| entry(&number.to_string(), vec![md5(1), sha1(number)], (number % 2) as u8)).collect();
+    add(&store, "own", entries);
+    let records: Vec<Together> = (0..150).map(|number| (vec![md5(1), pdq(number)], 1)).collect();
+    import_records(&store, &name("vics"), &records, Role::Illegal, "a", false).unwrap();
+    store.execute(Command::SetRadius { list: name("vics"), kind: Kind::Pdq, radius: Some(Radius(63)) }).unwrap();
+    let explained = explain(&store, &md5(1), None);
+    let counts = |list: &str| (holding(&explained, list).records.len(), holding(&explained, list).more_records);
+    assert_eq!((counts("own"), counts("vics")), ((100, 150), (100, 50)));
+    let near = explain(&store, &pdq(70), None);
+    let vics = holding(&near, "vics");
+    assert_eq!((vics.statements.len(), vics.more_statements), (100, 27));
+    let suppressed = veto(&store, &md5(1), SuppressionScope::Entry);
+    assert_eq!((suppressed.covered.len(), suppressed.covers), (100, 401));
+}
+
 #[test]
 fn a_veto_that_makes_no_sense_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = open(folder.path(), true);
     add(&store, "own", vec![entry("a", vec![md5(1), sha1(1)], 1)]);
-    let id = suppress(&store, &md5(1), SuppressionScope::Entry).id;
+    let id = veto(&store, &md5(1), SuppressionScope::Entry).id;
     let test = hash_bytes(Kind::Md5, TEST_CONTENT.as_bytes());
     let (empty, long) = (hash_bytes(Kind::Sha1, b""), "x".repeat(2_001));
     for (hash, author, reason, expected) in [
@@ -208,10 +402,10 @@ fn a_veto_that_makes_no_sense_is_refused() {
         (Lifting::Hash(md5(2)), "is not suppressed;"),
         (Lifting::Hash(sha1(1)), &covered[..]),
     ] {
-        let error = lift(&store, of).unwrap_err().to_string();
+        let error = end(&store, of).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
-    lift(&store, Lifting::Hash(md5(1))).unwrap();
-    let error = lift(&store, Lifting::Id(id)).unwrap_err().to_string();
+    end(&store, Lifting::Hash(md5(1))).unwrap();
+    let error = end(&store, Lifting::Id(id)).unwrap_err().to_string();
     assert!(error.contains("was lifted"), "{error}");
 }

@@ -423,7 +423,12 @@ impl State {
     /// Notes a version whose files are in place, and which the manifest does not name yet, and beside it the radii that
     /// the list gets once the manifest does. Were they set in this batch, a crash before the commit point would leave
     /// them to the version that answers now; were they set after it, a crash in between would lose them.
-    fn stage(&mut self, version: &VersionRow, records: &[RecordsFile], radii: &Radii) -> Result<(), StoreError> {
+    pub(super) fn stage(
+        &mut self,
+        version: &VersionRow,
+        records: &[RecordsFile],
+        radii: &Radii,
+    ) -> Result<(), StoreError> {
         let mut batch = self.catalogue.batch()?;
         batch.put_version(version)?;
         batch.put_records(version.list, version.number, records)?;

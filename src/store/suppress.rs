@@ -276,3 +276,6 @@ impl State {
         Ok(entries.into_iter().collect())
     }
 }
+
+#[cfg(test)]
+mod tests;

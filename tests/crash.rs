@@ -5,6 +5,7 @@
 
 mod store_support;
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -268,13 +269,13 @@ fn after(model: &Model, number: u64, version: Option<u32>) -> Vec<Model> {
             *current = number;
         }
         Step::Add { list, entries } => {
-            for (_, files, _) in &entries {
-                next.cover(&files.iter().cloned().collect());
-            }
+            // Of two of the same source id the last counts.
+            let entries: BTreeMap<_, _> = entries.into_iter().map(|(id, files, code)| (id, (files, code))).collect();
+            entries.values().for_each(|(files, _)| next.cover(&files.iter().cloned().collect()));
             let content = Content::Feed { role: Role::Illegal, entries: Default::default() };
             let list = next.0.entry(list.to_owned()).or_insert(List::new(content));
             let Content::Feed { entries: into, .. } = &mut list.content else { panic!() };
-            into.extend(entries.into_iter().map(|(id, files, code)| (id, (files.into_iter().collect(), code))));
+            into.extend(entries.into_iter().map(|(id, (files, code))| (id, (files.into_iter().collect(), code))));
         }
         Step::Withdraw { list, files } => {
             next.0.get_mut(list).into_iter().for_each(|list| list.withdraw(&files.iter().cloned().collect()))

@@ -97,9 +97,9 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
                 .collect();
             let list = list_name(*list);
             store.execute(Command::Add { list: name(list), role: Some(*role), entries: entries.clone() }).unwrap();
-            for entry in &entries {
-                model.cover(&entry.fingerprints.iter().cloned().collect());
-            }
+            // Of two of the same source id the last counts.
+            let last: BTreeMap<_, _> = entries.iter().map(|entry| (&entry.source_id, &entry.fingerprints)).collect();
+            last.values().for_each(|held| model.cover(&held.iter().cloned().collect()));
             let content = Content::Feed { role: *role, entries: BTreeMap::new() };
             let into = model.0.entry(list.to_owned()).or_insert(List::new(content));
             let Content::Feed { entries: into, .. } = &mut into.content else { panic!() };

@@ -686,8 +686,19 @@ mod tests {
             Command::SetRadius { list: list.clone(), kind: Kind::Pdq, radius: Some(Radius(40)) },
             Command::SetRadius { list: list.clone(), kind: Kind::Phash64, radius: None },
             Command::Rollback { list, to: None },
+            Command::Suppress {
+                fingerprint: fingerprint.clone(),
+                scope: SuppressionScope::Entry,
+                author: "an operator".to_owned(),
+                reason: "a stock photo".to_owned(),
+            },
+            Command::Lift { of: Lifting::Id(7), author: "an operator".to_owned(), reason: "x".to_owned() },
+            Command::Lift { of: Lifting::Hash(fingerprint.clone()), author: "a".to_owned(), reason: "x".to_owned() },
+            Command::Suppressions { before: None, lifted: true },
+            Command::Explain { fingerprint: fingerprint.clone(), radius: None },
             Command::Compact,
         ] {
+            assert!(command.needs_admin(), "{command:?}");
             let json = serde_json::to_string(&command).unwrap();
             assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
         }

@@ -13,7 +13,7 @@ fn sha1(number: u32) -> Fingerprint {
 
 /// A list of files with their MD5 and SHA-1, in a category.
 fn table(numbers: impl IntoIterator<Item = u32>) -> String {
-    let row = |number: u32| format!("{},{},XX:1,file {number}.jpg\n", md5(number).to_hex(), sha1(number).to_hex());
+    let row = |number: u32| format!("{},{},7,file {number}.jpg\n", md5(number).to_hex(), sha1(number).to_hex());
     "md5,sha1,category,name\n".to_owned() + &numbers.into_iter().map(row).collect::<String>()
 }
 
@@ -67,12 +67,12 @@ fn a_false_match_is_suppressed_explained_and_lifted() {
         "verdict       unknown, with a suppressed match",
         "list seized",
         "shape, state  file, active",
-        "says          illegal: category XX:1",
+        "says          illegal: category 7",
         "suppressed    it decides nothing; see below",
         "version       1, which answers, imported",
         "from ",
         "3 records, 0 rejected; hashes: md5 3, sha1 3",
-        "of version 1, category XX:1",
+        "of version 1, category 7",
         "name: file 1.jpg",
         "with the entries that hold it",
         "by D. Clerk: a stock photo",

@@ -3,10 +3,12 @@
 //! A row of `suppressed` is in force if its list and version are 0. Others come into force with that version of that
 //! list, like radii that are staged with a version.
 
+use std::collections::BTreeMap;
+
 use rusqlite::params;
 use rusqlite::types::Value;
 
-use super::rows::{Row, read_fingerprint};
+use super::rows::{Row, read_fingerprint, read_u64};
 use super::schema::{SUPPRESSED, SUPPRESSIONS};
 use super::{Batch, CatalogueError, Reader};
 use crate::fingerprint::Fingerprint;
@@ -14,6 +16,9 @@ use crate::list::{ListId, Suppression, VersionNumber};
 
 /// The list and version of what is in force: no list has this number.
 const IN_FORCE: (ListId, VersionNumber) = (ListId(0), VersionNumber(0));
+
+/// What is covered, and the version with which it comes into force; `None` if it is in force.
+pub(crate) type Covered = (Fingerprint, Option<(ListId, VersionNumber)>);
 
 impl Batch<'_> {
     /// Adds or replaces a suppression, which covers its own fingerprint from now on.
@@ -58,10 +63,9 @@ impl Batch<'_> {
     pub(crate) fn apply_staged_cover(&mut self, list: ListId, version: VersionNumber) -> Result<(), CatalogueError> {
         let sql = "SELECT kind, value, suppression FROM suppressed WHERE list = ? AND version = ?";
         let staged =
-            self.read().all(sql, [list.0, version.0], |row| Ok((read_fingerprint(row, 0, 1)?, row.get(2)?)))?;
+            self.read().all(sql, [list.0, version.0], |row| Ok((read_fingerprint(row, 0, 1)?, read_u64(row, 2)?)))?;
         for (fingerprint, suppression) in staged {
-            let suppression: i64 = suppression;
-            self.cover_one(&fingerprint, suppression as u64, IN_FORCE)?;
+            self.cover_one(&fingerprint, suppression, IN_FORCE)?;
         }
         self.take(&SUPPRESSED, &["list", "version"], &[i64::from(list.0).into(), i64::from(version.0).into()])?;
         Ok(())
@@ -94,8 +98,8 @@ impl Batch<'_> {
 }
 
 impl Reader<'_> {
-    /// All that is covered, by whichever suppression: in force, or staged with a version.
-    pub(crate) fn covered(&self) -> Result<Vec<(Fingerprint, Option<(ListId, VersionNumber)>)>, CatalogueError> {
+    /// All that is covered, by whichever suppression.
+    pub(crate) fn covered(&self) -> Result<Vec<Covered>, CatalogueError> {
         self.all("SELECT DISTINCT kind, value, list, version FROM suppressed", [], |row| {
             let from = (ListId(row.get(2)?), VersionNumber(row.get(3)?));
             Ok((read_fingerprint(row, 0, 1)?, Some(from).filter(|from| *from != IN_FORCE)))
@@ -147,6 +151,12 @@ impl Reader<'_> {
         let count = all.len() as u64;
         all.truncate(limit);
         Ok((count, all))
+    }
+
+    /// How much each suppression in force covers.
+    pub(crate) fn covered_counts(&self) -> Result<BTreeMap<u64, u64>, CatalogueError> {
+        let sql = "SELECT suppression, count(*) FROM suppressed WHERE list = 0 GROUP BY suppression";
+        Ok(self.all(sql, [], |row| Ok((read_u64(row, 0)?, read_u64(row, 1)?)))?.into_iter().collect())
     }
 
     /// The hashes of the suppressions in force that cover whole entries, each once.

@@ -392,6 +392,8 @@ pub struct Suppressed {
     pub covered: Vec<Fingerprint>,
     /// The lists that hold the hash now.
     pub held_by: Vec<ListName>,
+    /// Those of them whose entries are not known, or not all, so that other hashes of these may not be covered.
+    pub without_records: Vec<ListName>,
 }
 
 impl Suppressed {

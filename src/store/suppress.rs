@@ -15,7 +15,7 @@ use super::manifest::Manifest;
 use super::records::open_records;
 use super::state::State;
 use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
-use crate::catalogue::{Reader, RecordsFile, VersionState};
+use crate::catalogue::{ListRow, Reader, RecordsFile, VersionState};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Kind};
 use crate::index::sealed::Segment;
 use crate::list::{
@@ -57,7 +57,12 @@ impl Store {
         if let Some(same) = same.into_iter().find(|same| same.lifted.is_none() && same.scope == scope) {
             return Err(StoreError::Suppressed(Box::new(same)));
         }
-        let held_by = state.holders(&fingerprint)?;
+        let holders = state.holders(&fingerprint)?;
+        let held_by = holders.iter().map(|row| row.name.clone()).collect();
+        let without_records = match scope {
+            SuppressionScope::Entry => state.without_records(holders)?,
+            SuppressionScope::Hash => Vec::new(),
+        };
         let of_feeds = match scope {
             SuppressionScope::Entry => state.catalogue.read().entries_holding(&fingerprint)?,
             SuppressionScope::Hash => Vec::new(),
@@ -74,7 +79,7 @@ impl Store {
         batch.commit(suppression.at, None, &format!("{what} by {author}: {reason}"))?;
         state.suppress_also(newly);
         self.show(&state);
-        Ok(Suppressed { id: *id, covers, covered, held_by })
+        Ok(Suppressed { id: *id, covers, covered, held_by, without_records })
     }
 
     /// The fingerprints of each record in these files that holds this one.
@@ -122,12 +127,13 @@ impl Store {
     pub(super) fn suppressions(&self, before: Option<u64>, lifted: bool) -> Result<Outcome, StoreError> {
         let state = self.state();
         let read = state.catalogue.read();
-        let found = read.suppressions(before, lifted, Command::SUPPRESSIONS_MAX)?.into_iter();
-        let counted = found.map(|suppression| {
-            let (covers, _) = read.covered_by(suppression.id, 0)?;
-            Ok((suppression, covers))
-        });
-        Ok(Outcome::Suppressions { suppressions: counted.collect::<Result<_, StoreError>>()? })
+        let (found, counts) = (read.suppressions(before, lifted, Command::SUPPRESSIONS_MAX)?, read.covered_counts()?);
+        let with_count = |found: Suppression| {
+            let covers = counts.get(&found.id).copied().unwrap_or(0);
+            (found, covers)
+        };
+        let suppressions = found.into_iter().map(with_count);
+        Ok(Outcome::Suppressions { suppressions: suppressions.collect() })
     }
 }
 
@@ -202,7 +208,7 @@ impl State {
     }
 
     /// The lists, in whatever state, that hold a fingerprint now.
-    fn holders(&self, fingerprint: &Fingerprint) -> Result<Vec<ListName>, StoreError> {
+    fn holders(&self, fingerprint: &Fingerprint) -> Result<Vec<ListRow>, StoreError> {
         let mut holders = Vec::new();
         for row in self.catalogue.read().lists()?.into_iter().filter(|row| self.is_visible(row)) {
             let held = match row.shape {
@@ -210,10 +216,22 @@ impl State {
                 _ => self.catalogue.read().holds(row.id, fingerprint)?,
             };
             if held {
-                holders.push(row.name);
+                holders.push(row);
             }
         }
         Ok(holders)
+    }
+
+    /// Those of file lists that answer from a version not all of whose records were kept.
+    fn without_records(&self, mut lists: Vec<ListRow>) -> Result<Vec<ListName>, StoreError> {
+        lists.retain(|row| row.shape == ListShape::File);
+        let mut names = Vec::new();
+        for row in lists {
+            if self.kept_records(row.id, self.current_source(&row).version)?.is_none() {
+                names.push(row.name);
+            }
+        }
+        Ok(names)
     }
 
     /// The records files of all versions that were published and are kept, by name.

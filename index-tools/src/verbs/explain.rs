@@ -137,13 +137,17 @@ fn tell_statement(sheet: &mut Sheet, statement: &Statement) {
 }
 
 fn tell_version(sheet: &mut Sheet, version: &VersionInfo) {
-    let VersionInfo { version: number, current, sources, created_at, fingerprints, counts, .. } = version;
+    let VersionInfo { version: number, current, sources, created_at, fingerprints, counts, records: kept, .. } =
+        version;
     let answers = if *current { "which answers" } else { "kept" };
     sheet.line("version", format!("{number}, {answers}, imported {} UTC", moment(*created_at)));
     sources.iter().for_each(|source| sheet.line("", format!("from {}", one_line(source))));
     let (records, rejected) = (counted(counts.records, "record", "records"), print::grouped(counts.rejected));
     let fingerprints = by_kind(fingerprints.iter().map(|(kind, count)| (kind, *count)));
     sheet.line("", format!("{records}, {rejected} rejected; hashes: {fingerprints}"));
+    if kept.is_none() {
+        sheet.line("", "its records were not kept: its entries are not told, or not all of them");
+    }
 }
 
 fn tell_record(sheet: &mut Sheet, number: usize, Record { version, batch, entry }: &Record) {

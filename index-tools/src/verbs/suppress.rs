@@ -49,7 +49,7 @@ pub(super) fn suppress(args: SuppressArgs) -> anyhow::Result<ExitCode> {
     let scope = if args.only_this_hash { SuppressionScope::Hash } else { SuppressionScope::Entry };
     let (author, reason) = (args.signed.author(), args.signed.reason);
     let command = Command::Suppress { fingerprint: fingerprint.clone(), scope, author, reason };
-    let Suppressed { id, covers, covered, held_by } = match args.place.keeper()?.execute(command)? {
+    let Suppressed { id, covers, covered, held_by, without_records } = match args.place.keeper()?.execute(command)? {
         Outcome::Suppressed(suppressed) => suppressed,
         other => return Err(unexpected(&other)),
     };
@@ -67,6 +67,9 @@ pub(super) fn suppress(args: SuppressArgs) -> anyhow::Result<ExitCode> {
         if !fingerprint.kind().is_exact() {
             text += "hashes near to it match as before; `hashward-index explain` names those that lists hold\n";
         }
+    }
+    for list in &without_records {
+        text += &format!("of {list} no records were kept: if its entry has other hashes, they match as before\n");
     }
     print::out(&text)?;
     Ok(ExitCode::SUCCESS)

@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use hashward::fingerprint::{Encoding, Fingerprint, Kind, Radii, hash_bytes};
 use hashward::index::snapshot::Snapshot;
 use hashward::matching::{Answer, Question, Verdict, answer};
-use hashward::store::{Store, StoreOptions};
+use hashward::store::{Store, StoreError, StoreOptions};
 use serde_json::Value;
 
 /// The program under test.
@@ -90,10 +91,22 @@ impl Folder {
 
     /// What a daemon would answer from.
     pub(crate) fn snapshot(&self) -> std::sync::Arc<Snapshot> {
-        let store =
-            Store::open(&self.data(), StoreOptions { serve: true, ..StoreOptions::default() }).expect("a store");
+        let store = self.store(true);
         store.load().expect("its segments are sound");
         store.snapshot()
+    }
+
+    /// The store itself. A program that another test starts at this moment holds copies of this process's locks until it
+    /// runs, so a lock that was given back may still be taken.
+    pub(crate) fn store(&self, serve: bool) -> Store {
+        let options = StoreOptions { serve, ..StoreOptions::default() };
+        for _ in 0..200 {
+            match Store::open(&self.data(), options.clone()) {
+                Err(StoreError::Locked { .. }) => std::thread::sleep(Duration::from_millis(25)),
+                opened => return opened.expect("a store"),
+            }
+        }
+        panic!("{} stays locked", self.data().display())
     }
 
     /// Files in `incoming/`.

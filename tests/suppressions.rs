@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius, hash_bytes};
-use hashward::list::{Entry, ListState, Role, Suppression, SuppressionScope, TEST_CONTENT};
+use hashward::list::{Entry, ListState, Role, Roles, Source, Suppression, SuppressionScope, TEST_CONTENT};
 use hashward::matching::{Question, Verdict, answer};
-use hashward::store::command::{Explained, Holding, Lifting, Suppressed};
-use hashward::store::{Command, Outcome, Store, StoreError};
+use hashward::store::command::{Explained, Holding, ImportCounts, Lifting, Suppressed};
+use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError};
 use store_support::*;
 
 fn md5(number: u32) -> Fingerprint {
@@ -79,10 +79,10 @@ fn a_suppressed_entry_is_covered_whole_in_all_lists_until_it_is_lifted() {
     let store = open(folder.path(), true);
     add(&store, "own", vec![entry("a", vec![md5(1), sha1(1)], 1), entry("b", vec![md5(2), sha1(2)], 1)]);
     add(&store, "network", vec![entry("x", vec![md5(1), md5(7)], 2), entry("y", vec![sha1(1), md5(8)], 2)]);
-    let Suppressed { id, covers, covered, held_by } = veto(&store, &md5(1), SuppressionScope::Entry);
+    let Suppressed { id, covers, covered, held_by, without_records } = veto(&store, &md5(1), SuppressionScope::Entry);
     // `y` holds what the entry holds, and not the hash itself.
     assert_eq!(covered, [md5(1), md5(7), sha1(1)].into_iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
-    assert_eq!((covers, held_by), (3, vec![name("network"), name("own")]));
+    assert_eq!((covers, held_by, without_records), (3, vec![name("network"), name("own")], vec![]));
     let check = |store: &Store| {
         for hash in [md5(1), md5(7), sha1(1)] {
             assert_eq!(told(store, &hash), VETOED, "{hash}");
@@ -223,6 +223,40 @@ fn the_records_of_a_file_list_are_its_entries() {
     assert_eq!([md5(1), sha1(1), pdq(2)].map(|hash| told(&store, &hash)), [VETOED; 3]);
     end(&store, Lifting::Hash(md5(1))).unwrap();
     assert_eq!([md5(1), sha1(1), pdq(2)].map(|hash| told(&store, &hash)), [KNOWN; 3]);
+}
+
+/// As an earlier hashward published them: which hashes an entry holds together nobody can say, and it is told.
+#[test]
+fn a_list_without_records_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let begin = Command::BeginImport { list: name("old") };
+    let Ok(Outcome::ImportBegun(begun)) = store.execute(begin) else { panic!() };
+    let said: Said = [md5(1), sha1(1)].map(|hash| (hash, [1].into())).into();
+    let incoming = Incoming::create(store.folder(), "old").unwrap();
+    let source = Source { list: begun.list_id, version: begun.version };
+    let segments = write_version(&incoming, &said, source, begun.applied_seq);
+    let publish = Publish {
+        list: name("old"),
+        list_id: begun.list_id,
+        version: begun.version,
+        base: None,
+        incoming: incoming.name().to_owned(),
+        segments,
+        records: None,
+        roles: Roles::uniform(Role::Illegal),
+        source: "a".to_owned(),
+        adds: false,
+        radii: Radii::none(),
+        counts: ImportCounts::default(),
+    };
+    store.execute(Command::Publish(publish)).unwrap();
+    let suppressed = veto(&store, &md5(1), SuppressionScope::Entry);
+    assert_eq!((suppressed.covers, &suppressed.held_by), (1, &vec![name("old")]));
+    assert_eq!(suppressed.without_records, [name("old")]);
+    assert_eq!([told(&store, &md5(1)), told(&store, &sha1(1))], [VETOED, KNOWN]);
+    assert_eq!(veto(&store, &sha1(1), SuppressionScope::Hash).without_records, []);
+    assert_eq!(holding(&explain(&store, &md5(1), None), "old").versions[0].records, None);
 }
 
 /// No question may see a version without what suppressions cover of it.

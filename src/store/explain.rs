@@ -4,76 +4,91 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Change, Explained, Holding, ListInfo, Record, Said, Statement, VerdictInfo, VersionInfo};
-use super::records::open_records;
 use super::state::State;
 use super::tell::version_info;
 use super::{Store, StoreError, now};
 use crate::catalogue::{EntryRow, Reader, VersionState};
-use crate::fingerprint::{BadRadius, Fingerprint, Radii, Radius};
+use crate::fingerprint::{Fingerprint, Radii, Radius};
 use crate::index::snapshot::{Snapshot, Stated};
 use crate::list::{Entry, ListId, ListShape, Suppression};
 use crate::matching::{Question, answer};
-use crate::records::{RecordsReader, StoredRecord};
+use crate::records::StoredRecord;
 
 impl Store {
-    pub(super) fn explain(&self, asked: Fingerprint, radius: Option<Radius>) -> Result<Explained, StoreError> {
-        let kind = asked.kind();
+    pub(super) fn explain(&self, fingerprint: Fingerprint, radius: Option<Radius>) -> Result<Explained, StoreError> {
         let mut radii = Radii::none();
-        radius
-            .map_or(Ok(()), |radius| radii.set(kind, radius))
-            .map_err(|error: BadRadius| StoreError::Radius(error))?;
-        let state = self.state();
-        // Under the mutex nobody shows another one, so that it is of one moment with the catalogue.
-        let snapshot = self.snapshot();
-        let question = Question { kinds: &[kind], rows: asked.value(), radii: &radii };
-        let answers = answer(&snapshot, &question).expect("one value of one kind is a question");
-        let found = answers.iter().next().flatten();
-        let verdict = found.map_or(answers.miss, |found| found.verdict);
-        let (mut lists, records) = state.holdings(&snapshot, &asked, radius)?;
-        let hashes = lists.iter().flat_map(|holding| &holding.statements).map(|statement| &statement.fingerprint);
-        let hashes: BTreeSet<&Fingerprint> = hashes.chain([&asked]).collect();
-        let mut explained = Explained {
-            verdict: VerdictInfo {
-                verdict: verdict.name().to_owned(),
-                reason: verdict.reason().map(|reason| reason.name().to_owned()),
-                watched: found.is_some_and(|found| found.watched),
-                suppressed: found.is_some_and(|found| found.suppressed),
-            },
-            at: now(),
-            generation: snapshot.generation(),
-            seq: state.catalogue.head().seq,
-            kind_state: state.describe(kind),
-            suppressions: suppressions(&state.catalogue.read(), hashes)?,
-            lists: Vec::new(),
-            radius,
-            fingerprint: asked.clone(),
-        };
-        // The files are open, so that they may be removed meanwhile.
-        drop(state);
-        for (holding, of_list) in lists.iter_mut().zip(records) {
-            holding.add_records(&asked, of_list)?;
+        if let Some(radius) = radius {
+            radii.set(fingerprint.kind(), radius)?;
         }
-        lists.retain(|holding| !holding.statements.is_empty() || !holding.records.is_empty());
-        explained.lists = lists;
+        let mut explained = {
+            let state = self.state();
+            // Under the mutex nobody shows another one, so that it is of one moment with the catalogue.
+            let snapshot = self.snapshot();
+            let lists = state.holdings(&snapshot, &fingerprint, radius)?;
+            Explained {
+                verdict: verdict(&snapshot, &fingerprint, &radii),
+                at: now(),
+                generation: snapshot.generation(),
+                seq: state.catalogue.head().seq,
+                kind_state: state.describe(fingerprint.kind()),
+                suppressions: suppressions(&state.catalogue.read(), &fingerprint, &lists)?,
+                lists,
+                radius,
+                fingerprint,
+            }
+        };
+        for holding in &mut explained.lists {
+            self.add_records(&explained.fingerprint, holding)?;
+        }
+        explained.lists.retain(|holding| !holding.statements.is_empty() || !holding.records.is_empty());
         Ok(explained)
+    }
+
+    /// Adds the records of a list's versions that hold one of the hashes, and leaves these versions and the one that answers.
+    /// Records are files, which are read without the mutex: those of a version that is removed meanwhile are not told.
+    fn add_records(&self, asked: &Fingerprint, holding: &mut Holding) -> Result<(), StoreError> {
+        let hashes = holding.hashes(asked);
+        for version in std::mem::take(&mut holding.versions) {
+            let files = self.records_of(holding.list.id, version.version)?.files;
+            let mut holds = version.current;
+            for record in files.iter().flat_map(|file| hashes.iter().flat_map(|hash| file.find(hash))) {
+                let StoredRecord { fingerprints, category, flags, attributes } = record?;
+                let entry = Entry { fingerprints, category, flags, attributes, ..Entry::default() };
+                holding.add_record(Record { version: Some(version.version), batch: None, entry });
+                holds = true;
+            }
+            if holds {
+                holding.versions.push(version);
+            }
+        }
+        Ok(())
     }
 }
 
-/// Those that cover one of these hashes, or were given for one, newest first.
-fn suppressions<'f>(
-    read: &Reader<'_>,
-    hashes: impl IntoIterator<Item = &'f Fingerprint>,
-) -> Result<Vec<Suppression>, StoreError> {
+/// What a question about this hash alone is answered.
+fn verdict(snapshot: &Snapshot, asked: &Fingerprint, radii: &Radii) -> VerdictInfo {
+    let question = Question { kinds: &[asked.kind()], rows: asked.value(), radii };
+    let answers = answer(snapshot, &question).expect("one value of one kind is a question");
+    let found = answers.iter().next().flatten();
+    let verdict = found.map_or(answers.miss, |found| found.verdict);
+    VerdictInfo {
+        verdict: verdict.name().to_owned(),
+        reason: verdict.reason().map(|reason| reason.name().to_owned()),
+        watched: found.is_some_and(|found| found.watched),
+        suppressed: found.is_some_and(|found| found.suppressed),
+    }
+}
+
+/// Those that cover the hash or one that matched it, or were given for one of these, newest first.
+fn suppressions(read: &Reader<'_>, asked: &Fingerprint, lists: &[Holding]) -> Result<Vec<Suppression>, StoreError> {
     let mut found = BTreeMap::new();
+    let hashes: BTreeSet<_> = lists.iter().flat_map(|holding| holding.hashes(asked)).chain([asked.clone()]).collect();
     for hash in hashes {
-        let of_hash = read.suppressions_over(hash)?.into_iter().chain(read.suppressions_of(hash)?);
+        let of_hash = read.suppressions_over(&hash)?.into_iter().chain(read.suppressions_of(&hash)?);
         found.extend(of_hash.map(|suppression| (suppression.id, suppression)));
     }
     Ok(found.into_values().rev().collect())
 }
-
-/// The versions of a list, newest first, each with its records, open for reading.
-type OfVersions = Vec<(VersionInfo, Vec<RecordsReader>)>;
 
 impl Holding {
     /// The hash that was asked, and those that the list holds near to it.
@@ -89,24 +104,6 @@ impl Holding {
             false => self.more_records += 1,
         }
     }
-
-    /// Adds the records of versions that hold one of the hashes, and tells of these versions and of the one that answers.
-    fn add_records(&mut self, asked: &Fingerprint, versions: OfVersions) -> Result<(), StoreError> {
-        let hashes = self.hashes(asked);
-        for (version, files) in versions {
-            let mut holds = version.current;
-            for record in files.iter().flat_map(|file| hashes.iter().flat_map(|hash| file.find(hash))) {
-                let StoredRecord { fingerprints, category, flags, attributes } = record?;
-                let entry = Entry { fingerprints, category, flags, attributes, ..Entry::default() };
-                self.add_record(Record { version: Some(version.version), batch: None, entry });
-                holds = true;
-            }
-            if holds {
-                self.versions.push(version);
-            }
-        }
-        Ok(())
-    }
 }
 
 impl State {
@@ -115,7 +112,7 @@ impl State {
         snapshot: &Snapshot,
         asked: &Fingerprint,
         radius: Option<Radius>,
-    ) -> Result<(Vec<Holding>, Vec<OfVersions>), StoreError> {
+    ) -> Result<Vec<Holding>, StoreError> {
         let mut stated: BTreeMap<ListId, Vec<Stated>> = BTreeMap::new();
         let mut more: BTreeMap<ListId, u64> = BTreeMap::new();
         snapshot.stated(asked, radius, |said| {
@@ -126,7 +123,7 @@ impl State {
                 *more.entry(said.label.source.list).or_default() += 1;
             }
         });
-        let (mut holdings, mut opened) = (Vec::new(), Vec::new());
+        let mut holdings = Vec::new();
         for list in self.list_infos()? {
             let mut statements = Vec::new();
             for said in stated.remove(&list.id).unwrap_or_default() {
@@ -140,13 +137,13 @@ impl State {
                 statements.push(Statement { fingerprint, distance, said, withdrawn, suppressed: false });
             }
             let more_statements = more.get(&list.id).copied().unwrap_or(0);
-            opened.push(self.open_versions(&list)?);
-            let (versions, records, more_records) = (Vec::new(), Vec::new(), 0);
+            let versions = self.published_versions(&list)?;
+            let (records, more_records) = (Vec::new(), 0);
             let mut holding = Holding { list, statements, more_statements, versions, records, more_records };
             self.add_entries(asked, &mut holding)?;
             holdings.push(holding);
         }
-        Ok((holdings, opened))
+        Ok(holdings)
     }
 
     /// Adds what one label says to what the list says of the same hash.
@@ -190,19 +187,15 @@ impl State {
         Ok(())
     }
 
-    /// The versions of a list that were published and are kept, newest first, with their records.
-    fn open_versions(&self, list: &ListInfo) -> Result<OfVersions, StoreError> {
-        let read = self.catalogue.read();
-        let versions = read.versions_of(list.id)?.into_iter().rev();
+    /// The versions of a list that were published and are kept, newest first.
+    fn published_versions(&self, list: &ListInfo) -> Result<Vec<VersionInfo>, StoreError> {
+        let versions = self.catalogue.read().versions_of(list.id)?.into_iter().rev();
         let published = versions.filter(|version| version.state == VersionState::Published);
-        let opened = published.map(|version| {
-            let files = read.records_files_of(version.list, version.number)?;
-            let files = files.iter().map(|file| open_records(&self.path_of(&file.file), file));
-            let files = files.collect::<Result<_, _>>()?;
-            let kept = self.kept_records(version.list, version.number)?;
-            Ok((version_info(version, list.version, kept), files))
+        let told = published.map(|version| {
+            let records = self.kept_records(version.list, version.number)?;
+            Ok(version_info(version, list.version, records))
         });
-        opened.collect()
+        told.collect()
     }
 
     /// The batch that withdrew a hash from a list.

@@ -107,14 +107,10 @@ impl Store {
         let mut batch = state.catalogue.batch()?;
         let end = Lifted { seq: batch.seq(), author, reason, at: now() };
         let lifted: Vec<_> = in_force.into_iter().map(|s| Suppression { lifted: Some(end.clone()), ..s }).collect();
-        let mut still = Vec::new();
-        for suppression in &lifted {
-            batch.lift(suppression)?;
-        }
-        for suppression in &lifted {
-            still.extend(batch.read().suppressions_over(&suppression.fingerprint)?);
-        }
-        still.dedup();
+        lifted.iter().try_for_each(|suppression| batch.lift(suppression))?;
+        // All of one hash, if there are several.
+        let of_hash = lifted.first().map(|lifted| batch.read().suppressions_over(&lifted.fingerprint));
+        let still = of_hash.transpose()?.unwrap_or_default();
         let what = lifted.iter().map(|s| format!("{} of {}", s.id, s.fingerprint)).collect::<Vec<_>>().join(", ");
         let action = format!("lifted suppression {what} by {}: {}", end.author, end.reason);
         let covered = covered(&batch.read(), &state.manifest)?;

@@ -89,7 +89,7 @@ fn a_version_keeps_the_records_of_its_files() {
     let one = named("one", Some("A"), &[md5(1), sha1(1)]);
     let again = named("again", Some("B"), &[md5(1), sha1(3)]);
     assert_eq!(records(&folder, "cases", &md5(1)), [one.clone(), again.clone()]);
-    assert_eq!(records(&folder, "cases", &sha1(3)), [again.clone()]);
+    assert_eq!(records(&folder, "cases", &sha1(3)), std::slice::from_ref(&again));
     // Of the record with the empty file's MD5 the rest is kept.
     assert_eq!(records(&folder, "cases", &sha1(4)), [named("none", Some("A"), &[sha1(4)])]);
     assert_eq!(records(&folder, "cases", &empty), []);

@@ -192,7 +192,7 @@ fn bad_mapping(found: String) -> Refused {
         Refusal::Columns,
         "each field to be one column of the header row",
         found,
-        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, name, size, series and other attributes",
+        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, name, size and other attributes",
     )
 }
 

@@ -7,7 +7,7 @@
 //! A list whose records were not kept has entries of one fingerprint each.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard};
 
 use super::checked::open_segment;
 use super::command::{Command, Lifting, Outcome, Suppressed};
@@ -40,19 +40,7 @@ impl Store {
         if let Some(list) = built_in_holder(&fingerprint) {
             return Err(StoreError::BuiltInHash { fingerprint, list });
         }
-        let (mut state, entries) = loop {
-            // Files are searched without the mutex; if other versions are kept by then, once more.
-            let kept = self.state().kept_records_files()?;
-            let entries = match scope {
-                SuppressionScope::Entry => self.entries_with(&kept, &fingerprint),
-                SuppressionScope::Hash => Ok(Vec::new()),
-            };
-            let mut state = self.state();
-            state.ready_to_change()?;
-            if state.kept_records_files()? == kept {
-                break (state, entries?);
-            }
-        };
+        let (mut state, entries) = self.entries_with(&fingerprint, scope)?;
         let same = state.catalogue.read().suppressions_of(&fingerprint)?.into_iter();
         if let Some(same) = same.into_iter().find(|same| same.lifted.is_none() && same.scope == scope) {
             return Err(StoreError::Suppressed(Box::new(same)));
@@ -63,15 +51,10 @@ impl Store {
             SuppressionScope::Entry => state.without_records(holders)?,
             SuppressionScope::Hash => Vec::new(),
         };
-        let of_feeds = match scope {
-            SuppressionScope::Entry => state.catalogue.read().entries_holding(&fingerprint)?,
-            SuppressionScope::Hash => Vec::new(),
-        };
         let mut batch = state.catalogue.batch()?;
         let suppression = Suppression { id: batch.seq(), fingerprint, scope, author, reason, at: now(), lifted: None };
         batch.suppress(&suppression)?;
-        let entries = entries.iter().chain(of_feeds.iter().map(|row| &row.entry.fingerprints));
-        entries.into_iter().try_for_each(|together| batch.cover(together))?;
+        entries.iter().try_for_each(|together| batch.cover(together))?;
         let (covers, covered) = batch.read().covered_by(suppression.id, Suppressed::COVERED_MAX)?;
         let Suppression { id, fingerprint, author, reason, .. } = &suppression;
         let what = format!("suppressed {fingerprint} ({}, {covers} fingerprints)", scope.name());
@@ -82,20 +65,45 @@ impl Store {
         Ok(Suppressed { id: *id, covers, covered, held_by, without_records })
     }
 
-    /// The fingerprints of each record in these files that holds this one.
+    /// What a suppression covers beside its hash: the fingerprints of each entry that holds it, in any list. And the state
+    /// in which that is so. Records are files, which are searched without the mutex; if others are kept by then, once more.
     fn entries_with(
         &self,
+        hash: &Fingerprint,
+        scope: SuppressionScope,
+    ) -> Result<(MutexGuard<'_, State>, BTreeSet<Vec<Fingerprint>>), StoreError> {
+        loop {
+            let kept = self.state().kept_records_files()?;
+            let found = match scope {
+                SuppressionScope::Entry => self.records_with(hash, &kept),
+                SuppressionScope::Hash => Ok(BTreeSet::new()),
+            };
+            let mut state = self.state();
+            state.ready_to_change()?;
+            if state.kept_records_files()? == kept {
+                let mut entries = found?;
+                if scope == SuppressionScope::Entry {
+                    let of_feeds = state.catalogue.read().entries_holding(hash)?;
+                    entries.extend(of_feeds.into_iter().map(|row| row.entry.fingerprints));
+                }
+                return Ok((state, entries));
+            }
+        }
+    }
+
+    fn records_with(
+        &self,
+        hash: &Fingerprint,
         files: &BTreeMap<String, RecordsFile>,
-        fingerprint: &Fingerprint,
-    ) -> Result<Vec<Vec<Fingerprint>>, StoreError> {
+    ) -> Result<BTreeSet<Vec<Fingerprint>>, StoreError> {
         let mut entries = BTreeSet::new();
         for file in files.values() {
             let path = self.state().path_of(&file.file);
-            for record in open_records(&path, file)?.find(fingerprint) {
+            for record in open_records(&path, file)?.find(hash) {
                 entries.insert(record?.fingerprints);
             }
         }
-        Ok(entries.into_iter().collect())
+        Ok(entries)
     }
 
     pub(super) fn lift(&self, of: &Lifting, author: String, reason: String) -> Result<Outcome, StoreError> {

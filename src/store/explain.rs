@@ -47,11 +47,11 @@ impl Store {
     /// Adds the records of a list's versions that hold one of the hashes, and leaves these versions and the one that answers.
     /// Records are files, which are read without the mutex: those of a version that is removed meanwhile are not told.
     fn add_records(&self, asked: &Fingerprint, holding: &mut Holding) -> Result<(), StoreError> {
-        let hashes = holding.hashes(asked);
+        let hashes = Vec::from_iter(holding.hashes(asked));
         for version in std::mem::take(&mut holding.versions) {
             let files = self.records_of(holding.list.id, version.version)?.files;
             let mut holds = version.current;
-            for record in files.iter().flat_map(|file| hashes.iter().flat_map(|hash| file.find(hash))) {
+            for record in files.iter().flat_map(|file| file.find_any(&hashes)) {
                 let StoredRecord { fingerprints, category, flags, attributes } = record?;
                 let entry = Entry { fingerprints, category, flags, attributes, ..Entry::default() };
                 holding.add_record(Record { version: Some(version.version), batch: None, entry });

@@ -287,11 +287,11 @@ impl State {
         let holds = |root: &&Fingerprint| {
             segments.get(&root.kind()).is_some_and(|segment| segment.find(root.value()).is_some())
         };
-        let held: Vec<_> = roots.iter().filter(holds).collect();
+        let held: Vec<_> = roots.iter().filter(holds).cloned().collect();
         let mut entries = BTreeSet::new();
         for file in read.records_files_of(list, number)?.iter().filter(|_| !held.is_empty()) {
             let records = open_records(&self.path_of(&file.file), file)?;
-            for record in held.iter().flat_map(|root| records.find(root)) {
+            for record in records.find_any(&held) {
                 entries.insert(record?.fingerprints);
             }
         }

@@ -92,9 +92,7 @@ pub fn import_with(
     adds: bool,
     radii: Radii,
 ) -> Result<Outcome, StoreError> {
-    let record = |held: &Fingerprint, code: &u8| (vec![held.clone()], *code);
-    let records: Vec<_> = said.iter().flat_map(|(held, codes)| codes.iter().map(|code| record(held, code))).collect();
-    publish(store, list, said, &records, role, source, adds, radii)
+    publish(store, list, said, &one_each(said), role, source, adds, radii)
 }
 
 #[expect(clippy::too_many_arguments, reason = "what a version is made from")]
@@ -127,7 +125,7 @@ fn publish(
     let incoming = Incoming::create(store.folder(), list.as_str()).unwrap();
     let label = Source { list: begun.list_id, version: begun.version };
     let segments = write_version(&incoming, &all, label, begun.applied_seq);
-    let records = Some(write_records(&incoming, records));
+    let records = Some(write_together(&incoming, records));
     let base = begun.current.as_ref().map_or(VersionNumber::LIVE, |current| current.version);
     store.execute(Command::Publish(Publish {
         list: list.clone(),
@@ -168,8 +166,19 @@ pub fn write_version(incoming: &Incoming, said: &Said, source: Source, applied_s
     segments
 }
 
-/// Writes the records of a source, each with its first fingerprint as its name.
-pub fn write_records(incoming: &Incoming, records: &[Together]) -> String {
+/// A record for each fingerprint and category.
+fn one_each(said: &Said) -> Vec<Together> {
+    let record = |held: &Fingerprint, code: &u8| (vec![held.clone()], *code);
+    said.iter().flat_map(|(held, codes)| codes.iter().map(move |code| record(held, code))).collect()
+}
+
+/// Writes the records of a source: one for each fingerprint and category.
+pub fn write_records(incoming: &Incoming, said: &Said) -> String {
+    write_together(incoming, &one_each(said))
+}
+
+/// Writes records, each with its first fingerprint as its name.
+fn write_together(incoming: &Incoming, records: &[Together]) -> String {
     let file = "records.rec".to_owned();
     let mut writer = RecordsWriter::create(incoming.path().join(&file)).unwrap();
     let mut attributes = PackedAttributes::new();

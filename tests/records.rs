@@ -80,6 +80,10 @@ proptest! {
                 prop_assert_eq!(found(&reader, &asked).unwrap(), with(&records, &asked));
             }
         }
+        let asked: Vec<_> = (0..Kind::ALL.len()).map(|kind| fingerprint(kind, kind as u32)).collect();
+        let of_any = |record: &&StoredRecord| record.fingerprints.iter().any(|held| asked.contains(held));
+        let expected: Vec<_> = records.iter().filter(of_any).cloned().collect();
+        prop_assert_eq!(reader.find_any(&asked).collect::<Result<Vec<_>, _>>().unwrap(), expected);
     }
 }
 

@@ -26,6 +26,8 @@ enum Step {
     SetState { list: usize, state: ListState },
     SetRadius { list: usize, radius: Option<u16> },
     Remove { list: usize },
+    Suppress { file: u32, with_entries: bool },
+    Lift { file: u32 },
     Rollback { list: usize, to: Option<u32> },
     Maintain,
     Compact,
@@ -49,6 +51,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => (0..4usize, state).prop_map(|(list, state)| Step::SetState { list, state }),
             2 => (0..4usize, radius()).prop_map(|(list, radius)| Step::SetRadius { list, radius }),
             1 => (0..4usize).prop_map(|list| Step::Remove { list }),
+            3 => (0..2 * FILES, any::<bool>()).prop_map(|(file, with_entries)| Step::Suppress { file, with_entries }),
+            1 => (0..2 * FILES).prop_map(|file| Step::Lift { file }),
             3 => (0..2usize, prop::option::of(1u32..5)).prop_map(|(list, to)| Step::Rollback { list, to }),
             4 => Just(Step::Maintain),
             2 => Just(Step::Compact),
@@ -95,6 +99,9 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
                 .collect();
             let list = list_name(*list);
             store.execute(Command::Add { list: name(list), role: Some(*role), entries: entries.clone() }).unwrap();
+            // Of two of the same source id the last counts.
+            let last: BTreeMap<_, _> = entries.iter().map(|entry| (&entry.source_id, &entry.fingerprints)).collect();
+            last.values().for_each(|held| model.cover(&held.iter().cloned().collect()));
             let content = Content::Feed { role: *role, entries: BTreeMap::new() };
             let into = model.0.entry(list.to_owned()).or_insert(List::new(content));
             let Content::Feed { entries: into, .. } = &mut into.content else { panic!() };
@@ -147,6 +154,25 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             match model.0.remove(list_name(*list)) {
                 Some(_) => assert!(matches!(result, Ok(Outcome::Removed { .. }))),
                 None => assert!(matches!(result, Err(StoreError::NoSuchList(_)))),
+            }
+        }
+        Step::Suppress { file, with_entries } => {
+            let veto = (number(*file), *with_entries);
+            let result = store.execute(suppress(&veto.0, veto.1));
+            match model.1.contains_key(&veto) {
+                true => assert!(matches!(result, Err(StoreError::Suppressed(_))), "{result:?}"),
+                false => {
+                    model.suppress(veto.0.clone(), veto.1);
+                    let Ok(Outcome::Suppressed(suppressed)) = result else { panic!("{result:?}") };
+                    assert!(suppressed.covered.iter().eq(&model.1[&veto]), "{suppressed:?}");
+                }
+            }
+        }
+        Step::Lift { file } => {
+            let result = store.execute(lift(&number(*file)));
+            match model.lift(&number(*file)) {
+                true => assert!(matches!(result, Ok(Outcome::Lifted { .. })), "{result:?}"),
+                false => assert!(matches!(result, Err(StoreError::NotSuppressed { .. })), "{result:?}"),
             }
         }
         Step::Rollback { list, to } => {

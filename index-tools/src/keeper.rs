@@ -143,9 +143,14 @@ impl Keeper {
                     Err(error) => return Err(KeeperError::Daemon(error)),
                 }
             } else {
-                let options = StoreOptions { create, serve: false, ..StoreOptions::default() };
+                // What is behind a match is seen only where questions are answered.
+                let serve = matches!(command, Command::Explain { .. });
+                let options = StoreOptions { create, serve, ..StoreOptions::default() };
                 match Store::open(&self.data, options) {
-                    Ok(store) => return store.execute(command).map_err(KeeperError::Store),
+                    Ok(store) => {
+                        store.load().map_err(KeeperError::Store)?;
+                        return store.execute(command).map_err(KeeperError::Store);
+                    }
                     // Another tool holds it for one command, or a daemon that is just starting.
                     Err(StoreError::Locked { .. }) if asked.elapsed() < LOCKED_MAX => {}
                     Err(StoreError::Locked { folder, holder }) => {

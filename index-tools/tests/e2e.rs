@@ -27,6 +27,13 @@ fn a_serving_daemon_takes_imports_and_changes() {
 
     folder.run(&["add", "cases", &md5(7).to_string(), &md5(200).to_string(), "--role", "illegal"]).done();
     assert_eq!((daemon.verdicts(7..8), daemon.verdicts(200..201)), (vec![Verdict::Conflict], vec![Verdict::Known]));
+    let vetoed = md5(200).to_string();
+    folder.run(&["suppress", &vetoed, "--reason", "a stock photo"]).done();
+    assert_eq!(daemon.verdicts(200..201), [Verdict::Unknown]);
+    let text = folder.run(&["explain", &vetoed]).done();
+    assert!(text.contains("list cases") && text.contains("a stock photo"), "{text}");
+    folder.run(&["lift", &vetoed, "--reason", "looked at again"]).done();
+    assert_eq!(daemon.verdicts(200..201), [Verdict::Known]);
     folder.run(&["withdraw", "cases", &md5(7).to_string()]).done();
     assert_eq!(daemon.verdicts(7..8), [Verdict::Ignorable]);
     folder.run(&["disable", "debian"]).done();

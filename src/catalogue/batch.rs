@@ -11,7 +11,7 @@ use super::rows::{
 };
 use super::schema::{
     ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
-    TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
+    SUPPRESSED, TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
 };
 use super::sum::row_hash;
 use super::{BatchHead, CatalogueError, Reader};
@@ -25,6 +25,10 @@ pub(crate) struct Batch<'c> {
     /// Where the head goes once this is committed.
     committed: &'c mut BatchHead,
     next: BatchHead,
+    /// What suppressions cover since this batch began.
+    covered: Vec<Fingerprint>,
+    /// Whether there are suppressions, once that was asked: most stores have none, and entries come by the thousand.
+    has_suppressions: Option<bool>,
 }
 
 impl<'c> Batch<'c> {
@@ -49,12 +53,31 @@ impl<'c> Batch<'c> {
 
     pub(super) fn within(transaction: Transaction<'c>, head: &'c mut BatchHead) -> Batch<'c> {
         let next = BatchHead { seq: head.seq + 1, ..*head };
-        Batch { transaction, file: PathBuf::new(), committed: head, next }
+        Batch { transaction, file: PathBuf::new(), committed: head, next, covered: Vec::new(), has_suppressions: None }
     }
 
     /// The number of this batch.
     pub(crate) fn seq(&self) -> u64 {
         self.next.seq
+    }
+
+    pub(super) fn has_suppressions(&mut self) -> Result<bool, CatalogueError> {
+        if let Some(known) = self.has_suppressions {
+            return Ok(known);
+        }
+        let found = self.read().has_suppressions()?;
+        self.has_suppressions = Some(found);
+        Ok(found)
+    }
+
+    pub(super) fn note_covered(&mut self, fingerprint: Fingerprint) {
+        self.covered.push(fingerprint);
+    }
+
+    /// What suppressions cover because of this batch, and did not before. Whoever commits the batch must let the next
+    /// snapshot know of it.
+    pub(crate) fn take_covered(&mut self) -> Vec<Fingerprint> {
+        std::mem::take(&mut self.covered)
     }
 
     /// What stands in the catalogue, this batch included.
@@ -152,15 +175,15 @@ impl<'c> Batch<'c> {
         }
     }
 
-    fn fault(&self, source: rusqlite::Error) -> CatalogueError {
+    pub(super) fn fault(&self, source: rusqlite::Error) -> CatalogueError {
         CatalogueError::Sqlite { file: self.file.clone(), source }
     }
 
-    fn put<R: Row>(&mut self, table: &Table, row: &R) -> Result<(), CatalogueError> {
+    pub(super) fn put<R: Row>(&mut self, table: &Table, row: &R) -> Result<(), CatalogueError> {
         self.insert(table, &row.values()).map_err(|error| self.fault(error))
     }
 
-    fn take(&mut self, table: &Table, columns: &[&str], values: &[Value]) -> Result<u64, CatalogueError> {
+    pub(super) fn take(&mut self, table: &Table, columns: &[&str], values: &[Value]) -> Result<u64, CatalogueError> {
         self.remove(table, columns, values).map_err(|error| self.fault(error))
     }
 
@@ -189,7 +212,7 @@ impl<'c> Batch<'c> {
         let key = [Value::from(i64::from(list.0))];
         self.take(&LISTS, &["id"], &key)?;
         let others = [&FINGERPRINTS, &WITHDRAWALS, &RADII, &STAGED_RADII, &VERSION_RECORDS, &HOLDS, &ALARMS];
-        for table in others.into_iter().chain([&FEEDS, &FEED_FAULTS, &TOMBSTONES]) {
+        for table in others.into_iter().chain([&FEEDS, &FEED_FAULTS, &TOMBSTONES, &SUPPRESSED]) {
             self.take(table, &["list"], &key)?;
         }
         Ok((self.take(&VERSIONS, &["list"], &key)?, self.take(&ENTRIES, &["list"], &key)?))
@@ -219,7 +242,7 @@ impl<'c> Batch<'c> {
     pub(crate) fn remove_version(&mut self, list: ListId, number: VersionNumber) -> Result<(), CatalogueError> {
         let key = [i64::from(list.0).into(), i64::from(number.0).into()];
         self.take(&VERSIONS, &["list", "number"], &key)?;
-        for table in [&STAGED_RADII, &VERSION_RECORDS, &HOLDS] {
+        for table in [&STAGED_RADII, &VERSION_RECORDS, &HOLDS, &SUPPRESSED] {
             self.take(table, &["list", "version"], &key)?;
         }
         Ok(())
@@ -294,7 +317,8 @@ impl<'c> Batch<'c> {
     }
 
     /// Puts an entry in the place of `old`, which is what stands under its source id, or takes it out. Its fingerprints
-    /// are for the caller to bring in line.
+    /// are for the caller to bring in line. A suppression of entries that is given for one of them covers all of them in the
+    /// same batch: see [`Batch::take_covered`].
     pub(crate) fn change_entry(
         &mut self,
         old: Option<&StoredEntry>,
@@ -323,7 +347,8 @@ impl<'c> Batch<'c> {
                 self.change_one(sql, params![old.row.list.0, old.row.entry.source_id])
             }
             (None, None) => Ok(()),
-        }
+        }?;
+        new.map_or(Ok(()), |new| self.cover(&new.entry.fingerprints))
     }
 
     /// Notes that an entry holds a fingerprint which it did not hold before.

@@ -14,6 +14,7 @@ mod read;
 mod rows;
 mod schema;
 mod sum;
+mod suppress;
 
 pub(crate) use batch::Batch;
 pub(crate) use read::Reader;

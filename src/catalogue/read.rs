@@ -26,6 +26,12 @@ pub(crate) struct BatchRow {
     pub(crate) action: String,
 }
 
+impl BatchRow {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<BatchRow> {
+        Ok(BatchRow { seq: read_u64(row, 0)?, at: read_u64(row, 1)?, action: row.get(2)? })
+    }
+}
+
 impl<'c> Reader<'c> {
     pub(super) fn new(connection: &'c Connection, file: &'c Path) -> Reader<'c> {
         Reader { connection, file }
@@ -35,7 +41,7 @@ impl<'c> Reader<'c> {
         CatalogueError::Sqlite { file: self.file.to_owned(), source }
     }
 
-    fn all<T>(
+    pub(super) fn all<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -46,7 +52,7 @@ impl<'c> Reader<'c> {
         rows.map_err(|error| self.fault(error))
     }
 
-    fn one<T>(
+    pub(super) fn one<T>(
         &self,
         sql: &str,
         params: impl Params,
@@ -142,6 +148,13 @@ impl<'c> Reader<'c> {
     pub(crate) fn holders(&self, list: ListId, fingerprint: &Fingerprint) -> Result<Vec<String>, CatalogueError> {
         let sql = "SELECT source_id FROM entry_fingerprints WHERE kind = ? AND value = ? AND list = ?";
         self.all(sql, params![fingerprint.kind().code(), fingerprint.value(), list.0], |row| row.get(0))
+    }
+
+    /// The entries of all feed lists that hold this fingerprint.
+    pub(crate) fn entries_holding(&self, fingerprint: &Fingerprint) -> Result<Vec<EntryRow>, CatalogueError> {
+        let sql = "SELECT e.* FROM entry_fingerprints f CROSS JOIN feed_entries e USING (list, source_id)
+                   WHERE f.kind = ? AND f.value = ? ORDER BY list, source_id";
+        self.all(sql, params![fingerprint.kind().code(), fingerprint.value()], EntryRow::read)
     }
 
     /// Whether an entry of the list holds this fingerprint.
@@ -256,12 +269,15 @@ impl<'c> Reader<'c> {
         Ok(self.all(sql, [], |row| Ok((ListId(row.get(0)?), read_u64(row, 1)?)))?.into_iter().collect())
     }
 
+    /// What one batch did.
+    pub(crate) fn batch(&self, seq: u64) -> Result<Option<BatchRow>, CatalogueError> {
+        self.one("SELECT seq, at, action FROM batches WHERE seq = ?", [seq as i64], BatchRow::read)
+    }
+
     /// The last changes of a list, newest first.
     pub(crate) fn history(&self, list: ListId, limit: usize) -> Result<Vec<BatchRow>, CatalogueError> {
         let sql = "SELECT seq, at, action FROM batches WHERE list = ? ORDER BY seq DESC LIMIT ?";
-        self.all(sql, params![list.0, limit as i64], |row| {
-            Ok(BatchRow { seq: read_u64(row, 0)?, at: read_u64(row, 1)?, action: row.get(2)? })
-        })
+        self.all(sql, params![list.0, limit as i64], BatchRow::read)
     }
 
     /// The checksum of a batch, in hex.

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::{Type, Value};
+use rusqlite::types::{Type, Value, ValueRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
-use crate::list::{Entry, ListId, ListName, ListShape, ListState, Roles, VersionNumber};
+use crate::list::{Entry, ListId, ListName, ListShape, ListState, Roles, Suppression, VersionNumber};
 
 /// A row of a guarded table; values in the order of the table's columns.
 pub(super) trait Row: Sized {
@@ -366,6 +366,36 @@ impl Row for TombstoneRow {
             source_id: row.get(1)?,
             changed_at: row.get(2)?,
             seq: read_u64(row, 3)?,
+        })
+    }
+}
+
+impl Row for Suppression {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            (self.id as i64).into(),
+            i64::from(self.fingerprint.kind().code()).into(),
+            self.fingerprint.value().to_vec().into(),
+            word(&self.scope),
+            self.author.clone().into(),
+            self.reason.clone().into(),
+            (self.at as i64).into(),
+            self.lifted.as_ref().map_or(Value::Null, json),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Suppression> {
+        Ok(Suppression {
+            id: read_u64(row, 0)?,
+            fingerprint: read_fingerprint(row, 1, 2)?,
+            scope: read_word(row, 3)?,
+            author: row.get(4)?,
+            reason: row.get(5)?,
+            at: read_u64(row, 6)?,
+            lifted: match row.get_ref(7)? {
+                ValueRef::Null => None,
+                _ => Some(read_json(row, 7)?),
+            },
         })
     }
 }

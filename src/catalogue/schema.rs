@@ -65,13 +65,13 @@ pub(super) const ALARMS: Table = Table { name: "alarms", columns: &["seq", "list
 
 pub(super) const SUPPRESSIONS: Table = Table {
     name: "suppressions",
-    columns: &["seq", "kind", "value", "scope", "author", "reason", "at"],
+    columns: &["seq", "kind", "value", "scope", "author", "reason", "at", "lifted"],
     key: 1,
     since: 3,
 };
 
 pub(super) const SUPPRESSED: Table =
-    Table { name: "suppressed", columns: &["kind", "value", "suppression"], key: 3, since: 3 };
+    Table { name: "suppressed", columns: &["kind", "value", "suppression", "list", "version"], key: 5, since: 3 };
 
 pub(super) const FEEDS: Table = Table {
     name: "feeds",
@@ -162,8 +162,9 @@ CREATE TABLE staged_radii (
 
 /// What a list keeper needs. `version_records` are the files with the records of a version; `holds` say why a version
 /// waits for an operator. An alarm and a suppression are numbered by the batch that brought them; `suppressed` holds
-/// every fingerprint that a suppression covers. Of a feed: how far it has been read, with the batch that closed the
-/// last window (`closed_seq`); what of it cannot be read; and what was deleted in this window and the one before.
+/// every fingerprint that a suppression covers: at once where list and version are 0, else as soon as that version
+/// answers. Of a feed: how far it has been read, with the batch that closed the last window (`closed_seq`); what of it
+/// cannot be read; and what was deleted in this window and the one before.
 const KEEPING: &str = "
 CREATE TABLE version_records (
     list INTEGER NOT NULL, version INTEGER NOT NULL, ordinal INTEGER NOT NULL, file TEXT NOT NULL,
@@ -176,10 +177,11 @@ CREATE TABLE holds (
 CREATE TABLE alarms (seq INTEGER PRIMARY KEY NOT NULL, list INTEGER, at INTEGER NOT NULL, alarm TEXT NOT NULL) STRICT;
 CREATE TABLE suppressions (
     seq INTEGER PRIMARY KEY NOT NULL, kind INTEGER NOT NULL, value BLOB NOT NULL, scope TEXT NOT NULL,
-    author TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+    author TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL, lifted TEXT
 ) STRICT;
 CREATE TABLE suppressed (
-    kind INTEGER NOT NULL, value BLOB NOT NULL, suppression INTEGER NOT NULL, PRIMARY KEY (kind, value, suppression)
+    kind INTEGER NOT NULL, value BLOB NOT NULL, suppression INTEGER NOT NULL, list INTEGER NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (kind, value, suppression, list, version)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE feeds (
     list INTEGER PRIMARY KEY NOT NULL, checkpoint TEXT, closed_seq INTEGER NOT NULL, synced_at INTEGER,

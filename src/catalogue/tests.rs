@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::fingerprint::{Fingerprint, Kind, KindRadius, Radii, Radius, hash_bytes};
-use crate::list::{Entry, ListId, ListShape, ListState, Role, Roles, VersionNumber};
+use crate::list::{
+    Entry, Lifted, ListId, ListShape, ListState, Role, Roles, Suppression, SuppressionScope, VersionNumber,
+};
 use proptest::prelude::*;
 use std::fs;
 use std::sync::LazyLock;
@@ -268,4 +270,67 @@ proptest! {
             prop_assert_eq!(&contents(&catalogue), expected);
         }
     }
+}
+
+#[test]
+fn suppressions_are_kept_and_cover_what_entries_hold_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("catalogue.sqlite");
+    let mut catalogue = filled(&file);
+    let (id, one, two) = (crate::list::FIRST_FREE_LIST_ID, VersionNumber(1), VersionNumber(2));
+    let (author, reason) = ("an operator".to_owned(), "a stock photo".to_owned());
+    let mut batch = catalogue.batch().unwrap();
+    let (seq, scope) = (batch.seq(), SuppressionScope::Entry);
+    let suppression = Suppression { id: seq, fingerprint: md5("one"), scope, author, reason, at: 9, lifted: None };
+    batch.suppress(&suppression).unwrap();
+    put(&mut batch, &entry(id, seq, "c", &["one", "three"]));
+    put(&mut batch, &entry(id, seq, "d", &["three", "four"]));
+    assert_eq!(batch.take_covered(), [md5("one"), md5("three")]);
+    batch.stage_cover(&[md5("five"), md5("one")], id, one).unwrap();
+    batch.stage_cover(&[md5("six"), md5("one")], id, two).unwrap();
+    assert_eq!(batch.take_covered(), [md5("five"), md5("six")]);
+    batch.commit(5, None, "suppressed").unwrap();
+    drop(catalogue);
+
+    let mut catalogue = Catalogue::open(&file).unwrap();
+    let covered = |catalogue: &Catalogue| {
+        let mut covered = catalogue.read().covered().unwrap();
+        covered.sort();
+        covered
+    };
+    let expected = |rows: &[(&str, Option<VersionNumber>)]| {
+        let mut rows: Vec<_> = rows.iter().map(|(text, with)| (md5(text), with.map(|version| (id, version)))).collect();
+        rows.sort();
+        rows
+    };
+    let rows = [("one", None), ("three", None), ("five", Some(one)), ("six", Some(two))];
+    assert_eq!(covered(&catalogue), expected(&rows));
+    assert_eq!(catalogue.read().covered_by(seq, 1).unwrap().0, 2);
+    assert_eq!(catalogue.read().suppressions_over(&md5("three")).unwrap(), std::slice::from_ref(&suppression));
+    assert_eq!(catalogue.read().suppressions_over(&md5("five")).unwrap(), []);
+
+    // One version comes to answer, the other never does; then the list goes, and the veto stays.
+    let mut batch = catalogue.batch().unwrap();
+    batch.apply_staged_cover(id, one).unwrap();
+    batch.remove_version(id, two).unwrap();
+    batch.remove_list(id).unwrap();
+    batch.commit(6, Some(id), "published, and removed").unwrap();
+    assert_eq!(covered(&catalogue), expected(&[("one", None), ("three", None), ("five", None)]));
+    assert_eq!(catalogue.read().entry_roots().unwrap(), [md5("one")]);
+
+    let mut batch = catalogue.batch().unwrap();
+    let end = Lifted { seq: batch.seq(), author: "another".to_owned(), reason: "corrected".to_owned(), at: 10 };
+    let lifted = Suppression { lifted: Some(end), ..suppression };
+    batch.lift(&lifted).unwrap();
+    // An entry that comes now is covered by nobody.
+    put(&mut batch, &entry(id, seq, "e", &["one", "seven"]));
+    assert_eq!(batch.take_covered(), []);
+    batch.commit(7, None, "lifted").unwrap();
+    assert_eq!((covered(&catalogue), catalogue.read().entry_roots().unwrap()), (vec![], vec![]));
+    assert_eq!(catalogue.read().suppressions(None, false, 9).unwrap(), []);
+    assert_eq!(catalogue.read().suppressions(None, true, 9).unwrap(), std::slice::from_ref(&lifted));
+    assert_eq!(catalogue.read().suppressions(Some(seq), true, 9).unwrap(), []);
+    assert_eq!(catalogue.read().suppressions_of(&md5("one")).unwrap(), std::slice::from_ref(&lifted));
+    drop(catalogue);
+    assert_eq!(Catalogue::open(&file).unwrap().read().suppression(seq).unwrap(), Some(lifted));
 }

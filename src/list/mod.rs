@@ -7,10 +7,12 @@
 mod attributes;
 mod label;
 mod roles;
+mod suppression;
 
 pub use attributes::{Attribute, Attributes, PackedAttributes};
 pub use label::{Category, Flag, Flags, Label, Source};
 pub use roles::{CategoryRole, ParseCategoryRoleError, Roles};
+pub use suppression::{Lifted, Suppression, SuppressionScope};
 
 use std::fmt;
 use std::str::FromStr;

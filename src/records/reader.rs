@@ -9,7 +9,7 @@ use rayon::iter::{IntoParallelIterator, ParallelIterator};
 use super::block::{Cursor, Fault, Values, key};
 use super::layout::{BlockRow, HEADER_BYTES, Header, Part, ROW_BYTES};
 use super::{RecordsError, RecordsSummary, StoredRecord};
-use crate::fingerprint::Fingerprint;
+use crate::fingerprint::{Fingerprint, FingerprintSet};
 use crate::index::exact::filter::Filter;
 use crate::segment::Flaw;
 
@@ -85,7 +85,13 @@ impl RecordsReader {
     /// The records that have this fingerprint, in the order in which they were written. They are looked for as they are
     /// asked for: a list may hold a file a hundred thousand times.
     pub fn find(&self, fingerprint: &Fingerprint) -> Records<'_> {
-        Records { reader: self, wanted: Some(fingerprint.clone()), next_block: 0, open: None }
+        self.find_any(std::slice::from_ref(fingerprint))
+    }
+
+    /// The records that have one of these fingerprints, each once, in the order in which they were written. Whatever their
+    /// number, the file is gone through once.
+    pub fn find_any(&self, fingerprints: &[Fingerprint]) -> Records<'_> {
+        Records { reader: self, wanted: Some(fingerprints.to_vec()), next_block: 0, open: None }
     }
 
     /// Reads and checks a part of a block.
@@ -111,25 +117,24 @@ impl RecordsReader {
         cursor.map_err(|fault| self.fault(index, fault))
     }
 
-    /// The block, if it holds the fingerprint; any block, if none is wanted.
-    fn open_block(&self, index: usize, wanted: Option<&Fingerprint>) -> Result<Option<Cursor>, RecordsError> {
-        if let Some(wanted) = wanted {
-            let filter = self.read(index, Part::Filter)?;
-            let filter = Filter::new(self.blocks[index].row.filter, &filter);
-            if !filter.may_hold(&filter.prepare(key(wanted.value()))) {
-                return Ok(None);
-            }
+    /// The block, if it holds one of the fingerprints; any block, if none is wanted.
+    fn open_block(&self, index: usize, wanted: Option<&[Fingerprint]>) -> Result<Option<Cursor>, RecordsError> {
+        let Some(wanted) = wanted else { return self.cursor(index, self.read(index, Part::Values)?).map(Some) };
+        let filter = self.read(index, Part::Filter)?;
+        let filter = Filter::new(self.blocks[index].row.filter, &filter);
+        let may_hold = |wanted: &&Fingerprint| filter.may_hold(&filter.prepare(key(wanted.value())));
+        let wanted: FingerprintSet = wanted.iter().filter(may_hold).cloned().collect();
+        if wanted.is_empty() {
+            return Ok(None);
         }
         let values = self.read(index, Part::Values)?;
-        if let Some(wanted) = wanted {
-            let mut found = false;
-            for value in Values(&values) {
-                let (kind, value, _) = value.map_err(|flaw| self.fault(index, (Part::Values, flaw)))?;
-                found |= kind == wanted.kind() && value == wanted.value();
-            }
-            if !found {
-                return Ok(None);
-            }
+        let mut found = false;
+        for value in Values(&values) {
+            let (kind, value, _) = value.map_err(|flaw| self.fault(index, (Part::Values, flaw)))?;
+            found |= wanted.contains(kind, value);
+        }
+        if !found {
+            return Ok(None);
         }
         self.cursor(index, values).map(Some)
     }
@@ -165,7 +170,7 @@ fn decode_directory(header: &Header, directory: &[u8]) -> Result<Vec<Block>, Fla
 /// Records of a file, read as they are asked for. After an error there are no more.
 pub struct Records<'r> {
     reader: &'r RecordsReader,
-    wanted: Option<Fingerprint>,
+    wanted: Option<Vec<Fingerprint>>,
     next_block: usize,
     open: Option<Cursor>,
 }
@@ -176,7 +181,7 @@ impl Records<'_> {
             if let Some(cursor) = &mut self.open {
                 let index = self.next_block - 1;
                 while cursor.advance().map_err(|fault| self.reader.fault(index, fault))? {
-                    if self.wanted.as_ref().is_none_or(|wanted| cursor.has(wanted)) {
+                    if self.wanted.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| cursor.has(wanted))) {
                         return Ok(Some(cursor.record()));
                     }
                 }
@@ -186,7 +191,7 @@ impl Records<'_> {
                 return Ok(None);
             }
             self.next_block += 1;
-            self.open = self.reader.open_block(self.next_block - 1, self.wanted.as_ref())?;
+            self.open = self.reader.open_block(self.next_block - 1, self.wanted.as_deref())?;
         }
     }
 }

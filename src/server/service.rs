@@ -40,8 +40,14 @@ impl Service {
     /// A service whose store is still to come.
     pub fn loading() -> Service {
         let states = Kind::ALL.into_iter().map(|kind| (kind, KindState::Loading)).collect();
-        let parts =
-            SnapshotParts { generation: 0, lists: Vec::new(), segments: Vec::new(), live: LiveLayer::empty(), states };
+        let parts = SnapshotParts {
+            generation: 0,
+            lists: Vec::new(),
+            segments: Vec::new(),
+            live: LiveLayer::empty(),
+            states,
+            suppressed: Arc::default(),
+        };
         let (store, stale_after_s) = (OnceLock::new(), ArcSwap::default());
         Service { store, loading: Arc::new(Snapshot::new(parts)), stale_after_s }
     }
@@ -222,7 +228,7 @@ mod tests {
 
     fn answer(number: u8) -> Answer {
         let verdict = if number.is_multiple_of(2) { Verdict::Known } else { Verdict::Ignorable };
-        Answer { verdict, watched: number >= 4, matches: Vec::new(), nearest: Vec::new(), further: 0 }
+        Answer { watched: number >= 4, ..Answer::of(Vec::new(), verdict) }
     }
 
     /// Answers to rows of which some hit, as [`matching::answer`] would give them.

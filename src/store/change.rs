@@ -218,7 +218,11 @@ impl State {
         Ok((held, not_held))
     }
 
-    fn held_by_version(&self, row: &ListRow, fingerprints: BTreeSet<Fingerprint>) -> Result<Held, StoreError> {
+    pub(super) fn held_by_version(
+        &self,
+        row: &ListRow,
+        fingerprints: BTreeSet<Fingerprint>,
+    ) -> Result<Held, StoreError> {
         let source = self.current_source(row);
         let (mut held, mut not_held) = Held::default();
         let mut segments = BTreeMap::new();

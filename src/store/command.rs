@@ -11,12 +11,14 @@ use serde::{Deserialize, Serialize};
 
 use super::gate::Limit;
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
-use crate::list::{Category, Entry, ListId, ListName, ListShape, ListState, Role, Roles, VersionNumber};
+use crate::list::{
+    Category, Entry, Flags, ListId, ListName, ListShape, ListState, Role, Roles, Suppression, SuppressionScope,
+    VersionNumber,
+};
 
 /// One thing to do, or to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
-#[expect(clippy::large_enum_variant, reason = "one stands on the stack at a time, and is read once")]
 pub enum Command {
     /// Reserves the numbers of a file list's next version. Answer: [`Outcome::ImportBegun`].
     BeginImport {
@@ -105,6 +107,35 @@ pub enum Command {
         /// The version; the newest one older than the current if none is named.
         to: Option<VersionNumber>,
     },
+    /// Lets what lists say of a hash decide nothing, until that is lifted. Answer: [`Outcome::Suppressed`].
+    Suppress {
+        /// The hash; a list need not hold it.
+        fingerprint: Fingerprint,
+        /// What is covered with it.
+        scope: SuppressionScope,
+        /// Who wants it: one line of text.
+        author: String,
+        /// Why: one line of text.
+        reason: String,
+    },
+    /// Ends suppressions. Answer: [`Outcome::Lifted`].
+    Lift {
+        /// Which.
+        of: Lifting,
+        /// Who wants it: one line of text.
+        author: String,
+        /// Why: one line of text.
+        reason: String,
+    },
+    /// The suppressions, newest first, at most [`Command::SUPPRESSIONS_MAX`]. Answer: [`Outcome::Suppressions`].
+    Suppressions {
+        /// Only those of a smaller number: the last one of the answer before, to go on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<u64>,
+        /// Whether to tell those that were lifted, too.
+        #[serde(default)]
+        lifted: bool,
+    },
     /// Seals the live layer and merges all segments of each kind. Answer: [`Outcome::Compacted`].
     Compact,
     /// All lists. Answer: [`Outcome::Lists`].
@@ -114,6 +145,14 @@ pub enum Command {
         /// The list.
         list: ListName,
     },
+    /// Everything behind a match. Answer: [`Outcome::Explained`], in full only from a store that answers questions.
+    Explain {
+        /// The hash that was asked.
+        fingerprint: Fingerprint,
+        /// Of a perceptual kind: the radius of the question, if it named one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        radius: Option<Radius>,
+    },
     /// Checks every segment, the catalogue and the manifest as they stand on disk. Answer: [`Outcome::Verified`].
     Verify,
     /// What stands in the store. Answer: [`Outcome::Status`].
@@ -121,11 +160,24 @@ pub enum Command {
 }
 
 impl Command {
+    /// How many suppressions are told at a time.
+    pub const SUPPRESSIONS_MAX: usize = 1_000;
+
     /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
     /// to look up; reading every byte on disk does, for it is costly.
     pub fn needs_admin(&self) -> bool {
         !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Status)
     }
+}
+
+/// Which suppressions are to end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Lifting {
+    /// The one of this number.
+    Id(u64),
+    /// All that were given for this hash. One that covers it because of another hash is not among them.
+    Hash(Fingerprint),
 }
 
 /// A version that a tool has built, for [`Command::Publish`].
@@ -344,6 +396,20 @@ pub enum Outcome {
         /// Against the version that answered before.
         changes: BTreeMap<Kind, Changes>,
     },
+    /// A hash is suppressed.
+    Suppressed(Suppressed),
+    /// Suppressions have ended.
+    Lifted {
+        /// What they were.
+        lifted: Vec<Suppression>,
+        /// Those that still cover one of their hashes.
+        still: Vec<Suppression>,
+    },
+    /// Suppressions, newest first.
+    Suppressions {
+        /// Each with how many fingerprints it covers now.
+        suppressions: Vec<(Suppression, u64)>,
+    },
     /// Segments were merged.
     Compacted {
         /// Segments before, the live layer not counted.
@@ -358,6 +424,8 @@ pub enum Outcome {
     },
     /// One list.
     Inspected(Box<Inspected>),
+    /// Everything behind a match.
+    Explained(Box<Explained>),
     /// What verification found.
     Verified {
         /// Segment files that were read in full.
@@ -735,6 +803,26 @@ pub struct Withdrawn {
     pub not_held: Vec<Fingerprint>,
 }
 
+/// Answer to [`Command::Suppress`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suppressed {
+    /// The suppression's number.
+    pub id: u64,
+    /// How many fingerprints it covers.
+    pub covers: u64,
+    /// The first of them, at most [`Suppressed::COVERED_MAX`].
+    pub covered: Vec<Fingerprint>,
+    /// The lists that hold the hash now.
+    pub held_by: Vec<ListName>,
+    /// Those of them whose entries are not known, or not all, so that other hashes of these may not be covered.
+    pub without_records: Vec<ListName>,
+}
+
+impl Suppressed {
+    /// How many fingerprints are told.
+    pub const COVERED_MAX: usize = 100;
+}
+
 /// A list as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ListInfo {
@@ -845,8 +933,112 @@ impl Inspected {
     pub const HISTORY_MAX: usize = 20;
 }
 
-/// One line of a list's history.
+/// Answer to [`Command::Explain`]: what held at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The hash that was asked.
+    pub fingerprint: Fingerprint,
+    /// The radius that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub radius: Option<Radius>,
+    /// When, in seconds since 1970-01-01 UTC.
+    pub at: u64,
+    /// The generation that answered.
+    pub generation: u64,
+    /// The last batch.
+    pub seq: u64,
+    /// What a question about this hash alone is answered.
+    pub verdict: VerdictInfo,
+    /// Whether all that is held of the kind could be looked at: `ready` if so, as in [`KindStatus::state`].
+    pub kind_state: String,
+    /// Each list that holds the hash, or did, in the order of their names.
+    pub lists: Vec<Holding>,
+    /// What covers it, or one of the hashes that matched it by distance, in force and lifted; newest first.
+    pub suppressions: Vec<Suppression>,
+}
+
+/// A verdict as plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerdictInfo {
+    /// Its name.
+    pub verdict: String,
+    /// Why it is undecided, if it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Whether a list of role `watch` matched.
+    pub watched: bool,
+    /// Whether something matched that is suppressed.
+    pub suppressed: bool,
+}
+
+/// What one list has to do with a hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Holding {
+    /// The list.
+    pub list: ListInfo,
+    /// What it says now, or said before it was withdrawn, of the hash and of those near to it: the nearest first, at most
+    /// [`Holding::STATEMENTS_MAX`] labels.
+    pub statements: Vec<Statement>,
+    /// How many labels more there are.
+    pub more_statements: u64,
+    /// Of a file list: the version that answers, and those kept whose records are told; newest first.
+    pub versions: Vec<VersionInfo>,
+    /// The entries that hold one of these hashes, at most [`Holding::RECORDS_MAX`].
+    pub records: Vec<Record>,
+    /// How many entries more there are.
+    pub more_records: u64,
+}
+
+impl Holding {
+    /// How many labels are told of a list.
+    pub const STATEMENTS_MAX: usize = 100;
+    /// How many entries are told of a list.
+    pub const RECORDS_MAX: usize = 100;
+}
+
+/// What a list says of one hash.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Statement {
+    /// The hash as the list holds it.
+    pub fingerprint: Fingerprint,
+    /// Of a perceptual kind: in how many bits it differs from the one that was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub distance: Option<u16>,
+    /// What is said of it; nothing where that is not known any more.
+    pub said: Vec<Said>,
+    /// The batch since which the list says it no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Change>,
+    /// Whether it is suppressed.
+    pub suppressed: bool,
+}
+
+/// One label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Said {
+    /// The role that the category has in this list.
+    pub role: Role,
+    /// The issuer's raw category with its scheme.
+    pub category: Option<Category>,
+    /// What else the issuer says.
+    pub flags: Flags,
+}
+
+/// An entry of a list.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Of a file list: the version that has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<VersionNumber>,
+    /// Of a feed list: the batch that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<Change>,
+    /// The entry; that of a file list has no source id.
+    pub entry: Entry,
+}
+
+/// One line of a list's history.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
     /// The batch.
     pub seq: u64,
@@ -957,8 +1149,19 @@ mod tests {
             Command::SetRadius { list: list.clone(), kind: Kind::Phash64, radius: None },
             Command::Accept { list: list.clone(), version: Some(VersionNumber(2)), reason: "seen".to_owned() },
             Command::Rollback { list, to: None },
+            Command::Suppress {
+                fingerprint: fingerprint.clone(),
+                scope: SuppressionScope::Entry,
+                author: "an operator".to_owned(),
+                reason: "a stock photo".to_owned(),
+            },
+            Command::Lift { of: Lifting::Id(7), author: "an operator".to_owned(), reason: "x".to_owned() },
+            Command::Lift { of: Lifting::Hash(fingerprint.clone()), author: "a".to_owned(), reason: "x".to_owned() },
+            Command::Suppressions { before: None, lifted: true },
+            Command::Explain { fingerprint: fingerprint.clone(), radius: None },
             Command::Compact,
         ] {
+            assert!(command.needs_admin(), "{command:?}");
             let json = serde_json::to_string(&command).unwrap();
             assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
         }

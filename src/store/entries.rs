@@ -36,6 +36,8 @@ pub(super) struct Edited {
     list: ListId,
     withdrawn: Vec<Fingerprint>,
     changes: Vec<LiveChange>,
+    /// What suppressions cover because of it.
+    covered: Vec<Fingerprint>,
 }
 
 impl Edit {
@@ -84,7 +86,8 @@ impl Edit {
     /// Brings fingerprints and withdrawals in line, and tells what the list says now of what was touched.
     pub(super) fn finish(self, batch: &mut Batch<'_>) -> Result<Edited, StoreError> {
         let Edit { list, is_new, changed, touched } = self;
-        let mut edited = Edited { list, withdrawn: Vec::new(), changes: Vec::with_capacity(touched.len()) };
+        let (changes, covered) = (Vec::with_capacity(touched.len()), batch.take_covered());
+        let mut edited = Edited { list, withdrawn: Vec::new(), changes, covered };
         for (fingerprint, Touched { mut before, mut after, joined, left }) in touched {
             let holders = if is_new { Vec::new() } else { batch.read().holders(list, &fingerprint)? };
             for other in holders.iter().filter(|holder| !changed.contains(*holder)) {
@@ -115,6 +118,7 @@ impl State {
     pub(super) fn apply(&mut self, edited: Edited) {
         self.apply_withdrawals(edited.list, &edited.withdrawn);
         self.apply_live(edited.changes);
+        self.suppress_also(edited.covered);
     }
 
     /// The feed list of this name; `None` if there is no list of it. One of another shape is refused.

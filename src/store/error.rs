@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use super::command::{REASON_MAX, Refusal, RefusalReason};
 use crate::catalogue::CatalogueError;
-use crate::fingerprint::BadRadius;
-use crate::list::{ListName, ListShape, VersionNumber};
+use crate::fingerprint::{BadRadius, Fingerprint};
+use crate::list::{ListName, ListShape, Suppression, VersionNumber};
 use crate::records::RecordsError;
 use crate::segment::SegmentError;
 
@@ -81,6 +81,38 @@ pub enum StoreError {
     /// A list that is part of the program.
     #[error("the list `{0}` is part of hashward and cannot be changed; use another name")]
     BuiltIn(ListName),
+    /// What the lists that are part of the program say cannot be vetoed.
+    #[error("{fingerprint} is held by the list `{list}`, which is part of hashward and cannot be suppressed")]
+    BuiltInHash {
+        /// What was to be suppressed.
+        fingerprint: Fingerprint,
+        /// The list.
+        list: &'static str,
+    },
+    /// The same veto stands already.
+    #[error(
+        "{} is suppressed already, by suppression {} of {}: {}; lift that first to change it",
+        .0.fingerprint, .0.id, .0.author, .0.reason
+    )]
+    Suppressed(Box<Suppression>),
+    /// No such suppression is in force.
+    #[error("{wanted} is not suppressed{hint}; see `hashward-index suppressions`")]
+    NotSuppressed {
+        /// What was to be lifted.
+        wanted: String,
+        /// What covers it instead, if anything does.
+        hint: String,
+    },
+    /// Nobody could tell later who did it, and why.
+    #[error("the {what} of a suppression: expected one line of 1 to {max} characters, found {found}")]
+    NotALine {
+        /// Author, or reason.
+        what: &'static str,
+        /// The most characters it may have.
+        max: usize,
+        /// What is wrong.
+        found: String,
+    },
     /// The list's shape does not allow this.
     #[error("the list `{list}` is a {} list, which cannot be {tried}; {remedy}", shape.name())]
     WrongShape {

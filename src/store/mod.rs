@@ -17,10 +17,12 @@
 //! | `change` | feed entries, withdrawals, states, radii, removal |
 //! | `entries` | what `change` and `feed` share |
 //! | `feed` | changes of feeds: the newest state of each entry, checkpoints, faults |
+//! | `suppress` | the operator's veto |
 //! | `checked` | segment files, verified |
 //! | `records` | records files of versions: opened, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
+//! | `explain` | everything behind a match |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
 mod alarm;
@@ -29,6 +31,7 @@ mod checked;
 pub mod command;
 mod entries;
 mod error;
+mod explain;
 mod feed;
 mod gate;
 mod held;
@@ -41,6 +44,7 @@ mod publish;
 mod records;
 mod seal;
 mod state;
+mod suppress;
 mod tell;
 
 pub use command::{Command, Outcome, Publish};
@@ -135,9 +139,17 @@ impl Store {
             Command::SetRadius { list, kind, radius } => self.set_radius(&list, kind, radius),
             Command::Remove { list } => self.remove(&list),
             Command::Rollback { list, to } => self.rollback(&list, to),
+            Command::Suppress { fingerprint, scope, author, reason } => {
+                self.suppress(fingerprint, scope, author, reason).map(Outcome::Suppressed)
+            }
+            Command::Lift { of, author, reason } => self.lift(&of, author, reason),
+            Command::Suppressions { before, lifted } => self.suppressions(before, lifted),
             Command::Compact => self.compact_all(),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
+            Command::Explain { fingerprint, radius } => {
+                self.explain(fingerprint, radius).map(|found| Outcome::Explained(Box::new(found)))
+            }
             Command::Verify => self.verify(),
             Command::Status => self.status().map(Outcome::Status),
         }

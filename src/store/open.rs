@@ -44,6 +44,7 @@ impl Store {
         }
         state.try_settle();
         state.refresh_lists()?;
+        state.suppressed = Arc::new(state.covered()?);
         if let Err(error) = incoming::sweep(folder) {
             tracing::warn!(%error, "what killed tools left in incoming/ stays for now");
         }

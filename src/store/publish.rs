@@ -586,7 +586,9 @@ impl State {
             manifest.segments.push(entry);
         }
         manifest.drop_dead(&self.feeds()?);
+        let covered = self.stage_cover(&manifest)?;
         self.commit_manifest(manifest)?;
+        self.suppress_also(covered);
         if let Some(served) = &mut self.served {
             served.slots.extend(
                 slots

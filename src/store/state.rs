@@ -15,7 +15,7 @@ use super::checked::open_verified;
 use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_folder};
 use super::{SEGMENTS, StoreError, alarm, now};
 use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, VersionRow, VersionState};
-use crate::fingerprint::{Fingerprint, Kind, Radii};
+use crate::fingerprint::{Fingerprint, FingerprintSet, Kind, Radii};
 use crate::index::live::{LiveChange, LiveLayer};
 use crate::index::sealed::Segment;
 use crate::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
@@ -29,6 +29,8 @@ pub(super) struct State {
     pub(super) previous: Option<Manifest>,
     /// What answers questions; `None` for a tool that only publishes.
     pub(super) served: Option<Served>,
+    /// What suppressions cover.
+    pub(super) suppressed: Arc<FingerprintSet>,
     /// Files of these numbers are being written and belong to nobody yet.
     building: BTreeSet<u64>,
     next_file: u64,
@@ -90,6 +92,7 @@ impl State {
             manifest,
             previous,
             served: None,
+            suppressed: Arc::default(),
             building: BTreeSet::new(),
             unsettled: true,
             feed_deletions: BTreeMap::new(),
@@ -154,8 +157,8 @@ impl State {
 
     /// Brings the catalogue in line with the manifest, which decides: versions that it names were published, other
     /// staged ones were not, and held ones wait on until a later version is published. The radii that an import gives its
-    /// list wait beside its version, and are applied or dropped in the same batch. And the manifest in line with the
-    /// catalogue, which decides which lists there are.
+    /// list wait beside its version, and are applied or dropped in the same batch, and so is what suppressions cover because
+    /// of it. And the manifest in line with the catalogue, which decides which lists there are.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         let (lists, versions) = (self.catalogue.read().lists()?, self.catalogue.read().versions()?);
         for row in lists {
@@ -188,6 +191,7 @@ impl State {
                     action.push_str(&format!(", dropped version {}, which was held", version.number));
                 }
             }
+            batch.apply_staged_cover(row.id, current)?;
             batch.put_list(&ListRow { current, ..row.clone() })?;
             batch.commit(now(), Some(row.id), &action)?;
         }
@@ -396,6 +400,7 @@ impl State {
             segments: Vec::new(),
             live: LiveLayer::empty(),
             states: BTreeMap::new(),
+            suppressed: self.suppressed.clone(),
         };
         match &self.served {
             None => parts.states = Kind::ALL.map(|kind| (kind, KindState::Loading)).into(),

@@ -11,37 +11,13 @@ use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
 use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow, VersionState};
 use crate::fingerprint::{Kind, Radii};
-use crate::list::{BUILT_IN, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints};
+use crate::list::{
+    BUILT_IN, BuiltInList, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints,
+};
 
 impl Store {
     pub(super) fn tell_lists(&self) -> Result<Vec<ListInfo>, StoreError> {
-        let mut lists = self.state().list_infos()?;
-        lists.extend(BUILT_IN.iter().map(|list| {
-            let mut fingerprints: BTreeMap<Kind, u64> = BTreeMap::new();
-            let kinds: Vec<Kind> = match list.id == DEGENERATE.id {
-                true => DEGENERATE_DIGESTS.iter().map(|(kind, _)| kind).collect(),
-                false => test_fingerprints().iter().map(|fingerprint| fingerprint.kind()).collect(),
-            };
-            kinds.into_iter().for_each(|kind| *fingerprints.entry(kind).or_default() += 1);
-            ListInfo {
-                id: list.id,
-                name: list.name.parse().expect("built-in names are good names"),
-                shape: ListShape::BuiltIn,
-                state: ListState::Active,
-                roles: Roles::uniform(list.role),
-                radii: Radii::none(),
-                version: None,
-                held: None,
-                fingerprints,
-                entries: 0,
-                withdrawn: 0,
-                created_at: 0,
-                changed_at: 0,
-                feed: None,
-            }
-        }));
-        lists.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(lists)
+        self.state().list_infos()
     }
 
     pub(super) fn inspect(&self, name: &ListName) -> Result<Inspected, StoreError> {
@@ -138,7 +114,36 @@ impl Store {
     }
 }
 
-fn version_info(version: VersionRow, current: Option<VersionNumber>, records: Option<KeptRecords>) -> VersionInfo {
+fn built_in_info(list: &BuiltInList) -> ListInfo {
+    let mut fingerprints: BTreeMap<Kind, u64> = BTreeMap::new();
+    let kinds: Vec<Kind> = match list.id == DEGENERATE.id {
+        true => DEGENERATE_DIGESTS.iter().map(|(kind, _)| kind).collect(),
+        false => test_fingerprints().iter().map(|fingerprint| fingerprint.kind()).collect(),
+    };
+    kinds.into_iter().for_each(|kind| *fingerprints.entry(kind).or_default() += 1);
+    ListInfo {
+        id: list.id,
+        name: list.name.parse().expect("built-in names are good names"),
+        shape: ListShape::BuiltIn,
+        state: ListState::Active,
+        roles: Roles::uniform(list.role),
+        radii: Radii::none(),
+        version: None,
+        held: None,
+        fingerprints,
+        entries: 0,
+        withdrawn: 0,
+        created_at: 0,
+        changed_at: 0,
+        feed: None,
+    }
+}
+
+pub(super) fn version_info(
+    version: VersionRow,
+    current: Option<VersionNumber>,
+    records: Option<KeptRecords>,
+) -> VersionInfo {
     VersionInfo {
         version: version.number,
         current: current == Some(version.number),
@@ -154,11 +159,12 @@ fn version_info(version: VersionRow, current: Option<VersionNumber>, records: Op
 }
 
 impl State {
-    fn list_infos(&self) -> Result<Vec<ListInfo>, StoreError> {
+    /// All lists, built-in ones among them, in the order of their names.
+    pub(super) fn list_infos(&self) -> Result<Vec<ListInfo>, StoreError> {
         let read = self.catalogue.read();
         let (fingerprints, entries) = (read.fingerprint_counts()?, read.entry_counts()?);
         let changes = read.last_changes()?;
-        let mut infos = Vec::new();
+        let mut infos: Vec<ListInfo> = BUILT_IN.iter().map(built_in_info).collect();
         for row in read.lists()? {
             if !self.is_visible(&row)? {
                 continue;
@@ -189,6 +195,7 @@ impl State {
                 feed: self.feed_info(id)?,
             });
         }
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(infos)
     }
 
@@ -200,7 +207,7 @@ impl State {
         Ok(count)
     }
 
-    fn describe(&self, kind: Kind) -> String {
+    pub(super) fn describe(&self, kind: Kind) -> String {
         let Some(served) = &self.served else { return "not served".to_owned() };
         let mut described = "ready".to_owned();
         for slot in served.slots.values().filter(|slot| slot.kind == kind) {

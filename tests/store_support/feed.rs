@@ -93,6 +93,6 @@ impl Newest {
     pub fn model(&self) -> Model {
         let list = List::new(Content::Feed { role: Role::Illegal, entries: self.entries() });
         assert_eq!(list.state, ListState::Active);
-        Model([(FEED.to_owned(), list)].into())
+        Model([(FEED.to_owned(), list)].into(), BTreeMap::new())
     }
 }

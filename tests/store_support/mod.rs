@@ -11,12 +11,13 @@ use hashward::fingerprint::{Fingerprint, Kind, KindRadius, Radii, hash_bytes};
 use hashward::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::Snapshot;
 use hashward::list::{
-    Attribute, Category, Entry, Flags, Label, ListId, ListName, PackedAttributes, Role, Roles, Source, VersionNumber,
+    Attribute, Category, Entry, Flags, Label, ListId, ListName, PackedAttributes, Role, Roles, Source,
+    SuppressionScope, VersionNumber,
 };
 use hashward::matching::{Match, Question, Verdict, answer};
 use hashward::records::{NewRecord, RecordsWriter};
 use hashward::segment::LabelTable;
-use hashward::store::command::{ImportCounts, IncomingSegment};
+use hashward::store::command::{ImportCounts, IncomingSegment, Lifting};
 use hashward::store::{Command, GateLimits, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
 
 /// Two exact kinds, to see them apart, and a perceptual one.
@@ -52,7 +53,26 @@ pub fn radii(given: &str) -> Radii {
     given.split(',').filter(|given| !given.is_empty()).map(|given| given.parse::<KindRadius>().unwrap()).collect()
 }
 
-/// Builds a version as the tool does, and publishes it.
+/// A record of a file list: the fingerprints that it holds together, and the code of its category.
+pub type Together = (Vec<Fingerprint>, u8);
+
+/// Builds a version of these records as the tool does, and publishes it.
+pub fn import_records(
+    store: &Store,
+    list: &ListName,
+    records: &[Together],
+    role: Role,
+    source: &str,
+    adds: bool,
+) -> Result<Outcome, StoreError> {
+    let mut said = Said::new();
+    for (fingerprint, code) in records.iter().flat_map(|(held, code)| held.iter().map(move |held| (held, code))) {
+        said.entry(fingerprint.clone()).or_default().insert(*code);
+    }
+    publish(store, list, &said, records, role, source, adds, Radii::none())
+}
+
+/// The same of records of one fingerprint each.
 pub fn import(
     store: &Store,
     list: &ListName,
@@ -69,6 +89,20 @@ pub fn import_with(
     store: &Store,
     list: &ListName,
     said: &Said,
+    role: Role,
+    source: &str,
+    adds: bool,
+    radii: Radii,
+) -> Result<Outcome, StoreError> {
+    publish(store, list, said, &one_each(said), role, source, adds, radii)
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a version is made from")]
+fn publish(
+    store: &Store,
+    list: &ListName,
+    said: &Said,
+    records: &[Together],
     role: Role,
     source: &str,
     adds: bool,
@@ -93,7 +127,7 @@ pub fn import_with(
     let incoming = Incoming::create(store.folder(), list.as_str()).unwrap();
     let label = Source { list: begun.list_id, version: begun.version };
     let segments = write_version(&incoming, &all, label, begun.applied_seq);
-    let records = Some(write_records(&incoming, said));
+    let records = Some(write_together(&incoming, records));
     let base = begun.current.as_ref().map_or(VersionNumber::LIVE, |current| current.version);
     store.execute(Command::Publish(Publish {
         list: list.clone(),
@@ -134,18 +168,30 @@ pub fn write_version(incoming: &Incoming, said: &Said, source: Source, applied_s
     segments
 }
 
+/// A record for each fingerprint and category.
+fn one_each(said: &Said) -> Vec<Together> {
+    let record = |held: &Fingerprint, code: &u8| (vec![held.clone()], *code);
+    said.iter().flat_map(|(held, codes)| codes.iter().map(move |code| record(held, code))).collect()
+}
+
 /// Writes the records of a source: one for each fingerprint and category.
 pub fn write_records(incoming: &Incoming, said: &Said) -> String {
+    write_together(incoming, &one_each(said))
+}
+
+/// Writes records, each with its first fingerprint as its name.
+fn write_together(incoming: &Incoming, records: &[Together]) -> String {
     let file = "records.rec".to_owned();
     let mut writer = RecordsWriter::create(incoming.path().join(&file)).unwrap();
     let mut attributes = PackedAttributes::new();
-    for (fingerprint, code) in said.iter().flat_map(|(said, codes)| codes.iter().map(move |code| (said, code))) {
+    for (held, code) in records {
+        let fingerprints: Vec<_> = held.iter().map(|held| (held.kind(), held.value())).collect();
         attributes.clear();
-        attributes.push(Attribute::Name, fingerprint.to_hex().as_bytes());
+        attributes.push(Attribute::Name, held[0].to_hex().as_bytes());
         let category = category(*code);
         let category = category.as_ref();
         let record = NewRecord {
-            fingerprints: &[(fingerprint.kind(), fingerprint.value())],
+            fingerprints: &fingerprints,
             scheme: category.and_then(|category| category.scheme.as_deref()),
             category: category.map(|category| &*category.code),
             flags: Flags::NONE,
@@ -187,9 +233,29 @@ pub fn ask(snapshot: &Snapshot, kind: Kind, fingerprints: &[Fingerprint]) -> Vec
     told.collect()
 }
 
+/// Whether the answer says that something which is suppressed matched.
+pub fn is_suppressed(snapshot: &Snapshot, asked: &Fingerprint) -> bool {
+    let kinds = [asked.kind()];
+    let answers = answer(snapshot, &Question { kinds: &kinds, rows: asked.value(), radii: &Radii::none() }).unwrap();
+    answers.iter().flatten().any(|answer| answer.suppressed)
+}
+
 fn tell(told: &Match) -> (String, Role, u8) {
     let code = told.category.as_ref().map_or(0, |category| category.code.parse().unwrap());
     (told.list.to_string(), told.role, code)
+}
+
+/// Suppresses a hash, alone or with the entries that hold it.
+pub fn suppress(hash: &Fingerprint, with_entries: bool) -> Command {
+    let scope = if with_entries { SuppressionScope::Entry } else { SuppressionScope::Hash };
+    let (author, reason) = ("an operator".to_owned(), "a stock photo".to_owned());
+    Command::Suppress { fingerprint: hash.clone(), scope, author, reason }
+}
+
+/// Ends that.
+pub fn lift(hash: &Fingerprint) -> Command {
+    let (author, reason) = ("another".to_owned(), "looked at again".to_owned());
+    Command::Lift { of: Lifting::Hash(hash.clone()), author, reason }
 }
 
 /// Opens the store, verifies, and asks nothing yet.

@@ -7,6 +7,7 @@
 mod accept;
 mod add;
 mod compact;
+mod explain;
 mod hashes;
 mod held;
 mod import;
@@ -17,6 +18,7 @@ mod radius;
 mod remove;
 mod rollback;
 mod state;
+mod suppress;
 mod sync;
 mod verify;
 mod withdraw;
@@ -49,6 +51,14 @@ enum Verb {
     Held(held::HeldArgs),
     /// Make a list say nothing of some hashes any more
     Withdraw(withdraw::WithdrawArgs),
+    /// Let what lists say of a hash decide nothing, with the other hashes of its entries
+    Suppress(suppress::SuppressArgs),
+    /// End a suppression
+    Lift(suppress::LiftArgs),
+    /// Show what is suppressed, by whom and why
+    Suppressions(suppress::SuppressionsArgs),
+    /// Show everything behind a match: lists, entries, versions, imports, categories
+    Explain(explain::ExplainArgs),
     /// Read what has changed in a feed, as the config names it, and apply it to its list
     Sync(sync::SyncArgs),
     /// Show all lists
@@ -103,6 +113,10 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Accept(args) => accept::run(args),
         Verb::Held(args) => held::run(args),
         Verb::Withdraw(args) => withdraw::run(args),
+        Verb::Suppress(args) => suppress::suppress(args),
+        Verb::Lift(args) => suppress::lift(args),
+        Verb::Suppressions(args) => suppress::list(args),
+        Verb::Explain(args) => explain::run(args),
         Verb::Sync(args) => sync::run(args),
         Verb::Lists(args) => lists::run(args),
         Verb::Inspect(args) => inspect::run(args),

@@ -7,6 +7,7 @@
 //! the other lists, the more that saves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::catalogue::{ListRow, SegmentFile, VersionRow};
 use crate::fingerprint::{Fingerprint, Kind, Radii};
@@ -168,7 +169,9 @@ pub(super) fn examine(
     files: impl IntoIterator<Item = SegmentReader>,
 ) -> Result<Examined, StoreError> {
     let Opposition { lists, segments, live, in_force, mut unchecked } = opposition;
-    let mut parts = SnapshotParts { generation: 0, lists, segments: Vec::new(), live, states: BTreeMap::new() };
+    // What an operator suppressed is still what the lists say.
+    let (states, suppressed) = (BTreeMap::new(), Arc::default());
+    let mut parts = SnapshotParts { generation: 0, lists, segments: Vec::new(), live, states, suppressed };
     for OpposingSegment { view, verified } in segments {
         match if verified { Ok(()) } else { view.segment.verify() } {
             Ok(()) => parts.segments.push(view),

@@ -6,6 +6,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::CatalogueError;
+use super::schema::NEXT_LIST;
 use super::rows::{
     EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
 };
@@ -58,6 +59,15 @@ impl<'c> Reader<'c> {
     /// All lists, those that only have a number reserved among them.
     pub(crate) fn lists(&self) -> Result<Vec<ListRow>, CatalogueError> {
         self.all("SELECT * FROM lists ORDER BY name", [], ListRow::read)
+    }
+
+    /// The number that the next list gets.
+    pub(crate) fn next_list_id(&self) -> Result<ListId, CatalogueError> {
+        let next = self.one("SELECT value FROM counters WHERE name = ?", [NEXT_LIST], |row| row.get(0))?;
+        next.map(ListId).ok_or_else(|| CatalogueError::Damaged {
+            file: self.file.to_owned(),
+            found: "expected a counter of list numbers, found none".to_owned(),
+        })
     }
 
     /// The list of this name.

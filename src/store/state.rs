@@ -30,13 +30,13 @@ pub(super) struct State {
     pub(super) served: Option<Served>,
     /// Files of these numbers are being written and belong to nobody yet.
     building: BTreeSet<u64>,
-    next_file: u64,
+    pub(super) next_file: u64,
     /// Versions of a list that are kept.
     keep_versions: usize,
     /// The catalogue may lag behind the manifest: [`State::settle`] is due.
-    unsettled: bool,
+    pub(super) unsettled: bool,
     /// Why no change is taken any more.
-    unsure: Option<String>,
+    pub(super) unsure: Option<String>,
 }
 
 /// What questions are answered from.

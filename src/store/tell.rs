@@ -7,7 +7,7 @@ use super::command::{Change, ImportCounts, Inspected, KindStatus, ListInfo, Outc
 use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
-use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow};
+use crate::catalogue::{CatalogueError, ListRow, Reader, SegmentFile, VersionRow};
 use crate::fingerprint::{Kind, Radii};
 use crate::list::{BUILT_IN, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints};
 
@@ -92,7 +92,7 @@ impl Store {
                 Ok(_) => damage.push("the manifest on disk is not the one in force".to_owned()),
                 Err(error) => damage.push(error.to_string()),
             }
-            (rows, state.named_files()?)
+            (rows, named_files(&state.catalogue.read(), &state.manifest)?)
         };
         let (mut segments, mut bytes) = (0, 0);
         for file in files {
@@ -111,7 +111,7 @@ impl Store {
             };
             let mut state = self.state();
             // Somebody may have published meanwhile, and the file be gone by right.
-            if state.named_files()?.contains(&file) {
+            if named_files(&state.catalogue.read(), &state.manifest)?.contains(&file) {
                 state.fail(&file.file, &found);
                 self.show(&state);
                 damage.push(found);
@@ -119,6 +119,14 @@ impl Store {
         }
         Ok(Outcome::Verified { segments, bytes, rows, damage })
     }
+}
+
+/// The files of a generation and of all versions that are kept, each once.
+pub(super) fn named_files(read: &Reader<'_>, manifest: &Manifest) -> Result<Vec<SegmentFile>, StoreError> {
+    let of_versions = read.versions()?.into_iter().flat_map(|version| version.segments.into_values());
+    let of_manifest = manifest.segments.iter().map(|segment| segment.file.clone());
+    let files: BTreeMap<_, _> = of_versions.chain(of_manifest).map(|file| (file.file.clone(), file)).collect();
+    Ok(files.into_values().collect())
 }
 
 fn version_info(version: VersionRow, current: Option<VersionNumber>) -> VersionInfo {
@@ -187,15 +195,6 @@ impl State {
             }
         }
         described
-    }
-
-    /// The files of this generation and of all versions that are kept, each once.
-    fn named_files(&self) -> Result<Vec<SegmentFile>, StoreError> {
-        let versions = self.catalogue.read().versions()?;
-        let of_versions = versions.into_iter().flat_map(|version| version.segments.into_values());
-        let of_manifest = self.manifest.segments.iter().map(|segment| segment.file.clone());
-        let files: BTreeMap<_, _> = of_versions.chain(of_manifest).map(|file| (file.file.clone(), file)).collect();
-        Ok(files.into_values().collect())
     }
 
     /// A segment that was found damaged answers no more.

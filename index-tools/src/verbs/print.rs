@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+pub(super) use hashward::store::moment;
 use hashward::store::command::Changes;
 
 /// How a result is printed.
@@ -91,33 +92,13 @@ pub(super) fn table(format: OutputFormat, header: &[&str], rows: &[Vec<String>])
     text
 }
 
-/// A moment as `2026-01-31 23:59:59` UTC; `-` for the beginning of time.
-pub(super) fn moment(seconds: u64) -> String {
-    if seconds == 0 {
-        return "-".to_owned();
-    }
-    // Days to a date by H. Hinnant's algorithm `civil_from_days`; years start in March.
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_moments_read_well() {
+    fn numbers_read_well() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(moment(0), "-");
-        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00");
-        assert_eq!(moment(1_767_225_599), "2025-12-31 23:59:59");
     }
 
     #[test]

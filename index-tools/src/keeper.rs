@@ -143,15 +143,24 @@ impl Keeper {
                     Err(error) => return Err(KeeperError::Daemon(error)),
                 }
             } else {
-                let options = StoreOptions { create, serve: false, ..StoreOptions::default() };
-                match Store::open(&self.data, options) {
-                    Ok(store) => return store.execute(command).map_err(KeeperError::Store),
+                let refused = match &command {
+                    // Also a store that cannot be opened any more is restored.
+                    Command::Restore { incoming } => match Store::restore_closed(&self.data, incoming) {
+                        Ok(restored) => return Ok(Outcome::Restored(restored)),
+                        Err(error) => error,
+                    },
+                    _ => match Store::open(&self.data, StoreOptions { create, serve: false, ..StoreOptions::default() }) {
+                        Ok(store) => return store.execute(command).map_err(KeeperError::Store),
+                        Err(error) => error,
+                    },
+                };
+                match refused {
                     // Another tool holds it for one command, or a daemon that is just starting.
-                    Err(StoreError::Locked { .. }) if asked.elapsed() < LOCKED_MAX => {}
-                    Err(StoreError::Locked { folder, holder }) => {
+                    StoreError::Locked { .. } if asked.elapsed() < LOCKED_MAX => {}
+                    StoreError::Locked { folder, holder } => {
                         return Err(KeeperError::Locked { data: folder, holder, socket: self.socket.clone() });
                     }
-                    Err(error) => return Err(KeeperError::Store(error)),
+                    error => return Err(KeeperError::Store(error)),
                 }
             }
             std::thread::sleep(PAUSE);

@@ -107,7 +107,8 @@ impl Catalogue {
     /// again.
     pub(crate) fn open(file: &Path) -> Result<Catalogue, CatalogueError> {
         let fault = |source| CatalogueError::Sqlite { file: file.to_owned(), source };
-        let mut connection = connect(file, OpenFlags::empty()).map_err(fault)?;
+        let connected = connect(file, OpenFlags::empty());
+        let mut connection = connected.map_err(|error| audit::Fault::from(error).in_file(file))?;
         let (version, head) = audit::audit(&connection).map_err(|fault| fault.in_file(file))?;
         let upgraded = version < schema::VERSION;
         if upgraded {
@@ -124,7 +125,7 @@ impl Catalogue {
     /// Opens a catalogue that nobody writes to, for reading alone, and checks all of it. One of an earlier version stays
     /// what it is.
     pub(crate) fn open_read_only(file: &Path) -> Result<Catalogue, CatalogueError> {
-        let fault = |source| CatalogueError::Sqlite { file: file.to_owned(), source };
+        let fault = |error| audit::Fault::from(error).in_file(file);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(file, flags).map_err(fault)?;
         connection.execute_batch(READ_PRAGMAS).map_err(fault)?;

@@ -159,6 +159,7 @@ impl StoreError {
         let folder = folder.to_owned();
         move |error| match error.reason() {
             RefusalReason::Failed => error,
+            _ if matches!(error, StoreError::BadBackup { .. }) => error,
             _ => StoreError::BadBackup { folder: folder.clone(), found: error.to_string() },
         }
     }

@@ -50,7 +50,8 @@ impl Incoming {
     pub fn take_over(data: &Path, name: &str) -> io::Result<Incoming> {
         let path = data.join(INCOMING).join(name);
         let lock = File::open(&path)?;
-        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        // The store has let go of it, except that a process which it is just starting may hold it for a moment.
+        flock(&lock, FlockOperation::LockExclusive)?;
         Ok(Incoming { path, name: name.to_owned(), _lock: lock, keep: false })
     }
 

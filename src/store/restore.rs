@@ -112,7 +112,11 @@ impl Before {
 
     /// The same of a folder in which anything may be damaged: from all that can still be read.
     fn found(folder: &Path) -> Result<Before, StoreError> {
-        let manifests = [MANIFEST, PREVIOUS].map(|name| Manifest::read(&folder.join(name)).ok().flatten());
+        // The one in force follows the one before, should only that be readable.
+        let manifests = [(MANIFEST, 0), (PREVIOUS, 1)].map(|(name, behind)| {
+            let manifest = Manifest::read(&folder.join(name)).ok().flatten();
+            manifest.map(|manifest| (manifest.generation.saturating_add(behind), manifest.next_file))
+        });
         let manifests = manifests.iter().flatten();
         let segments = folder.join(SEGMENTS);
         let mut used = Vec::new();
@@ -121,9 +125,9 @@ impl Before {
             let number = name.to_str().and_then(|name| name.split('.').next()?.parse::<u64>().ok());
             used.extend(number.filter(|number| *number < NUMBER_MAX));
         }
-        let numbers = manifests.clone().map(|manifest| manifest.next_file);
+        let numbers = manifests.clone().map(|(_, next_file)| *next_file);
         let mut before = Before {
-            generation: manifests.map(|manifest| manifest.generation).max().unwrap_or(0),
+            generation: manifests.map(|(generation, _)| *generation).max().unwrap_or(0),
             next_file: numbers.chain(used.into_iter().map(|used: u64| used + 1)).max().unwrap_or(1),
             next_list: FIRST_FREE_LIST_ID,
             next_versions: BTreeMap::new(),
@@ -173,7 +177,8 @@ impl Checked {
         }
         let told = (backup.generation, backup.seq, backup.checksum.as_str());
         if told != (manifest.generation, head.seq, &head.checksum) {
-            let found = format!("expected generation {} with batch {}, found others", told.0, told.1);
+            let found =
+                format!("backup.json names generation {} with batch {}, and its files hold others", told.0, told.1);
             return Err(refuse(found));
         }
         let mut files = Vec::new();
@@ -205,10 +210,9 @@ struct Decided {
 /// Takes a checked copy over the commit point. If that fails, what was moved goes again.
 fn decide(folder: &Path, copy: &Path, checked: Checked, before: &Before) -> Result<Decided, StoreError> {
     let Checked { backup, mut catalogue, manifest, files } = checked;
-    let next_file = before.next_file.max(manifest.next_file);
     let mut names = BTreeMap::new();
     let mut mapped = Vec::new();
-    for (number, file) in (next_file..).zip(files) {
+    for (number, file) in (first_file(&manifest, before)..).zip(files) {
         let extension = file.name.rsplit_once('.').map_or("seg", |(_, extension)| extension);
         let name = format!("{number:08}.{extension}");
         mapped.extend(file.mapped.map(|segment| (name.clone(), segment)));
@@ -218,13 +222,7 @@ fn decide(folder: &Path, copy: &Path, checked: Checked, before: &Before) -> Resu
     let prepared = move_files(&copy.join(SEGMENTS), &segments, &names)
         .and_then(|()| note_restore(&mut catalogue, &backup, before, &names))
         .and_then(|()| {
-            let mut manifest = manifest;
-            for segment in &mut manifest.segments {
-                segment.file.file.clone_from(&names[&segment.file.file]);
-            }
-            manifest.generation = before.generation.max(manifest.generation) + 1;
-            manifest.next_file = next_file + names.len() as u64;
-            manifest.batch = named(catalogue.head());
+            let manifest = continued(manifest, &catalogue, before, &names);
             manifest.commit(copy, None)?;
             let restoring = folder.join(RESTORING);
             fs::rename(copy, &restoring).map_err(StoreError::io("rename", copy))?;
@@ -240,6 +238,27 @@ fn decide(folder: &Path, copy: &Path, checked: Checked, before: &Before) -> Resu
             Err(error)
         }
     }
+}
+
+/// The number of the first file that is restored.
+fn first_file(manifest: &Manifest, before: &Before) -> u64 {
+    before.next_file.max(manifest.next_file)
+}
+
+/// The backup's manifest with the files' new names and with numbers that go on from what is replaced.
+fn continued(
+    mut manifest: Manifest,
+    catalogue: &Catalogue,
+    before: &Before,
+    names: &BTreeMap<String, String>,
+) -> Manifest {
+    for segment in &mut manifest.segments {
+        segment.file.file.clone_from(&names[&segment.file.file]);
+    }
+    manifest.next_file = first_file(&manifest, before) + names.len() as u64;
+    manifest.generation = before.generation.max(manifest.generation) + 1;
+    manifest.batch = named(catalogue.head());
+    manifest
 }
 
 /// Gives the files in `from` their new names in `to`.

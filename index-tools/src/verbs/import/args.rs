@@ -67,9 +67,9 @@ impl ImportArgs {
     }
 }
 
-/// How an import reports.
+/// How long work reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReportFormat {
+pub(in crate::verbs) enum ReportFormat {
     /// A summary for people
     Text,
     /// One object

@@ -6,7 +6,6 @@
 
 mod args;
 mod plan;
-mod progress;
 mod read;
 mod report;
 
@@ -21,20 +20,16 @@ use hashward::list::{Source, VersionNumber};
 use hashward::store::command::{ImportBegun, ImportCounts, IncomingSegment, VersionInfo};
 use hashward::store::{Command, Incoming, Outcome, Publish};
 
-pub(super) use args::ImportArgs;
-use args::ReportFormat;
+pub(super) use args::{ImportArgs, ReportFormat};
 use plan::RolePlan;
-use progress::Progress;
 use read::Read;
 use report::Report;
 use tempfile::TempDir;
 
-use super::{print, unexpected};
+use super::progress::Progress;
+use super::{let_daemon_go_first, print, unexpected};
 use crate::build::{BaseVersion, BuiltKind, Output, Taken, build_version};
 use crate::keeper::Keeper;
-
-/// The priority an import gives itself beside a daemon (as `nice` counts), so that lookups come first.
-const NICE_BESIDE_A_DAEMON: i32 = 10;
 
 pub(super) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::start(&args);
@@ -54,10 +49,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     let (radii, current) = current_version(args, &keeper)?;
     report.note_radii(args.radii(), &radii);
     let plan = RolePlan::decide(args, current.as_ref().map(|current| &current.roles))?;
-    if keeper.daemon_answers() {
-        // Where the system does not allow it, the import is merely less polite.
-        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
-    }
+    let_daemon_go_first(&keeper);
     let workshop = Workshop::make(args, &keeper)?;
     let progress = Arc::new(Progress::start());
     let read = read::read_files(args, workshop.path(), plan.categories, &progress)?;

@@ -144,7 +144,11 @@ fn a_damaged_backup_is_refused_and_nothing_is_changed() {
                 let home = tempfile::tempdir().unwrap();
                 copy(backup.path(), home.path());
                 let mut bytes = sound.clone();
-                if cut { bytes.truncate(at) } else { bytes[at] ^= 0x10 }
+                if cut {
+                    bytes.truncate(at)
+                } else {
+                    bytes[at] ^= 0x10
+                }
                 fs::write(home.path().join(file), bytes).unwrap();
                 // Of `backup.json`, what is said to people and the files' BLAKE3, which is the tool's to compare, may
                 // be damaged unseen; and free space in the catalogue.
@@ -230,7 +234,9 @@ fn a_backup_is_consistent_however_fast_changes_come() {
 fn an_import_begun_before_a_restore_is_refused_after_it() {
     let (folder, backup, then) = backed_up();
     let store = open(folder.path(), true);
-    let Ok(Outcome::ImportBegun(begun)) = store.execute(Command::BeginImport { list: name("debian") }) else { panic!() };
+    let Ok(Outcome::ImportBegun(begun)) = store.execute(Command::BeginImport { list: name("debian") }) else {
+        panic!()
+    };
     let incoming = Incoming::create(folder.path(), "debian").unwrap();
     let source = hashward::list::Source { list: begun.list_id, version: begun.version };
     let segments = write_version(&incoming, &said(0..10), source, begun.applied_seq);

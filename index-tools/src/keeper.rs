@@ -149,10 +149,13 @@ impl Keeper {
                         Ok(restored) => return Ok(Outcome::Restored(restored)),
                         Err(error) => error,
                     },
-                    _ => match Store::open(&self.data, StoreOptions { create, serve: false, ..StoreOptions::default() }) {
-                        Ok(store) => return store.execute(command).map_err(KeeperError::Store),
-                        Err(error) => error,
-                    },
+                    _ => {
+                        match Store::open(&self.data, StoreOptions { create, serve: false, ..StoreOptions::default() })
+                        {
+                            Ok(store) => return store.execute(command).map_err(KeeperError::Store),
+                            Err(error) => error,
+                        }
+                    }
                 };
                 match refused {
                     // Another tool holds it for one command, or a daemon that is just starting.

@@ -6,10 +6,10 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::CatalogueError;
-use super::schema::NEXT_LIST;
 use super::rows::{
     EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
 };
+use super::schema::NEXT_LIST;
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::list::{ListId, ListName, VersionNumber};
 

@@ -60,6 +60,8 @@ pub struct Backup {
     pub checksum: String,
     /// All files of it, but for `backup.json` itself.
     pub files: Vec<BackupFile>,
+    /// BLAKE3 of all of this as compact JSON with an empty text in this place, in hex.
+    blake3: String,
 }
 
 /// One file of a backup.
@@ -83,7 +85,7 @@ impl Backup {
 
     /// Describes what the store has copied.
     pub fn new(copied: &BackedUp, files: Vec<BackupFile>) -> Backup {
-        Backup {
+        let mut backup = Backup {
             format: FORMAT,
             hashward: env!("CARGO_PKG_VERSION").to_owned(),
             made_at: copied.at,
@@ -91,7 +93,15 @@ impl Backup {
             seq: copied.seq,
             checksum: copied.checksum.clone(),
             files,
-        }
+            blake3: String::new(),
+        };
+        backup.blake3 = backup.checksum_of_all();
+        backup
+    }
+
+    fn checksum_of_all(&self) -> String {
+        let bare = Backup { blake3: String::new(), ..self.clone() };
+        blake3::hash(&serde_json::to_vec(&bare).expect("plain data with text keys")).to_hex().to_string()
     }
 
     /// Reads what the backup in `folder` says of itself. The paths it names lead nowhere else.
@@ -119,6 +129,9 @@ impl Backup {
         if backup.format != FORMAT {
             let found = backup.format;
             return Err(refuse(format!("expected format {FORMAT}, found {found}, which another hashward wrote")));
+        }
+        if backup.blake3 != backup.checksum_of_all() {
+            return Err(refuse("backup.json is damaged: it does not agree with its own BLAKE3".to_owned()));
         }
         match backup.files.iter().find(|file| !is_inside(&file.path)) {
             Some(file) => Err(refuse(format!("expected paths inside its folder, found {:?}", file.path))),

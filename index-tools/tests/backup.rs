@@ -125,13 +125,11 @@ fn on_a_full_disk_there_is_no_backup_and_nothing_is_restored() {
         Ended::of(shell.args(["-c", &script, HASHWARD_INDEX]).current_dir(folder.path()).output().expect("sh starts"))
     };
     let until_done = |command: &str, after: &dyn Fn()| {
-        let mut refused = 0;
-        for blocks in (0..).map(|step| step * 16) {
+        for (refused, blocks) in (0..).map(|step| step * 16).enumerate() {
             let ended = limited(blocks, command);
             if ended.code == 0 {
                 return refused;
             }
-            refused += 1;
             let told = ["os error", "disk I/O error", "disk is full"].iter().any(|cause| ended.stderr.contains(cause));
             assert!(told, "expected the cause, found: {}", ended.stderr);
             after();

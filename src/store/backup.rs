@@ -201,10 +201,12 @@ impl Store {
         let copy = File::options().read(true).write(true).create_new(true).open(&path);
         let copy = copy.map_err(StoreError::io("create", &path))?;
         let (state, since) = self.copy_catalogue(&copy, &path)?;
-        state.copy_rest_to(incoming.path())?;
-        let (head, generation) = (named(state.catalogue.head()), state.manifest.generation);
+        state.link_segments(incoming.path())?;
+        let (head, manifest) = (named(state.catalogue.head()), state.manifest.clone());
         drop(state);
         let changes_waited_ms = since.elapsed().as_millis() as u64;
+        manifest.commit(incoming.path(), None)?;
+        let generation = manifest.generation;
         let (seq, checksum, at) = (head.seq, head.checksum, now());
         Ok(BackedUp { incoming: incoming.keep(), at, generation, seq, checksum, changes_waited_ms })
     }
@@ -232,9 +234,8 @@ impl Store {
 }
 
 impl State {
-    /// Writes the manifest into `folder`, and links the segments.
-    fn copy_rest_to(&self, folder: &Path) -> Result<(), StoreError> {
-        self.manifest.commit(folder, None)?;
+    /// Gives every file that catalogue and manifest name a second name in `folder`.
+    fn link_segments(&self, folder: &Path) -> Result<(), StoreError> {
         let segments = folder.join(SEGMENTS);
         fs::create_dir(&segments).map_err(StoreError::io("create", &segments))?;
         for file in named_files(&self.catalogue.read(), &self.manifest)? {

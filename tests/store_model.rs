@@ -10,6 +10,7 @@ use hashward::list::{ListState, Role, VersionNumber};
 use hashward::store::command::{Changes, HoldReason, Published, Withdrawn};
 use hashward::store::{Command, Outcome, Store, StoreError};
 use proptest::prelude::*;
+use store_support::backup::{back_up, restore, restore_closed};
 use store_support::model::{Content, List, Model, Version, check};
 use store_support::*;
 
@@ -32,6 +33,8 @@ enum Step {
     Maintain,
     Compact,
     Verify,
+    Backup,
+    Restore { closed: bool },
     Reopen { serve: bool },
 }
 
@@ -57,6 +60,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             4 => Just(Step::Maintain),
             2 => Just(Step::Compact),
             1 => Just(Step::Verify),
+            2 => Just(Step::Backup),
+            2 => any::<bool>().prop_map(|closed| Step::Restore { closed }),
             3 => prop::bool::weighted(0.7).prop_map(|serve| Step::Reopen { serve }),
         ],
         1..24,
@@ -201,7 +206,7 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             let Ok(Outcome::Verified { damage, .. }) = store.execute(Command::Verify) else { panic!() };
             assert_eq!(damage, Vec::<String>::new(), "step {count}");
         }
-        Step::Reopen { .. } => unreachable!("the caller reopens"),
+        Step::Backup | Step::Restore { .. } | Step::Reopen { .. } => unreachable!("the caller does these"),
     }
 }
 
@@ -280,13 +285,35 @@ proptest! {
         let mut model = Model::default();
         let files: Vec<_> = (0..2 * FILES).map(number).collect();
         let (mut store, mut serves) = (open(folder.path(), true), true);
+        // The newest backup, with what it must answer.
+        let mut kept: Option<(tempfile::TempDir, Model)> = None;
         for (count, step) in steps.iter().enumerate() {
-            if let Step::Reopen { serve } = step {
-                drop(store);
-                store = open(folder.path(), *serve);
-                serves = *serve;
-            } else {
-                take(&store, &mut model, step, count);
+            match step {
+                Step::Reopen { serve } => {
+                    drop(store);
+                    store = open(folder.path(), *serve);
+                    serves = *serve;
+                }
+                Step::Backup => {
+                    let backup = tempfile::tempdir().unwrap();
+                    back_up(&store, backup.path());
+                    kept = Some((backup, model.clone()));
+                }
+                Step::Restore { closed } => {
+                    let Some((backup, then)) = &kept else { continue };
+                    let before = store.snapshot().generation();
+                    let restored = if *closed {
+                        drop(store);
+                        let restored = restore_closed(folder.path(), backup.path()).unwrap();
+                        store = open(folder.path(), serves);
+                        restored
+                    } else {
+                        restore(&store, backup.path()).unwrap()
+                    };
+                    prop_assert!(restored.generation > before && store.snapshot().generation() >= restored.generation);
+                    model = then.clone();
+                }
+                step => take(&store, &mut model, step, count),
             }
             if serves {
                 check(&store, &model, &files).unwrap();

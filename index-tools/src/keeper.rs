@@ -143,24 +143,36 @@ impl Keeper {
                     Err(error) => return Err(KeeperError::Daemon(error)),
                 }
             } else {
-                // What is behind a match is seen only where questions are answered.
-                let serve = matches!(command, Command::Explain { .. });
-                let options = StoreOptions { create, serve, ..StoreOptions::default() };
-                match Store::open(&self.data, options) {
-                    Ok(store) => {
-                        store.load().map_err(KeeperError::Store)?;
-                        return store.execute(command).map_err(KeeperError::Store);
-                    }
+                let refused = match command.clone() {
+                    // Also a store that cannot be opened any more is restored.
+                    Command::Restore { incoming } => match Store::restore_closed(&self.data, &incoming) {
+                        Ok(restored) => return Ok(Outcome::Restored(restored)),
+                        Err(error) => error,
+                    },
+                    command => match self.open(create, &command) {
+                        Ok(store) => return store.execute(command).map_err(KeeperError::Store),
+                        Err(error) => error,
+                    },
+                };
+                match refused {
                     // Another tool holds it for one command, or a daemon that is just starting.
-                    Err(StoreError::Locked { .. }) if asked.elapsed() < LOCKED_MAX => {}
-                    Err(StoreError::Locked { folder, holder }) => {
+                    StoreError::Locked { .. } if asked.elapsed() < LOCKED_MAX => {}
+                    StoreError::Locked { folder, holder } => {
                         return Err(KeeperError::Locked { data: folder, holder, socket: self.socket.clone() });
                     }
-                    Err(error) => return Err(KeeperError::Store(error)),
+                    error => return Err(KeeperError::Store(error)),
                 }
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// The store itself, where no daemon has it.
+    fn open(&self, create: bool, command: &Command) -> Result<Store, StoreError> {
+        // What is behind a match is seen only where questions are answered.
+        let serve = matches!(command, Command::Explain { .. });
+        let store = Store::open(&self.data, StoreOptions { create, serve, ..StoreOptions::default() })?;
+        store.load().map(|()| store)
     }
 
     /// A connection to the daemon; `None` if none runs.

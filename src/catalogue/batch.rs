@@ -1,5 +1,6 @@
 //! One durable change: a transaction that keeps the checksum of all guarded rows up to date.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rusqlite::types::{Value, ValueRef};
@@ -11,7 +12,7 @@ use super::rows::{
 };
 use super::schema::{
     ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
-    SUPPRESSED, TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
+    SUPPRESSED, TOMBSTONES, Table, VERSION_RECORDS, VERSION_RECORDS_FILE, VERSIONS, WITHDRAWALS,
 };
 use super::sum::row_hash;
 use super::{BatchHead, CatalogueError, Reader};
@@ -189,17 +190,55 @@ impl<'c> Batch<'c> {
 
     /// A list number that was never given before.
     pub(crate) fn new_list_id(&mut self) -> Result<ListId, CatalogueError> {
-        let next: Option<u32> = self
-            .transaction
-            .query_row("SELECT value FROM counters WHERE name = ?", [NEXT_LIST], |row| row.get(0))
-            .optional()
-            .map_err(|error| self.fault(error))?;
-        let damaged = |found: &str| CatalogueError::Damaged { file: self.file.clone(), found: found.to_owned() };
-        let next = next.ok_or_else(|| damaged("expected a counter of list numbers, found none"))?;
-        let after = next.checked_add(1).ok_or_else(|| damaged("the counter of list numbers is at its end"))?;
+        let next = self.read().next_list_id()?;
+        let after = next.0.checked_add(1).ok_or_else(|| CatalogueError::Damaged {
+            file: self.file.clone(),
+            found: "the counter of list numbers is at its end".to_owned(),
+        })?;
         self.insert(&COUNTERS, &[NEXT_LIST.to_owned().into(), i64::from(after).into()])
             .map_err(|error| self.fault(error))?;
-        Ok(ListId(next))
+        Ok(next)
+    }
+
+    /// Gives no list number below this one any more.
+    pub(crate) fn raise_next_list(&mut self, at_least: ListId) -> Result<(), CatalogueError> {
+        if self.read().next_list_id()? >= at_least {
+            return Ok(());
+        }
+        let row = [NEXT_LIST.to_owned().into(), i64::from(at_least.0).into()];
+        self.insert(&COUNTERS, &row).map_err(|error| self.fault(error))
+    }
+
+    /// Gives the files of a list's versions the names that `names` has for theirs.
+    pub(crate) fn rename_files(
+        &mut self,
+        list: ListId,
+        names: &BTreeMap<String, String>,
+    ) -> Result<(), CatalogueError> {
+        for mut row in self.read().versions_of(list)? {
+            for file in row.segments.values_mut() {
+                names.get(&file.file).into_iter().for_each(|name| file.file.clone_from(name));
+            }
+            self.put_version(&row)?;
+        }
+        let records = self.version_records(list).map_err(|error| self.fault(error))?;
+        for mut row in records {
+            if let Value::Text(file) = &mut row[VERSION_RECORDS_FILE]
+                && let Some(name) = names.get(file)
+            {
+                file.clone_from(name);
+            }
+            self.insert(&VERSION_RECORDS, &row).map_err(|error| self.fault(error))?;
+        }
+        Ok(())
+    }
+
+    fn version_records(&self, list: ListId) -> rusqlite::Result<Vec<Vec<Value>>> {
+        let columns = VERSION_RECORDS.columns;
+        let sql = format!("SELECT {} FROM {} WHERE list = ?", columns.join(", "), VERSION_RECORDS.name);
+        let mut statement = self.transaction.prepare_cached(&sql)?;
+        let rows = statement.query_map([list.0], |row| (0..columns.len()).map(|column| row.get(column)).collect())?;
+        rows.collect()
     }
 
     /// Adds or replaces a list.

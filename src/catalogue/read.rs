@@ -10,6 +10,8 @@ use super::rows::{
     AlarmRow, EntryRow, FaultRow, FeedRow, HoldRow, ListRow, RecordsFile, Row, TombstoneRow, VersionRow, WithdrawalRow,
     read_fingerprint, read_kind, read_radius, read_u64,
 };
+use super::schema::NEXT_LIST;
+use super::schema::{self, VERSION_RECORDS};
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::list::{ListId, ListName, VersionNumber};
 
@@ -67,6 +69,15 @@ impl<'c> Reader<'c> {
         self.all("SELECT * FROM lists ORDER BY name", [], ListRow::read)
     }
 
+    /// The number that the next list gets.
+    pub(crate) fn next_list_id(&self) -> Result<ListId, CatalogueError> {
+        let next = self.one("SELECT value FROM counters WHERE name = ?", [NEXT_LIST], |row| row.get(0))?;
+        next.map(ListId).ok_or_else(|| CatalogueError::Damaged {
+            file: self.file.to_owned(),
+            found: "expected a counter of list numbers, found none".to_owned(),
+        })
+    }
+
     /// The list of this name.
     pub(crate) fn list(&self, name: &ListName) -> Result<Option<ListRow>, CatalogueError> {
         self.one("SELECT * FROM lists WHERE name = ?", [name.as_str()], ListRow::read)
@@ -90,6 +101,11 @@ impl<'c> Reader<'c> {
 
     /// The records files of all versions, each once.
     pub(crate) fn records_files(&self) -> Result<Vec<RecordsFile>, CatalogueError> {
+        let version = schema::version(self.connection).map_err(|error| self.fault(error))?;
+        if version < VERSION_RECORDS.since {
+            // A catalogue that is only read is not brought to the newest version.
+            return Ok(Vec::new());
+        }
         let sql = "SELECT DISTINCT file, records, bytes, blake3 FROM version_records ORDER BY file";
         self.all(sql, [], RecordsFile::read)
     }

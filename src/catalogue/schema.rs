@@ -58,6 +58,9 @@ pub(super) const VERSION_RECORDS: Table = Table {
     since: 3,
 };
 
+/// Which of the columns of [`VERSION_RECORDS`] names a file.
+pub(super) const VERSION_RECORDS_FILE: usize = 3;
+
 pub(super) const HOLDS: Table =
     Table { name: "holds", columns: &["list", "version", "at", "report"], key: 2, since: 3 };
 

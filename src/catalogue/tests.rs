@@ -138,6 +138,62 @@ fn radii_are_set_staged_and_applied() {
     assert_eq!(catalogue.audit().unwrap().rows, 1);
 }
 
+#[test]
+fn files_are_renamed_and_numbers_only_rise() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("catalogue.sqlite");
+    let mut catalogue = filled(&file);
+    let id = crate::list::FIRST_FREE_LIST_ID;
+    let segment = |file: &str| SegmentFile {
+        file: file.to_owned(),
+        digests: 1,
+        bytes: 2,
+        applied_seq: 3,
+        blake3: "ab".to_owned(),
+    };
+    let version = |file: &str| VersionRow {
+        list: id,
+        number: VersionNumber(1),
+        state: VersionState::Published,
+        roles: Roles::uniform(Role::Illegal),
+        sources: Vec::new(),
+        counts: "{}".to_owned(),
+        segments: [(Kind::Md5, segment(file))].into(),
+        created_at: 4,
+    };
+    let mut batch = catalogue.batch().unwrap();
+    batch.put_version(&version("00000001.seg")).unwrap();
+    let numbers = [id.0.into(), 1i64, 0].map(rusqlite::types::Value::from);
+    let texts = ["00000002.rec".to_owned().into(), 5i64.into(), 6i64.into(), "cd".to_owned().into()];
+    let records: Vec<rusqlite::types::Value> = numbers.into_iter().chain(texts).collect();
+    batch.insert(&schema::VERSION_RECORDS, &records).unwrap();
+    batch.commit(5, Some(id), "a version").unwrap();
+
+    let names = [("00000001.seg", "00000007.seg"), ("00000002.rec", "00000008.rec")];
+    let names = names.map(|(old, new)| (old.to_owned(), new.to_owned())).into();
+    let mut batch = catalogue.batch().unwrap();
+    batch.rename_files(id, &names).unwrap();
+    batch.raise_next_list(ListId(40)).unwrap();
+    batch.raise_next_list(ListId(30)).unwrap();
+    batch.commit(6, None, "renamed").unwrap();
+    // Elsewhere it is the same, and what it holds agrees with its checksums.
+    let moved = folder.path().join("moved.sqlite");
+    let done = catalogue.move_to(&moved, || {
+        fs::rename(&file, &moved).unwrap();
+        Ok::<_, CatalogueError>(())
+    });
+    done.unwrap();
+    catalogue.audit().unwrap();
+    assert_eq!(catalogue.read().versions().unwrap(), [version("00000007.seg")]);
+    assert_eq!(catalogue.batch().unwrap().new_list_id().unwrap(), ListId(40));
+    drop(catalogue);
+    let read_only = Catalogue::open_read_only(&moved).unwrap();
+    let sql = "SELECT file FROM version_records";
+    let kept: String = read_only.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!((kept.as_str(), read_only.begun()), ("00000008.rec", 0));
+    assert!(!file.exists());
+}
+
 /// The golden file in a folder of its own.
 fn version_1() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();

@@ -153,6 +153,13 @@ pub enum Command {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         radius: Option<Radius>,
     },
+    /// Makes a consistent copy of the store in a folder of `incoming/`. Answer: [`Outcome::BackedUp`].
+    Backup,
+    /// Puts a backup in place of all that the store holds. Answer: [`Outcome::Restored`].
+    Restore {
+        /// The name of the folder in `incoming/` that holds a copy of the backup.
+        incoming: String,
+    },
     /// Checks every segment, the catalogue and the manifest as they stand on disk. Answer: [`Outcome::Verified`].
     Verify,
     /// What stands in the store. Answer: [`Outcome::Status`].
@@ -417,6 +424,10 @@ pub enum Outcome {
         /// Segments after.
         after: u64,
     },
+    /// A copy of the store lies in `incoming/`.
+    BackedUp(BackedUp),
+    /// The store is as the backup was.
+    Restored(Restored),
     /// All lists.
     Lists {
         /// In the order of their names, built-in ones among them.
@@ -821,6 +832,37 @@ pub struct Suppressed {
 impl Suppressed {
     /// How many fingerprints are told.
     pub const COVERED_MAX: usize = 100;
+}
+
+/// Answer to [`Command::Backup`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUp {
+    /// The name of the folder in `incoming/`. Whoever asked takes it over, copies what is in it, and removes it. Segments
+    /// in it are the store's own, under a second name: they must not be written to.
+    pub incoming: String,
+    /// When, in seconds since 1970-01-01 UTC.
+    pub at: u64,
+    /// The generation that it holds.
+    pub generation: u64,
+    /// The last batch that it holds.
+    pub seq: u64,
+    /// That batch's checksum, in hex.
+    pub checksum: String,
+    /// How long changes had to wait for it, in milliseconds. Questions never wait.
+    pub changes_waited_ms: u64,
+}
+
+/// Answer to [`Command::Restore`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// When the backup was made, in seconds since 1970-01-01 UTC.
+    pub made_at: u64,
+    /// The generation that answers now.
+    pub generation: u64,
+    /// The last batch now.
+    pub seq: u64,
+    /// The generation that it takes the place of; 0 if none can be told.
+    pub replaced_generation: u64,
 }
 
 /// A list as it stands.

@@ -182,6 +182,14 @@ pub enum StoreError {
         /// What was expected, and found.
         found: String,
     },
+    /// What should be restored is not what was backed up.
+    #[error("the backup in {} is refused: {found}; nothing was changed; use another backup", folder.display())]
+    BadBackup {
+        /// The folder.
+        folder: PathBuf,
+        /// What was expected, and found.
+        found: String,
+    },
     /// The version is older than one that was published, or is held.
     #[error(
         "version {version} of `{list}` is refused: version {newest} began later and is there already; import again"
@@ -201,6 +209,16 @@ impl StoreError {
     pub(crate) fn io(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
         let path = path.to_owned();
         move |source| StoreError::Io { action, path, source }
+    }
+
+    /// For `map_err`: damage is that of the backup in `folder` and not the store's.
+    pub(super) fn of_backup(folder: &Path) -> impl Fn(StoreError) -> StoreError {
+        let folder = folder.to_owned();
+        move |error| match error.reason() {
+            RefusalReason::Failed => error,
+            _ if matches!(error, StoreError::BadBackup { .. }) => error,
+            _ => StoreError::BadBackup { folder: folder.clone(), found: error.to_string() },
+        }
     }
 
     fn reason(&self) -> RefusalReason {

@@ -21,11 +21,13 @@
 //! | `checked` | segment files, verified |
 //! | `records` | records files of versions: opened, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
+//! | `backup`, `restore` | a consistent copy of the store; a copy put in place of what the store holds |
 //! | `tell` | lists, one list, status, verification |
 //! | `explain` | everything behind a match |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
 mod alarm;
+mod backup;
 mod change;
 mod checked;
 pub mod command;
@@ -42,11 +44,13 @@ mod merge;
 mod open;
 mod publish;
 mod records;
+mod restore;
 mod seal;
 mod state;
 mod suppress;
 mod tell;
 
+pub use backup::{Backup, BackupFile, check_copy};
 pub use command::{Command, Outcome, Publish};
 pub use error::StoreError;
 pub use gate::{BadGateLimit, GateLimits, Limit};
@@ -145,6 +149,8 @@ impl Store {
             Command::Lift { of, author, reason } => self.lift(&of, author, reason),
             Command::Suppressions { before, lifted } => self.suppressions(before, lifted),
             Command::Compact => self.compact_all(),
+            Command::Backup => self.backup().map(Outcome::BackedUp),
+            Command::Restore { incoming } => self.restore(&incoming).map(Outcome::Restored),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
             Command::Explain { fingerprint, radius } => {
@@ -180,7 +186,36 @@ impl Store {
     }
 }
 
+/// A moment in seconds since 1970-01-01 UTC, as `2026-01-31 23:59:59`; `-` for the beginning of time.
+pub fn moment(seconds: u64) -> String {
+    if seconds == 0 {
+        return "-".to_owned();
+    }
+    // Days to a date by H. Hinnant's algorithm `civil_from_days`; years start in March.
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
+}
+
 /// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    #[test]
+    fn moments_read_well() {
+        assert_eq!(moment(0), "-");
+        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(moment(1_767_225_599), "2025-12-31 23:59:59");
+    }
 }

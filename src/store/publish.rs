@@ -352,7 +352,7 @@ fn is_same(publish: &Publish, current: &VersionRow) -> bool {
 }
 
 /// A name without a path in it, as tools give them.
-fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, StoreError> {
+pub(super) fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, StoreError> {
     let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
     let refused = || StoreError::BadVersion {
         path: folder.to_owned(),
@@ -361,7 +361,7 @@ fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, StoreError> {
     if plain { Ok(name) } else { Err(refused()) }
 }
 
-fn incoming_folder(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
+pub(super) fn incoming_folder(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
     let incoming = folder.join(INCOMING);
     let path = incoming.join(plain_name(name, &incoming)?);
     let meta = fs::symlink_metadata(&path).map_err(StoreError::io("find", &path))?;

@@ -35,27 +35,6 @@ impl Store {
             }
         }
     }
-
-    /// Verifies the records files of all versions. Returns how many there are, and their bytes.
-    pub(super) fn verify_records(&self, damage: &mut Vec<String>) -> Result<(u64, u64), StoreError> {
-        let (mut files, mut bytes) = (0, 0);
-        let named = self.state().catalogue.read().records_files()?;
-        for file in named {
-            let path = self.state().path_of(&file.file);
-            match open_records(&path, &file).and_then(|reader| Ok(reader.verify()?)) {
-                Ok(()) => {
-                    files += 1;
-                    bytes += file.bytes;
-                }
-                // Somebody may have removed the version meanwhile, and the file be gone by right.
-                Err(error) if self.state().catalogue.read().records_files()?.contains(&file) => {
-                    damage.push(error.to_string());
-                }
-                Err(_) => {}
-            }
-        }
-        Ok((files, bytes))
-    }
 }
 
 impl State {

@@ -33,15 +33,15 @@ pub(super) struct State {
     pub(super) suppressed: Arc<FingerprintSet>,
     /// Files of these numbers are being written and belong to nobody yet.
     building: BTreeSet<u64>,
-    next_file: u64,
+    pub(super) next_file: u64,
     /// Versions of a list that are kept.
     keep_versions: usize,
     /// The catalogue may lag behind the manifest: [`State::settle`] is due.
-    unsettled: bool,
+    pub(super) unsettled: bool,
     /// Of each feed: what its window has deleted so far.
     pub(super) feed_deletions: BTreeMap<ListId, FeedDeletions>,
     /// Why no change is taken any more.
-    unsure: Option<String>,
+    pub(super) unsure: Option<String>,
 }
 
 /// What questions are answered from.

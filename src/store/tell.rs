@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use super::checked::verify;
+use super::checked::{NamedFile, named_files};
 use super::command::{
     Change, Held, ImportCounts, Inspected, KeptRecords, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo,
 };
 use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
-use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow, VersionState};
+use crate::catalogue::{CatalogueError, ListRow, VersionRow, VersionState};
 use crate::fingerprint::{Kind, Radii};
 use crate::list::{
     BUILT_IN, BuiltInList, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints,
@@ -84,28 +84,26 @@ impl Store {
                 Ok(_) => damage.push("the manifest on disk is not the one in force".to_owned()),
                 Err(error) => damage.push(error.to_string()),
             }
-            (rows, state.named_files()?)
+            (rows, named_files(&state.catalogue.read(), &state.manifest)?)
         };
-        let (records, mut bytes) = self.verify_records(&mut damage)?;
-        let mut segments = 0;
+        let (mut segments, mut records, mut bytes) = (0, 0, 0);
         for file in files {
-            let path = self.state().path_of(&file.file);
-            let found = match verify(&path, false) {
-                Ok(verified) if verified.file.blake3 == file.blake3 => {
-                    segments += 1;
-                    bytes += verified.file.bytes;
+            let path = self.state().path_of(file.name());
+            let found = match file.verify(&path, false) {
+                Ok(_) => {
+                    bytes += file.bytes();
+                    match file {
+                        NamedFile::Segment(_) => segments += 1,
+                        NamedFile::Records(_) => records += 1,
+                    }
                     continue;
-                }
-                Ok(verified) => {
-                    let (expected, found) = (&file.blake3, &verified.file.blake3);
-                    format!("{}: expected the segment with BLAKE3 {expected}, found {found}", path.display())
                 }
                 Err(error) => error.to_string(),
             };
             let mut state = self.state();
             // Somebody may have published meanwhile, and the file be gone by right.
-            if state.named_files()?.contains(&file) {
-                state.fail(&file.file, &found);
+            if named_files(&state.catalogue.read(), &state.manifest)?.contains(&file) {
+                state.fail(file.name(), &found);
                 self.show(&state);
                 damage.push(found);
             }
@@ -218,15 +216,6 @@ impl State {
             }
         }
         described
-    }
-
-    /// The files of this generation and of all versions that are kept, each once.
-    fn named_files(&self) -> Result<Vec<SegmentFile>, StoreError> {
-        let versions = self.catalogue.read().versions()?;
-        let of_versions = versions.into_iter().flat_map(|version| version.segments.into_values());
-        let of_manifest = self.manifest.segments.iter().map(|segment| segment.file.clone());
-        let files: BTreeMap<_, _> = of_versions.chain(of_manifest).map(|file| (file.file.clone(), file)).collect();
-        Ok(files.into_values().collect())
     }
 
     /// A segment that was found damaged answers no more.

@@ -6,7 +6,9 @@
 
 mod accept;
 mod add;
+mod backup;
 mod compact;
+mod copy;
 mod explain;
 mod hashes;
 mod held;
@@ -14,8 +16,10 @@ mod import;
 mod inspect;
 mod lists;
 mod print;
+mod progress;
 mod radius;
 mod remove;
+mod restore;
 mod rollback;
 mod state;
 mod suppress;
@@ -81,6 +85,10 @@ enum Verb {
     Rollback(rollback::RollbackArgs),
     /// Merge what stands in many segments
     Compact(compact::CompactArgs),
+    /// Copy everything to a folder, while a daemon answers and takes changes
+    Backup(backup::BackupArgs),
+    /// Put a backup in place of everything
+    Restore(restore::RestoreArgs),
 }
 
 /// Where the lists are kept.
@@ -128,6 +136,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Remove(args) => remove::run(args),
         Verb::Rollback(args) => rollback::run(args),
         Verb::Compact(args) => compact::run(args),
+        Verb::Backup(args) => backup::run(args),
+        Verb::Restore(args) => restore::run(args),
     };
     match done {
         Ok(code) => code,
@@ -136,6 +146,17 @@ pub fn run(cli: Cli) -> ExitCode {
             eprintln!("hashward-index: {error:#}");
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
+    }
+}
+
+/// The priority that long work gives itself beside a daemon (as `nice` counts), so that lookups come first.
+const NICE_BESIDE_A_DAEMON: i32 = 10;
+
+/// Lowers our priority if a daemon runs.
+fn let_daemon_go_first(keeper: &Keeper) {
+    if keeper.daemon_answers() {
+        // Where the system does not allow it, we are merely less polite.
+        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
     }
 }
 

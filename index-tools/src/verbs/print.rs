@@ -5,8 +5,7 @@ use std::io::{self, Write};
 
 use clap::ValueEnum;
 use hashward::store::command::Changes;
-
-use crate::moment;
+pub(super) use hashward::store::moment;
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -98,25 +97,13 @@ pub(super) fn table(format: OutputFormat, header: &[&str], rows: &[Vec<String>])
     text
 }
 
-/// A moment as `2026-01-31 23:59:59` UTC; `-` for the beginning of time.
-pub(super) fn moment(seconds: u64) -> String {
-    if seconds == 0 {
-        return "-".to_owned();
-    }
-    let (date, time) = moment::parts(i64::try_from(seconds).unwrap_or(i64::MAX));
-    format!("{date} {time}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_moments_read_well() {
+    fn numbers_read_well() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(moment(0), "-");
-        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00");
-        assert_eq!(moment(1_767_225_599), "2025-12-31 23:59:59");
     }
 
     #[test]

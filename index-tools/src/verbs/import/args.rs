@@ -121,7 +121,7 @@ impl From<FeedImport<'_>> for ImportArgs {
     }
 }
 
-/// How an import, or a sync, reports.
+/// How long work reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(in crate::verbs) enum ReportFormat {
     /// A summary for people

@@ -8,8 +8,8 @@ use anyhow::Context;
 use hashward::fingerprint::Kind;
 use hashward::records::RecordsWriter;
 
+use super::super::progress::Progress;
 use super::args::ImportArgs;
-use super::progress::Progress;
 use crate::build::{BuildError, Categories, EntrySorter, Intake, ReadAhead, SortLimits, Taken};
 use crate::formats::{self, Format, FormatError, Limits, ParseOptions, Refusal};
 

@@ -1,4 +1,4 @@
-//! Shows how far an import has come: a bar on a terminal, a plain line now and then elsewhere.
+//! Shows how far long work has come: a bar on a terminal, a plain line now and then elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::print;
+use super::print;
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shared by the threads of an import.
+/// Shared by the threads of a verb.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     plain: Mutex<Plain>,

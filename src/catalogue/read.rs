@@ -10,7 +10,7 @@ use super::rows::{
     EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
 };
 use crate::fingerprint::{Fingerprint, Kind, Radii};
-use crate::list::{ListId, ListName, VersionNumber};
+use crate::list::{Category, Entry, ListId, ListName, VersionNumber};
 
 /// Reads what stands in the catalogue, within a batch or between two.
 pub(crate) struct Reader<'c> {
@@ -164,6 +164,81 @@ impl<'c> Reader<'c> {
     pub(crate) fn entry_counts(&self) -> Result<BTreeMap<ListId, u64>, CatalogueError> {
         let sql = "SELECT list, count(*) FROM feed_entries GROUP BY list";
         Ok(self.all(sql, [], |row| Ok((ListId(row.get(0)?), read_u64(row, 1)?)))?.into_iter().collect())
+    }
+
+    /// Distinct fingerprints in the entries of one feed list, by kind.
+    pub(crate) fn fingerprint_counts_of(&self, list: ListId) -> Result<BTreeMap<Kind, u64>, CatalogueError> {
+        let sql = "SELECT kind, count(DISTINCT value) FROM entry_fingerprints WHERE list = ? GROUP BY kind";
+        Ok(self.all(sql, [list.0], |row| Ok((read_kind(row, 0)?, read_u64(row, 1)?)))?.into_iter().collect())
+    }
+
+    /// Entries of a feed list by category; `None` stands for those without one.
+    pub(crate) fn category_counts(&self, list: ListId) -> Result<BTreeMap<Option<Category>, u64>, CatalogueError> {
+        let sql = "SELECT entry ->> 'category', count(*) FROM feed_entries WHERE list = ? GROUP BY 1";
+        let read = |row: &rusqlite::Row<'_>| {
+            let category: Option<String> = row.get(0)?;
+            Ok((category.map(Category::from), read_u64(row, 1)?))
+        };
+        let mut counts = BTreeMap::new();
+        for (category, count) in self.all(sql, [list.0], read)? {
+            *counts.entry(category).or_default() += count;
+        }
+        Ok(counts)
+    }
+
+    /// The entries of a feed list behind the source id `after`, ascending, until `take` refuses the length of one's
+    /// JSON; and whether it did.
+    pub(crate) fn entries_after(
+        &self,
+        list: ListId,
+        after: Option<&str>,
+        take: impl FnMut(usize) -> bool,
+    ) -> Result<(Vec<Entry>, bool), CatalogueError> {
+        // Each finds its first row through the key.
+        let sql = match after {
+            Some(_) => "SELECT * FROM feed_entries WHERE list = ? AND source_id > ? ORDER BY source_id",
+            None => "SELECT * FROM feed_entries WHERE list = ? AND ? IS NULL ORDER BY source_id",
+        };
+        self.until(sql, params![list.0, after], 3, take, |row| Ok(EntryRow::read(row)?.entry))
+    }
+
+    /// The withdrawals of a kind behind the value `after`, ascending, by batches after `seq`, until `take` refuses the
+    /// length of one's value; and whether it did. Nothing stands before an empty `after`.
+    pub(crate) fn withdrawals_after(
+        &self,
+        list: ListId,
+        kind: Kind,
+        seq: u64,
+        after: &[u8],
+        take: impl FnMut(usize) -> bool,
+    ) -> Result<(Vec<Fingerprint>, bool), CatalogueError> {
+        let sql = "SELECT * FROM withdrawals WHERE list = ? AND kind = ? AND value > ? AND seq > ? ORDER BY value";
+        let params = params![list.0, kind.code(), after, seq as i64];
+        self.until(sql, params, 2, take, |row| Ok(WithdrawalRow::read(row)?.fingerprint))
+    }
+
+    /// The first rows, as long as `take` accepts the length of their `column`; and whether there are others.
+    fn until<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        column: usize,
+        mut take: impl FnMut(usize) -> bool,
+        read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<(Vec<T>, bool), CatalogueError> {
+        let mut collect = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            let mut taken = Vec::new();
+            while let Some(row) = rows.next()? {
+                if !take(row.get_ref(column)?.as_bytes()?.len()) {
+                    return Ok((taken, true));
+                }
+                taken.push(read(row)?);
+            }
+            Ok((taken, false))
+        };
+        collect().map_err(|error| self.fault(error))
     }
 
     /// When each list was last changed, in seconds since 1970-01-01 UTC.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
-use crate::list::{Category, Entry, ListId, ListName, ListShape, ListState, Role, Roles, VersionNumber};
+use crate::list::{Category, Entry, ListId, ListName, ListShape, ListState, Role, Roles, Source, VersionNumber};
 
 /// One thing to do, or to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,6 +76,34 @@ pub enum Command {
     Inspect {
         /// The list.
         list: ListName,
+    },
+    /// What a list holds, and where it stands. Answer: [`Outcome::Contents`].
+    Contents {
+        /// The list, of either shape.
+        list: ListName,
+        /// A version that is kept; the one that answers if none is named. A feed list has none.
+        #[serde(default)]
+        version: Option<VersionNumber>,
+    },
+    /// The next page of a feed list's entries, ascending by source id. Answer: [`Outcome::Entries`]. What changes
+    /// between two pages is seen if it comes behind `after`.
+    Entries {
+        /// The list.
+        list: ListName,
+        /// The last source id of the page before; `None` for the first page.
+        #[serde(default)]
+        after: Option<String>,
+    },
+    /// The next page of what was withdrawn from a version since it was built, ascending by kind and value. Answer:
+    /// [`Outcome::Withdrawals`].
+    Withdrawals {
+        /// The list.
+        list: ListName,
+        /// The version, as [`Contents::source`] names it.
+        version: VersionNumber,
+        /// The last fingerprint of the page before; `None` for the first page.
+        #[serde(default)]
+        after: Option<Fingerprint>,
     },
     /// Checks every segment, the catalogue and the manifest as they stand on disk. Answer: [`Outcome::Verified`].
     Verify,
@@ -215,6 +243,12 @@ pub enum Outcome {
     },
     /// One list.
     Inspected(Box<Inspected>),
+    /// What a list holds.
+    Contents(Box<Contents>),
+    /// Entries of a feed list.
+    Entries(Page<Entry>),
+    /// Fingerprints that were withdrawn from a version.
+    Withdrawals(Page<Fingerprint>),
     /// What verification found.
     Verified {
         /// Segment files that were read in full.
@@ -360,6 +394,8 @@ pub struct VersionInfo {
 pub struct Inspected {
     /// The list.
     pub list: ListInfo,
+    /// Entries of a feed list, and records of the list files of the version that answers, by category.
+    pub categories: CategoryCounts,
     /// The versions of it that are kept, newest first.
     pub versions: Vec<VersionInfo>,
     /// Its last changes, newest first, at most [`Inspected::HISTORY_MAX`].
@@ -370,6 +406,55 @@ impl Inspected {
     /// How many changes are told.
     pub const HISTORY_MAX: usize = 20;
 }
+
+/// Records of each category, as the list has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CategoryCounts {
+    /// Of each category that occurs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_category: BTreeMap<Category, u64>,
+    /// Without a category.
+    #[serde(default)]
+    pub uncategorised: u64,
+}
+
+/// Answer to [`Command::Contents`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The list's number and the version that is told; [`VersionNumber::LIVE`] of a feed list.
+    pub source: Source,
+    /// File or feed.
+    pub shape: ListShape,
+    /// The roles of its labels.
+    pub roles: Roles,
+    /// The list's own radii; kinds not named have their kind's default.
+    #[serde(default, skip_serializing_if = "Radii::is_empty")]
+    pub radii: Radii,
+    /// Distinct fingerprints by kind. Of a version: as built, withdrawals not subtracted.
+    pub fingerprints: BTreeMap<Kind, u64>,
+    /// A version's segment files, as paths in the data folder, all labels in them being of this version. The store
+    /// removes them when the version goes, so whoever reads them opens them at once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<Kind, String>,
+    /// Fingerprints withdrawn from the version since it was built; [`Command::Withdrawals`] tells which.
+    pub withdrawn: u64,
+    /// Entries of a feed list; [`Command::Entries`] tells them.
+    pub entries: u64,
+    /// Entries of a feed list, and records of a version's list files, by category.
+    pub categories: CategoryCounts,
+}
+
+/// Part of an answer that may be long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// In the order that the command names.
+    pub items: Vec<T>,
+    /// Whether there are more behind them.
+    pub more: bool,
+}
+
+/// JSON from which on a [`Page`] is full, in bytes; one long item alone may be longer.
+pub const PAGE_BYTES: usize = 256 << 10;
 
 /// One line of a list's history.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -472,7 +557,10 @@ mod tests {
             Command::Publish(publish),
             Command::SetRadius { list: list.clone(), kind: Kind::Pdq, radius: Some(Radius(40)) },
             Command::SetRadius { list: list.clone(), kind: Kind::Phash64, radius: None },
-            Command::Rollback { list, to: None },
+            Command::Rollback { list: list.clone(), to: None },
+            Command::Contents { list: list.clone(), version: Some(VersionNumber(3)) },
+            Command::Entries { list: list.clone(), after: Some("a".to_owned()) },
+            Command::Withdrawals { list, version: VersionNumber(3), after: Some(fingerprint.clone()) },
             Command::Compact,
         ] {
             let json = serde_json::to_string(&command).unwrap();
@@ -480,7 +568,8 @@ mod tests {
         }
         for outcome in [
             Outcome::RadiusSet { previous: Some(Radius(0)), radius: None },
-            Outcome::Withdrawn(Withdrawn { withdrawn: 0, not_held: vec![fingerprint] }),
+            Outcome::Withdrawn(Withdrawn { withdrawn: 0, not_held: vec![fingerprint.clone()] }),
+            Outcome::Withdrawals(Page { items: vec![fingerprint], more: true }),
             Outcome::Published(Published {
                 version: VersionNumber(2),
                 replaced: None,

@@ -15,11 +15,13 @@
 //! | `checked` | segment files, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
+//! | `contents` | what a list holds, for those who read it out |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
 mod change;
 mod checked;
 pub mod command;
+mod contents;
 mod error;
 mod incoming;
 mod lock;
@@ -116,6 +118,13 @@ impl Store {
             Command::Compact => self.compact_all(),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
+            Command::Contents { list, version } => {
+                self.contents(&list, version).map(|contents| Outcome::Contents(Box::new(contents)))
+            }
+            Command::Entries { list, after } => self.entries_page(&list, after.as_deref()).map(Outcome::Entries),
+            Command::Withdrawals { list, version, after } => {
+                self.withdrawals_page(&list, version, after.as_ref()).map(Outcome::Withdrawals)
+            }
             Command::Verify => self.verify(),
             Command::Status => self.status().map(Outcome::Status),
         }

@@ -49,7 +49,8 @@ impl Store {
         let versions = versions.map(|version| version_info(version, list.version)).collect();
         let history = read.history(list.id, Inspected::HISTORY_MAX)?.into_iter();
         let history = history.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }).collect();
-        Ok(Inspected { list, versions, history })
+        let categories = state.categories(&list)?;
+        Ok(Inspected { list, categories, versions, history })
     }
 
     pub(super) fn status(&self) -> Result<StoreStatus, StoreError> {
@@ -167,7 +168,7 @@ impl State {
         Ok(infos)
     }
 
-    fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
+    pub(super) fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
         let mut count = 0;
         for (kind, file) in &version.segments {
             let rows = self.catalogue.read().withdrawals(version.list, *kind)?;

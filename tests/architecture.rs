@@ -26,7 +26,7 @@ const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("formats", &["fingerprint", "list"], &[]),
     ("build", &["fingerprint", "list", "segment", "index"], &["formats"]),
     ("keeper", &["store", "protocol"], &[]),
-    ("verbs", &["fingerprint", "list", "index", "store"], &["formats", "build", "keeper"]),
+    ("verbs", &["fingerprint", "list", "segment", "index", "store"], &["formats", "build", "keeper"]),
 ];
 
 fn root() -> PathBuf {

@@ -226,7 +226,7 @@ impl<'c> Reader<'c> {
         mut take: impl FnMut(usize) -> bool,
         read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
     ) -> Result<(Vec<T>, bool), CatalogueError> {
-        let mut collect = || {
+        let collect = || {
             let mut statement = self.connection.prepare_cached(sql)?;
             let mut rows = statement.query(params)?;
             let mut taken = Vec::new();

@@ -10,11 +10,7 @@ use crate::fingerprint::Fingerprint;
 use crate::list::{Entry, ListId, ListName, ListShape, Source, VersionNumber};
 
 impl Store {
-    pub(super) fn contents(
-        &self,
-        list: &ListName,
-        version: Option<VersionNumber>,
-    ) -> Result<Contents, StoreError> {
+    pub(super) fn contents(&self, list: &ListName, version: Option<VersionNumber>) -> Result<Contents, StoreError> {
         let state = self.state();
         let row = state.readable_list(list)?;
         match row.shape {
@@ -63,7 +59,8 @@ impl Store {
         for (kind, file) in version.segments.iter().filter(|(kind, _)| kind.code() >= begun) {
             let after = after.filter(|after| after.kind() == *kind).map_or(&b""[..], Fingerprint::value);
             let take = |bytes| room.take("kind:".len() + kind.name().len() + 2 * bytes);
-            let (found, more) = state.catalogue.read().withdrawals_after(row.id, *kind, file.applied_seq, after, take)?;
+            let (found, more) =
+                state.catalogue.read().withdrawals_after(row.id, *kind, file.applied_seq, after, take)?;
             page.items.extend(found);
             if more {
                 return Ok(Page { more, ..page });

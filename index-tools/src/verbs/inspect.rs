@@ -8,7 +8,8 @@ use hashward::list::ListName;
 use hashward::store::command::{Inspected, VersionInfo};
 use hashward::store::{Command, Outcome};
 
-use super::print::{OutputFormat, by_kind, grouped, moment, table};
+use super::lists::CATEGORY_HEADER;
+use super::print::{OutputFormat, age, by_kind, grouped, moment, table};
 use super::{Place, print, unexpected};
 
 #[derive(Debug, Args)]
@@ -35,7 +36,7 @@ pub(super) fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
+fn text(Inspected { list, categories, versions: kept, history }: &Inspected) -> String {
     let mut text = format!("{}\n", list.name);
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:13} {value}");
@@ -64,7 +65,11 @@ fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
     }
     line("withdrawn", grouped(list.withdrawn));
     line("created", moment(list.created_at));
-    line("changed", moment(list.changed_at));
+    line("changed", format!("{} ({} ago)", moment(list.changed_at), age(list.changed_at)));
+    if !categories.by_category.is_empty() {
+        let rows = super::lists::category_rows(categories, &list.roles);
+        let _ = write!(text, "\ncategories\n{}", indented(&table(OutputFormat::Text, &CATEGORY_HEADER, &rows)));
+    }
     if !kept.is_empty() {
         let _ = write!(text, "\nversions\n{}", indented(&versions(OutputFormat::Text, kept)));
     }

@@ -6,11 +6,15 @@
 
 mod add;
 mod compact;
+mod diff;
 mod hashes;
+mod held;
 mod import;
 mod inspect;
 mod lists;
+mod overlap;
 mod print;
+mod progress;
 mod radius;
 mod remove;
 mod rollback;
@@ -46,6 +50,10 @@ enum Verb {
     Lists(lists::ListsArgs),
     /// Show one list, its versions and its history
     Inspect(inspect::InspectArgs),
+    /// Show in what two versions of a list differ
+    Diff(diff::DiffArgs),
+    /// Show which fingerprints of a list other lists hold too
+    Overlap(overlap::OverlapArgs),
     /// Check every segment, the catalogue and the manifest
     Verify(verify::VerifyArgs),
     /// Let a list decide again
@@ -94,6 +102,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Withdraw(args) => withdraw::run(args),
         Verb::Lists(args) => lists::run(args),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Diff(args) => diff::run(args),
+        Verb::Overlap(args) => overlap::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Enable(args) => state::run(args, ListState::Active),
         Verb::Disable(args) => state::run(args, ListState::Disabled),

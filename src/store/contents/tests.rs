@@ -25,7 +25,9 @@ fn name(text: &str) -> ListName {
 
 /// Publishes a version of `debian` that holds these.
 fn import(store: &Store, numbers: std::ops::Range<u32>) {
-    let Ok(Outcome::ImportBegun(begun)) = store.execute(Command::BeginImport { list: name("debian") }) else { panic!() };
+    let Ok(Outcome::ImportBegun(begun)) = store.execute(Command::BeginImport { list: name("debian") }) else {
+        panic!()
+    };
     let incoming = Incoming::create(store.folder(), "debian").unwrap();
     let options = WriteOptions { locator: None, applied_seq: begun.applied_seq };
     let mut writer = SegmentWriter::create(incoming.path().join("md5.seg"), Kind::Md5, options).unwrap();

@@ -6,7 +6,6 @@
 
 mod args;
 mod plan;
-mod progress;
 mod read;
 mod report;
 
@@ -24,11 +23,11 @@ use hashward::store::{Command, Incoming, Outcome, Publish};
 pub(super) use args::ImportArgs;
 use args::ReportFormat;
 use plan::RolePlan;
-use progress::Progress;
 use read::Read;
 use report::Report;
 use tempfile::TempDir;
 
+use super::progress::Progress;
 use super::{print, unexpected};
 use crate::build::{BaseVersion, BuiltKind, Output, Taken, build_version};
 use crate::keeper::Keeper;
@@ -73,7 +72,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
         return Ok(());
     }
 
-    progress.rows("merging", read.taken.counts.fingerprints.values().sum());
+    progress.rows("merging", "rows", read.taken.counts.fingerprints.values().sum());
     let Workshop::Incoming(incoming) = workshop else {
         let Taken { sorter, labels, counts, .. } = read.taken;
         let on_rows = |rows| progress.advance(rows);

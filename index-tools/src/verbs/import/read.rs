@@ -7,8 +7,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use hashward::fingerprint::Kind;
 
+use super::super::progress::Progress;
 use super::args::ImportArgs;
-use super::progress::Progress;
 use crate::build::{BuildError, Categories, EntrySorter, Intake, ReadAhead, SortLimits, Taken};
 use crate::formats::{self, Format, FormatError, Limits, ParseOptions, Refusal};
 

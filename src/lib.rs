@@ -24,6 +24,7 @@ pub mod matching;
 #[cfg(feature = "media")]
 pub mod media;
 pub mod protocol;
+pub mod records;
 pub mod segment;
 #[cfg(feature = "server")]
 pub mod server;

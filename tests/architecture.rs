@@ -10,8 +10,9 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("list", &["fingerprint"]),
     ("segment", &["fingerprint", "list"]),
     ("index", &["fingerprint", "list", "segment"]),
+    ("records", &["fingerprint", "list", "segment", "index"]),
     ("catalogue", &["fingerprint", "list"]),
-    ("store", &["fingerprint", "list", "segment", "index", "catalogue"]),
+    ("store", &["fingerprint", "list", "segment", "index", "records", "catalogue"]),
     ("matching", &["fingerprint", "list", "segment", "index"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
@@ -24,7 +25,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
 /// Of each module of hashward-index: the modules of the library, then the modules of its own that it may name.
 const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("formats", &["fingerprint", "list"], &[]),
-    ("build", &["fingerprint", "list", "segment", "index"], &["formats"]),
+    ("build", &["fingerprint", "list", "segment", "index", "records"], &["formats"]),
     ("keeper", &["store", "protocol"], &[]),
     ("verbs", &["fingerprint", "list", "segment", "index", "store"], &["formats", "build", "keeper"]),
 ];

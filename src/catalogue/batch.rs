@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Transaction, params, params_from_iter};
 
-use super::rows::{EntryRow, ListRow, Row, VersionRow, WithdrawalRow};
+use super::rows::{EntryRow, ListRow, RecordsFile, Row, VersionRow, WithdrawalRow};
 use super::schema::{
     ALARMS, COUNTERS, ENTRIES, FEED_FAULTS, FEEDS, FINGERPRINTS, HOLDS, LISTS, NEXT_LIST, RADII, STAGED_RADII,
     TOMBSTONES, Table, VERSION_RECORDS, VERSIONS, WITHDRAWALS,
@@ -166,6 +166,21 @@ impl<'c> Batch<'c> {
     /// Adds or replaces a version.
     pub(crate) fn put_version(&mut self, row: &VersionRow) -> Result<(), CatalogueError> {
         self.put(&VERSIONS, row)
+    }
+
+    /// Notes the records files of a version, in the order of its sources.
+    pub(crate) fn put_records(
+        &mut self,
+        list: ListId,
+        version: VersionNumber,
+        files: &[RecordsFile],
+    ) -> Result<(), CatalogueError> {
+        for (ordinal, file) in (0i64..).zip(files) {
+            let key: [Value; 3] = [i64::from(list.0).into(), i64::from(version.0).into(), ordinal.into()];
+            let row: Vec<Value> = key.into_iter().chain(file.values()).collect();
+            self.insert(&VERSION_RECORDS, &row).map_err(|error| self.fault(error))?;
+        }
+        Ok(())
     }
 
     /// Removes a version, and all that was noted with it.

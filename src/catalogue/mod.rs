@@ -17,7 +17,7 @@ mod sum;
 
 pub(crate) use batch::Batch;
 pub(crate) use read::Reader;
-pub(crate) use rows::{EntryRow, ListRow, SegmentFile, VersionRow, VersionState};
+pub(crate) use rows::{EntryRow, ListRow, RecordsFile, SegmentFile, VersionRow, VersionState};
 
 use std::path::{Path, PathBuf};
 

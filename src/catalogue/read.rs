@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Params, params};
 
 use super::CatalogueError;
 use super::rows::{
-    EntryRow, ListRow, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
+    EntryRow, ListRow, RecordsFile, Row, VersionRow, WithdrawalRow, read_fingerprint, read_kind, read_radius, read_u64,
 };
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::list::{Category, Entry, ListId, ListName, VersionNumber};
@@ -79,6 +79,23 @@ impl<'c> Reader<'c> {
     pub(crate) fn version(&self, list: ListId, number: VersionNumber) -> Result<Option<VersionRow>, CatalogueError> {
         let sql = "SELECT * FROM versions WHERE list = ? AND number = ?";
         self.one(sql, [list.0, number.0], VersionRow::read)
+    }
+
+    /// The records files of all versions, each once.
+    pub(crate) fn records_files(&self) -> Result<Vec<RecordsFile>, CatalogueError> {
+        let sql = "SELECT DISTINCT file, records, bytes, blake3 FROM version_records ORDER BY file";
+        self.all(sql, [], RecordsFile::read)
+    }
+
+    /// The records files of one version, in the order of its sources.
+    pub(crate) fn records_files_of(
+        &self,
+        list: ListId,
+        version: VersionNumber,
+    ) -> Result<Vec<RecordsFile>, CatalogueError> {
+        let sql = "SELECT file, records, bytes, blake3 FROM version_records
+                   WHERE list = ? AND version = ? ORDER BY ordinal";
+        self.all(sql, [list.0, version.0], RecordsFile::read)
     }
 
     /// The radii of a list that are not its kinds' own.

@@ -57,6 +57,19 @@ pub(crate) struct SegmentFile {
     pub(crate) blake3: String,
 }
 
+/// A records file with what it must be. Versions that were made by adding share those of their bases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordsFile {
+    /// Its name in `segments/`.
+    pub(crate) file: String,
+    /// Records in it.
+    pub(crate) records: u64,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// BLAKE3 of its header, which covers everything else, in hex.
+    pub(crate) blake3: String,
+}
+
 /// One version of a file list.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct VersionRow {
@@ -178,6 +191,20 @@ impl Row for WithdrawalRow {
             fingerprint: read_fingerprint(row, 1, 2)?,
             seq: read_u64(row, 3)?,
         })
+    }
+}
+
+impl RecordsFile {
+    /// The row's last columns, after list, version and ordinal.
+    pub(super) fn values(&self) -> [Value; 4] {
+        let numbers = [self.records, self.bytes].map(|number| Value::from(number as i64));
+        let [records, bytes] = numbers;
+        [self.file.clone().into(), records, bytes, self.blake3.clone().into()]
+    }
+
+    /// Reads `file, records, bytes, blake3`.
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecordsFile> {
+        Ok(RecordsFile { file: row.get(0)?, records: read_u64(row, 1)?, bytes: read_u64(row, 2)?, blake3: row.get(3)? })
     }
 }
 

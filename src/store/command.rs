@@ -136,6 +136,9 @@ pub struct Publish {
     pub incoming: String,
     /// The file of each kind in that folder, at most one a kind.
     pub segments: Vec<IncomingSegment>,
+    /// The name in that folder of the file with the source's records (see [`crate::records`]), if they are kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<String>,
     /// Which role the version's labels have.
     pub roles: Roles,
     /// What the version was made from: a digest of the source's bytes and of the options that decide how they are
@@ -253,6 +256,9 @@ pub enum Outcome {
     Verified {
         /// Segment files that were read in full.
         segments: u64,
+        /// Records files that were read in full.
+        #[serde(default)]
+        records: u64,
         /// Bytes that were read from them.
         bytes: u64,
         /// Rows of the catalogue that were checked.
@@ -387,6 +393,21 @@ pub struct VersionInfo {
     pub fingerprints: BTreeMap<Kind, u64>,
     /// What the tool counted.
     pub counts: ImportCounts,
+    /// The records that were kept with it; `None` if not all of its sources' were, as with versions that an earlier
+    /// hashward published.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<KeptRecords>,
+}
+
+/// The records files of a version together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptRecords {
+    /// Files.
+    pub files: u64,
+    /// Records in them. One whose fingerprints are all of degenerate content is not kept.
+    pub records: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
 }
 
 /// Answer to [`Command::Inspect`].
@@ -545,6 +566,7 @@ mod tests {
             base: Some(VersionNumber::LIVE),
             incoming: "x".to_owned(),
             segments: vec![IncomingSegment { kind: Kind::Md5, file: "md5.seg".to_owned() }],
+            records: Some("records.rec".to_owned()),
             roles: Roles::uniform(Role::Watch),
             source: "s".to_owned(),
             adds: true,

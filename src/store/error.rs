@@ -7,6 +7,7 @@ use super::command::{Refusal, RefusalReason};
 use crate::catalogue::CatalogueError;
 use crate::fingerprint::BadRadius;
 use crate::list::{ListName, ListShape, VersionNumber};
+use crate::records::RecordsError;
 use crate::segment::SegmentError;
 
 /// Why a store was not opened, or a command not carried out.
@@ -65,6 +66,9 @@ pub enum StoreError {
     /// A segment failed or is damaged.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// A records file failed or is damaged.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// After an error of the disk it is not known what stands there; answers go on.
     #[error("no change is taken since this error, for it is not known what the disk holds; start again: {cause}")]
     Unsure {
@@ -156,6 +160,8 @@ impl StoreError {
             StoreError::Segment(SegmentError::Damaged { .. }) => RefusalReason::Damaged,
             StoreError::Io { .. } | StoreError::Catalogue(_) | StoreError::Unsure { .. } => RefusalReason::Failed,
             StoreError::Segment(SegmentError::Io { .. }) => RefusalReason::Failed,
+            StoreError::Records(RecordsError::Damaged { .. }) => RefusalReason::Damaged,
+            StoreError::Records(RecordsError::Io { .. }) => RefusalReason::Failed,
             _ => RefusalReason::Rejected,
         }
     }

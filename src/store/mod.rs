@@ -13,6 +13,7 @@
 //! | `publish` | versions of file lists: reserve, publish, roll back |
 //! | `change` | feed entries, withdrawals, states, radii, removal |
 //! | `checked` | segment files, verified |
+//! | `records` | records files of versions: opened, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `tell` | lists, one list, status, verification |
 //! | `contents` | what a list holds, for those who read it out |
@@ -29,6 +30,7 @@ mod manifest;
 mod merge;
 mod open;
 mod publish;
+mod records;
 mod seal;
 mod state;
 mod tell;
@@ -36,6 +38,7 @@ mod tell;
 pub use command::{Command, Outcome, Publish};
 pub use error::StoreError;
 pub use incoming::Incoming;
+pub use records::VersionRecords;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};

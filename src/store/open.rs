@@ -150,9 +150,11 @@ fn agree(state: &mut State) -> Result<(), StoreError> {
             return disagree(format!("the manifest names version {version} of list {}, which is not kept", list.0));
         }
     }
+    let records = state.catalogue.read().records_files()?;
     let files = versions.iter().flat_map(|version| version.segments.values());
     let files = files.chain(state.manifest.segments.iter().map(|segment| &segment.file));
-    let numbers = files.filter_map(|file| file.file.split('.').next()?.parse().ok());
+    let names = files.map(|file| &file.file).chain(records.iter().map(|file| &file.file));
+    let numbers = names.filter_map(|name| name.split('.').next()?.parse().ok());
     let numbers: Vec<u64> = numbers.chain(state.previous.as_ref().map(|previous| previous.next_file)).collect();
     state.number_files_above(numbers);
     Ok(())

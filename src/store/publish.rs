@@ -10,9 +10,10 @@ use super::command::{CurrentVersion, ImportBegun, Outcome, Publish, Published};
 use super::incoming::INCOMING;
 use super::manifest::{Manifest, ManifestSegment, sync_folder};
 use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
+use super::records::verify_records;
 use super::state::State;
 use super::{SEGMENTS, Store, StoreError, now};
-use crate::catalogue::{ListRow, SegmentFile, VersionRow, VersionState};
+use crate::catalogue::{ListRow, RecordsFile, SegmentFile, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::index::sealed::Segment;
 use crate::list::{ListName, ListShape, ListState, Roles, Source, VersionNumber};
@@ -73,7 +74,7 @@ impl Store {
                 None => built.insert(self.check_built(publish, &incoming)?),
             };
             let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
-            let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
+            let new = built.segments.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
             let changes = compare(new, base.files)?;
             let mut state = self.state();
             state.ready_to_change()?;
@@ -110,15 +111,15 @@ impl Store {
     }
 
     /// Verifies what a tool built: every byte of it, and that it is what it says.
-    fn check_built(&self, publish: &Publish, incoming: &Path) -> Result<BTreeMap<Kind, Built>, StoreError> {
+    fn check_built(&self, publish: &Publish, incoming: &Path) -> Result<BuiltVersion, StoreError> {
         let source = Source { list: publish.list_id, version: publish.version };
         let last_seq = self.state().catalogue.head().seq;
-        let mut built = BTreeMap::new();
+        let mut segments = BTreeMap::new();
         for segment in &publish.segments {
             let path = incoming.join(plain_name(&segment.file, incoming)?);
             let refuse = |found: String| StoreError::BadVersion { path: path.clone(), found };
             let verified = verify(&path, self.options.serve)?;
-            File::open(&path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &path))?;
+            sync_file(&path)?;
             if verified.kind != segment.kind {
                 return Err(refuse(format!("expected kind {}, found {}", segment.kind, verified.kind)));
             }
@@ -132,11 +133,12 @@ impl Store {
             if digests > SEGMENT_DIGESTS_MAX {
                 return Err(refuse(format!("expected at most {SEGMENT_DIGESTS_MAX} digests, found {digests}")));
             }
-            if built.insert(segment.kind, Built { path: path.clone(), verified }).is_some() {
+            if segments.insert(segment.kind, Built { path: path.clone(), verified }).is_some() {
                 return Err(refuse(format!("expected one file of kind {}, found two", segment.kind)));
             }
         }
-        Ok(built)
+        let records = publish.records.as_ref().map(|name| check_records(name, incoming)).transpose()?;
+        Ok(BuiltVersion { segments, records })
     }
 
     pub(super) fn rollback(&self, list: &ListName, to: Option<VersionNumber>) -> Result<Outcome, StoreError> {
@@ -202,10 +204,27 @@ struct Differs {
     files: OpenVersion,
 }
 
-/// A file of a version that was built and verified.
+/// A version that was built and verified.
+struct BuiltVersion {
+    segments: BTreeMap<Kind, Built>,
+    records: Option<(PathBuf, RecordsFile)>,
+}
+
+/// A segment of it.
 struct Built {
     path: PathBuf,
     verified: Verified,
+}
+
+fn check_records(name: &str, incoming: &Path) -> Result<(PathBuf, RecordsFile), StoreError> {
+    let path = incoming.join(plain_name(name, incoming)?);
+    let file = verify_records(&path)?;
+    sync_file(&path)?;
+    Ok((path, file))
+}
+
+fn sync_file(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", path))
 }
 
 fn is_same(publish: &Publish, current: &VersionRow) -> bool {
@@ -342,23 +361,33 @@ impl State {
         publish: &Publish,
         row: &ListRow,
         replaced: Option<VersionRow>,
-        built: &BTreeMap<Kind, Built>,
+        built: &BuiltVersion,
         incoming: &Path,
     ) -> Result<u64, StoreError> {
         let source = Source { list: row.id, version: publish.version };
+        let base = replaced.filter(|_| publish.adds);
         let mut numbers = Vec::new();
         let mut files = Vec::new();
-        let moved = built.iter().try_for_each(|(kind, built)| {
+        let mut own_records = None;
+        let moved = built.segments.iter().try_for_each(|(kind, built)| {
             let (number, file) = self.new_file();
             numbers.push(number);
-            let to = self.path_of(&file);
-            fs::rename(&built.path, &to).map_err(StoreError::io("move", &built.path))?;
+            self.take_over(&built.path, &file)?;
             let file = SegmentFile { file, ..built.verified.file.clone() };
             let entry = ManifestSegment { kind: *kind, file, sources: vec![source] };
             files.push((entry, built.verified.mapped.clone()));
             Ok(())
         });
-        let sources = if publish.adds { replaced.map(|replaced| replaced.sources).unwrap_or_default() } else { vec![] };
+        let moved = moved.and_then(|()| {
+            let Some((path, records)) = &built.records else { return Ok(()) };
+            let (number, file) = self.new_records_file();
+            numbers.push(number);
+            self.take_over(path, &file)?;
+            own_records = Some(RecordsFile { file, ..records.clone() });
+            Ok(())
+        });
+        let records = moved.and_then(|()| self.records_with(base.as_ref(), own_records));
+        let sources = base.map(|base| base.sources).unwrap_or_default();
         let version = VersionRow {
             list: row.id,
             number: publish.version,
@@ -369,10 +398,12 @@ impl State {
             segments: files.iter().map(|(entry, _)| (entry.kind, entry.file.clone())).collect(),
             created_at: now(),
         };
-        let adopted = moved
-            .and_then(|()| sync_folder(&self.folder.join(SEGMENTS)))
-            .and_then(|()| sync_folder(incoming))
-            .and_then(|()| self.stage(&version, &publish.radii))
+        let adopted = records
+            .and_then(|records| {
+                sync_folder(&self.folder.join(SEGMENTS))?;
+                sync_folder(incoming)?;
+                self.stage(&version, &records, &publish.radii)
+            })
             .and_then(|()| {
                 let mut manifest = self.manifest.clone();
                 manifest.current.insert(row.id, publish.version);
@@ -384,12 +415,18 @@ impl State {
         adopted.map(|()| self.manifest.generation)
     }
 
+    /// Moves a file that a tool built to its place under this name.
+    fn take_over(&self, built: &Path, name: &str) -> Result<(), StoreError> {
+        fs::rename(built, self.path_of(name)).map_err(StoreError::io("move", built))
+    }
+
     /// Notes a version whose files are in place, and which the manifest does not name yet, and beside it the radii that
     /// the list gets once the manifest does. Were they set in this batch, a crash before the commit point would leave
     /// them to the version that answers now; were they set after it, a crash in between would lose them.
-    fn stage(&mut self, version: &VersionRow, radii: &Radii) -> Result<(), StoreError> {
+    fn stage(&mut self, version: &VersionRow, records: &[RecordsFile], radii: &Radii) -> Result<(), StoreError> {
         let mut batch = self.catalogue.batch()?;
         batch.put_version(version)?;
+        batch.put_records(version.list, version.number, records)?;
         batch.stage_radii(version.list, version.number, radii)?;
         batch.commit(now(), Some(version.list), &format!("staged version {}", version.number))?;
         Ok(())

@@ -226,10 +226,19 @@ impl State {
 
     /// A name for a new segment file. [`State::built`] must follow.
     pub(super) fn new_file(&mut self) -> (u64, String) {
+        self.new_file_of("seg")
+    }
+
+    /// The same for a records file.
+    pub(super) fn new_records_file(&mut self) -> (u64, String) {
+        self.new_file_of("rec")
+    }
+
+    fn new_file_of(&mut self, extension: &str) -> (u64, String) {
         let number = self.next_file;
         self.next_file += 1;
         self.building.insert(number);
-        (number, format!("{number:08}.seg"))
+        (number, format!("{number:08}.{extension}"))
     }
 
     /// From now on the files of these numbers stay only if somebody names them.
@@ -245,8 +254,9 @@ impl State {
 
     /// Removes files in `segments/` that neither this manifest, the one before nor the catalogue names.
     pub(super) fn sweep_segments(&mut self) -> Result<(), StoreError> {
-        let versions = self.catalogue.read().versions()?;
+        let (versions, records) = (self.catalogue.read().versions()?, self.catalogue.read().records_files()?);
         let of_versions = versions.iter().flat_map(|version| version.segments.values()).map(|file| &file.file);
+        let of_versions = of_versions.chain(records.iter().map(|file| &file.file));
         let manifests = [Some(&self.manifest), self.previous.as_ref()];
         let of_manifests = manifests.into_iter().flatten().flat_map(|manifest| &manifest.segments);
         let named: BTreeSet<&str> =

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::checked::verify;
-use super::command::{Change, ImportCounts, Inspected, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo};
+use super::command::{
+    Change, ImportCounts, Inspected, KeptRecords, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo,
+};
 use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
@@ -46,7 +48,11 @@ impl Store {
         let state = self.state();
         let read = state.catalogue.read();
         let versions = read.versions_of(list.id)?.into_iter().rev();
-        let versions = versions.map(|version| version_info(version, list.version)).collect();
+        let versions = versions.map(|version| {
+            let records = state.kept_records(version.list, version.number)?;
+            Ok(version_info(version, list.version, records))
+        });
+        let versions = versions.collect::<Result<_, StoreError>>()?;
         let history = read.history(list.id, Inspected::HISTORY_MAX)?.into_iter();
         let history = history.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }).collect();
         let categories = state.categories(&list)?;
@@ -95,7 +101,8 @@ impl Store {
             }
             (rows, state.named_files()?)
         };
-        let (mut segments, mut bytes) = (0, 0);
+        let (records, mut bytes) = self.verify_records(&mut damage)?;
+        let mut segments = 0;
         for file in files {
             let path = self.state().path_of(&file.file);
             let found = match verify(&path, false) {
@@ -118,11 +125,11 @@ impl Store {
                 damage.push(found);
             }
         }
-        Ok(Outcome::Verified { segments, bytes, rows, damage })
+        Ok(Outcome::Verified { segments, records, bytes, rows, damage })
     }
 }
 
-fn version_info(version: VersionRow, current: Option<VersionNumber>) -> VersionInfo {
+fn version_info(version: VersionRow, current: Option<VersionNumber>, records: Option<KeptRecords>) -> VersionInfo {
     VersionInfo {
         version: version.number,
         current: current == Some(version.number),
@@ -132,6 +139,7 @@ fn version_info(version: VersionRow, current: Option<VersionNumber>) -> VersionI
         fingerprints: version.segments.iter().map(|(kind, file)| (*kind, file.digests)).collect(),
         // Counts are told and never computed with: an unreadable one is told as nothing.
         counts: serde_json::from_str::<ImportCounts>(&version.counts).unwrap_or_default(),
+        records,
     }
 }
 

@@ -9,8 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashward::fingerprint::{Fingerprint, Kind, KindRadius, Radii, hash_bytes};
 use hashward::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::Snapshot;
-use hashward::list::{Category, Entry, Flags, Label, ListName, Role, Roles, Source, VersionNumber};
+use hashward::list::{
+    Attribute, Category, Entry, Flags, Label, ListId, ListName, PackedAttributes, Role, Roles, Source, VersionNumber,
+};
 use hashward::matching::{Match, Question, Verdict, answer};
+use hashward::records::{NewRecord, RecordsWriter};
 use hashward::segment::LabelTable;
 use hashward::store::command::{ImportCounts, IncomingSegment};
 use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
@@ -88,6 +91,7 @@ pub fn import_with(
     let incoming = Incoming::create(store.folder(), list.as_str()).unwrap();
     let label = Source { list: begun.list_id, version: begun.version };
     let segments = write_version(&incoming, &all, label, begun.applied_seq);
+    let records = Some(write_records(&incoming, said));
     let base = begun.current.as_ref().map_or(VersionNumber::LIVE, |current| current.version);
     store.execute(Command::Publish(Publish {
         list: list.clone(),
@@ -96,6 +100,7 @@ pub fn import_with(
         base: adds.then_some(base),
         incoming: incoming.name().to_owned(),
         segments,
+        records,
         roles: Roles::uniform(role),
         source: source.to_owned(),
         adds,
@@ -125,6 +130,41 @@ pub fn write_version(incoming: &Incoming, said: &Said, source: Source, applied_s
         segments.push(IncomingSegment { kind, file });
     }
     segments
+}
+
+/// Writes the records of a source: one for each fingerprint and category.
+pub fn write_records(incoming: &Incoming, said: &Said) -> String {
+    let file = "records.rec".to_owned();
+    let mut writer = RecordsWriter::create(incoming.path().join(&file)).unwrap();
+    let mut attributes = PackedAttributes::new();
+    for (fingerprint, code) in said.iter().flat_map(|(said, codes)| codes.iter().map(move |code| (said, code))) {
+        attributes.clear();
+        attributes.push(Attribute::Name, fingerprint.to_hex().as_bytes());
+        let category = category(*code);
+        let category = category.as_ref();
+        let record = NewRecord {
+            fingerprints: &[(fingerprint.kind(), fingerprint.value())],
+            scheme: category.and_then(|category| category.scheme.as_deref()),
+            category: category.map(|category| &*category.code),
+            flags: Flags::NONE,
+            attributes: &attributes,
+        };
+        writer.push(&record).unwrap();
+    }
+    writer.finish().unwrap();
+    file
+}
+
+/// What the records of a version say, all of them being there; withdrawals do not count.
+pub fn records_of(store: &Store, list: ListId, version: VersionNumber) -> Result<Said, String> {
+    let records = store.records_of(list, version).map_err(|error| error.to_string())?;
+    let mut said = Said::new();
+    for record in records.files.iter().flat_map(|file| file.iter()) {
+        let record = record.map_err(|error| error.to_string())?;
+        let code = record.category.map_or(0, |category| category.code.parse().unwrap());
+        said.entry(record.fingerprints[0].clone()).or_default().insert(code);
+    }
+    if records.complete { Ok(said) } else { Err(format!("records of version {version} are not complete")) }
 }
 
 /// What is answered of one fingerprint: the verdict, and of each match the list, the role and the category's code.

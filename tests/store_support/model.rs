@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use hashward::fingerprint::{Fingerprint, Radii};
+use hashward::index::snapshot::ListView;
 use hashward::list::{ListState, Role};
 use hashward::matching::{Reason, Verdict};
 use hashward::store::Store;
 
-use super::{KINDS, Said, ask};
+use super::{KINDS, Said, ask, records_of};
 
 /// A version of a file list.
 #[derive(Clone, Debug, PartialEq)]
@@ -105,6 +106,18 @@ fn tells(active: &[Active<'_>], fingerprint: &Fingerprint) -> (Option<Verdict>, 
     (verdict, matches)
 }
 
+/// The version that answers has a record for all that it says. What was withdrawn stays in its records.
+fn check_records(store: &Store, view: &ListView, said: &Said) -> Result<(), String> {
+    let records = records_of(store, view.id, view.current)?;
+    for (fingerprint, codes) in said {
+        let found = records.get(fingerprint);
+        if !found.is_some_and(|found| found.is_superset(codes)) {
+            return Err(format!("{}: expected records of {fingerprint} with {codes:?}, found {found:?}", view.name));
+        }
+    }
+    Ok(())
+}
+
 /// Holds what the store answers of all `files` against the model. The error says what differs.
 pub fn check(store: &Store, model: &Model, files: &[Fingerprint]) -> Result<(), String> {
     let snapshot = store.snapshot();
@@ -113,6 +126,9 @@ pub fn check(store: &Store, model: &Model, files: &[Fingerprint]) -> Result<(), 
         let found = view.map(|view| view.radii.clone());
         if found.as_ref() != Some(&list.radii) {
             return Err(format!("{name}: expected radii {:?}, found {found:?}", list.radii));
+        }
+        if let (Some(view), Content::File { .. }) = (view, &list.content) {
+            check_records(store, view, &list.says().1)?;
         }
     }
     let active = model.active();

@@ -32,7 +32,7 @@ fn stage(store: &Store, radii: &Radii) -> VersionRow {
         segments: BTreeMap::new(),
         created_at: 1,
     };
-    store.state().stage(&version, radii).unwrap();
+    store.state().stage(&version, &[], radii).unwrap();
     version
 }
 

@@ -57,6 +57,7 @@ fn import(store: &Store, list: &str, numbers: &[u32], code: &str) -> VersionNumb
         base: None,
         incoming: incoming.name().to_owned(),
         segments: vec![IncomingSegment { kind: Kind::Md5, file: "md5".to_owned() }],
+        records: None,
         roles: Roles::uniform(Role::Illegal),
         source: begun.version.to_string(),
         adds: false,

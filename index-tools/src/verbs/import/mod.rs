@@ -210,6 +210,7 @@ fn build(
         base: args.add.then_some(base_version),
         incoming: incoming.name().to_owned(),
         segments: segments(&built),
+        records: None,
         roles: plan.roles,
         source: read.source,
         adds: args.add,

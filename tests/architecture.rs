@@ -27,7 +27,7 @@ const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("formats", &["fingerprint", "list"], &[]),
     ("build", &["fingerprint", "list", "segment", "index", "records"], &["formats"]),
     ("keeper", &["store", "protocol"], &[]),
-    ("verbs", &["fingerprint", "list", "segment", "index", "store"], &["formats", "build", "keeper"]),
+    ("verbs", &["fingerprint", "list", "segment", "index", "records", "store"], &["formats", "build", "keeper"]),
 ];
 
 fn root() -> PathBuf {

@@ -366,7 +366,7 @@ pub struct ListInfo {
     pub version: Option<VersionNumber>,
     /// Distinct fingerprints by kind. Of a file list: as built, withdrawals not subtracted.
     pub fingerprints: BTreeMap<Kind, u64>,
-    /// Entries of a feed list.
+    /// Entries of a feed list; records of the version that answers, 0 if they were not all kept.
     pub entries: u64,
     /// Fingerprints withdrawn from the version that answers.
     pub withdrawn: u64,
@@ -457,9 +457,13 @@ pub struct Contents {
     /// removes them when the version goes, so whoever reads them opens them at once.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub segments: BTreeMap<Kind, String>,
+    /// A version's records files, likewise, oldest source first; none unless the records of all its sources were kept.
+    /// They tell more than the segments where something was withdrawn before the version was built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<String>,
     /// Fingerprints withdrawn from the version since it was built; [`Command::Withdrawals`] tells which.
     pub withdrawn: u64,
-    /// Entries of a feed list; [`Command::Entries`] tells them.
+    /// Entries of a feed list, which [`Command::Entries`] tells; records in the records files of a version.
     pub entries: u64,
     /// Entries of a feed list, and records of a version's list files, by category.
     pub categories: CategoryCounts,

@@ -116,6 +116,7 @@ impl State {
             roles: row.roles,
             fingerprints: read.fingerprint_counts_of(row.id)?,
             segments: Default::default(),
+            records: Vec::new(),
             withdrawn: 0,
             entries: categories.by_category.values().sum::<u64>() + categories.uncategorised,
             categories,
@@ -123,14 +124,18 @@ impl State {
     }
 
     fn version_contents(&self, row: &ListRow, version: VersionRow) -> Result<Contents, StoreError> {
+        let path = |file: &str| format!("{SEGMENTS}/{file}");
+        let (records, complete) = self.records_files_of(row.id, version.number)?;
+        let records = if complete { records } else { Vec::new() };
         Ok(Contents {
             source: Source { list: row.id, version: version.number },
             shape: row.shape,
             radii: self.radii(row)?,
             fingerprints: version.segments.iter().map(|(kind, file)| (*kind, file.digests)).collect(),
-            segments: version.segments.iter().map(|(kind, f)| (*kind, format!("{SEGMENTS}/{}", f.file))).collect(),
+            segments: version.segments.iter().map(|(kind, file)| (*kind, path(&file.file))).collect(),
+            entries: records.iter().map(|file| file.records).sum(),
+            records: records.iter().map(|file| path(&file.file)).collect(),
             withdrawn: self.count_withdrawn(&version)?,
-            entries: 0,
             categories: version_categories(&version),
             roles: version.roles,
         })

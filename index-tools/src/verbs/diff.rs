@@ -12,7 +12,7 @@ use hashward::list::{ListName, VersionNumber};
 use hashward::store::{Command, Outcome};
 use serde::Serialize;
 
-use super::held::{Held, HeldKind, Rows, Said};
+use super::open_list::{OpenKind, OpenList, Rows, Said};
 use super::print::{OutputFormat, grouped};
 use super::progress::Progress;
 use super::{Place, print, unexpected};
@@ -45,8 +45,8 @@ pub(super) fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
     let (old, new) = {
         let mut session = keeper.session();
         let (from, to) = versions(&args, &mut session)?;
-        let old = Held::open(&mut session, &args.list, Some(from), &progress)?;
-        (old, Held::open(&mut session, &args.list, Some(to), &progress)?)
+        let old = OpenList::open(&mut session, &args.list, Some(from), &progress)?;
+        (old, OpenList::open(&mut session, &args.list, Some(to), &progress)?)
     };
     let (from, to) = (old.contents.source.version, new.contents.source.version);
     let mut out = BufWriter::new(io::stdout().lock());
@@ -197,8 +197,8 @@ impl Summary {
 }
 
 fn compare(
-    mut old: Held,
-    mut new: Held,
+    mut old: OpenList,
+    mut new: OpenList,
     progress: &Progress,
     on_difference: &mut dyn FnMut(&Difference<'_>) -> anyhow::Result<()>,
 ) -> anyhow::Result<BTreeMap<Kind, KindSummary>> {
@@ -206,8 +206,8 @@ fn compare(
     let mut summaries = BTreeMap::new();
     for kind in kinds {
         let mut numbers = HashMap::new();
-        let old = old.kinds.remove(&kind).map(|held| Side::start(held, &mut numbers)).transpose()?;
-        let new = new.kinds.remove(&kind).map(|held| Side::start(held, &mut numbers)).transpose()?;
+        let old = old.kinds.remove(&kind).map(|opened| Side::start(opened, &mut numbers)).transpose()?;
+        let new = new.kinds.remove(&kind).map(|opened| Side::start(opened, &mut numbers)).transpose()?;
         summaries.insert(kind, compare_kind(kind, old.flatten(), new.flatten(), progress, on_difference)?);
     }
     Ok(summaries)
@@ -222,8 +222,8 @@ struct Side {
 
 impl Side {
     /// At the first row; `None` if there is none.
-    fn start(held: HeldKind, numbers: &mut HashMap<Vec<Said>, usize>) -> anyhow::Result<Option<Side>> {
-        let rows = held.into_rows();
+    fn start(opened: OpenKind, numbers: &mut HashMap<Vec<Said>, usize>) -> anyhow::Result<Option<Side>> {
+        let rows = opened.into_rows();
         let mut sets = Vec::new();
         for said in Said::of_sets(rows.labels()) {
             let next = numbers.len();

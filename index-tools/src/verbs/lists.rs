@@ -8,7 +8,7 @@ use hashward::store::command::{CategoryCounts, Inspected, ListInfo};
 use hashward::store::{Command, Outcome};
 use serde::Serialize;
 
-use super::held::category_name;
+use super::open_list::category_name;
 use super::print::OutputFormat;
 use super::{Place, print, unexpected};
 use crate::keeper::Session;
@@ -62,7 +62,7 @@ fn row(list: &ListInfo, format: OutputFormat) -> Vec<String> {
         list.state.to_string(),
         roles(&list.roles),
         list.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
-        if list.shape == ListShape::Feed { list.entries.to_string() } else { "-".to_owned() },
+        if list.shape == ListShape::Feed || list.entries > 0 { list.entries.to_string() } else { "-".to_owned() },
         list.withdrawn.to_string(),
         match format {
             OutputFormat::Text if list.changed_at > 0 => format!("{} ago", print::age(list.changed_at)),

@@ -7,11 +7,12 @@
 mod add;
 mod compact;
 mod diff;
+mod export;
 mod hashes;
-mod held;
 mod import;
 mod inspect;
 mod lists;
+mod open_list;
 mod overlap;
 mod print;
 mod progress;
@@ -54,6 +55,8 @@ enum Verb {
     Diff(diff::DiffArgs),
     /// Show which fingerprints of a list other lists hold too
     Overlap(overlap::OverlapArgs),
+    /// Write what a list holds, in a format that others read
+    Export(export::ExportArgs),
     /// Check every segment, the catalogue and the manifest
     Verify(verify::VerifyArgs),
     /// Let a list decide again
@@ -104,6 +107,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Inspect(args) => inspect::run(args),
         Verb::Diff(args) => diff::run(args),
         Verb::Overlap(args) => overlap::run(args),
+        Verb::Export(args) => export::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Enable(args) => state::run(args, ListState::Active),
         Verb::Disable(args) => state::run(args, ListState::Disabled),

@@ -14,7 +14,7 @@ use hashward::store::{Command, Outcome};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::held::{Held, HeldKind, Mapped, Rows, Said, category_name};
+use super::open_list::{Mapped, OpenKind, OpenList, Rows, Said, category_name};
 use super::print::{OutputFormat, grouped};
 use super::progress::Progress;
 use super::{Place, Usage, print, unexpected};
@@ -50,8 +50,8 @@ pub(super) fn run(args: OverlapArgs) -> anyhow::Result<ExitCode> {
     let (list, others) = {
         let mut session = keeper.session();
         let names = others(&args, &mut session)?;
-        let list = Held::open(&mut session, &args.list, None, &progress)?;
-        let open = |name: &ListName| Held::open(&mut session, name, None, &progress);
+        let list = OpenList::open(&mut session, &args.list, None, &progress)?;
+        let open = |name: &ListName| OpenList::open(&mut session, name, None, &progress);
         (list, names.iter().map(open).collect::<anyhow::Result<Vec<_>>>()?)
     };
     let mut out = BufWriter::new(io::stdout().lock());
@@ -158,23 +158,23 @@ impl Shared<'_> {
 type OnShared<'a> = &'a mut dyn FnMut(&Shared<'_>) -> anyhow::Result<()>;
 
 fn overlaps(
-    mut list: Held,
-    others: Vec<Held>,
+    mut list: OpenList,
+    others: Vec<OpenList>,
     near: bool,
     progress: &Progress,
     on_shared: OnShared<'_>,
 ) -> anyhow::Result<Vec<Overlap>> {
-    let mut by_kind: BTreeMap<Kind, Vec<(ListName, Option<Radius>, HeldKind)>> = BTreeMap::new();
+    let mut by_kind: BTreeMap<Kind, Vec<(ListName, Option<Radius>, OpenKind)>> = BTreeMap::new();
     for other in others {
-        for (kind, held) in other.kinds {
+        for (kind, opened) in other.kinds {
             let own = other.contents.radii.get(kind).or(kind.radius_default());
-            by_kind.entry(kind).or_default().push((other.name.clone(), own.filter(|_| near), held));
+            by_kind.entry(kind).or_default().push((other.name.clone(), own.filter(|_| near), opened));
         }
     }
     let mut overlaps = Vec::new();
     for (kind, others) in by_kind {
-        let Some(held) = list.kinds.remove(&kind) else { continue };
-        overlaps.extend(overlaps_of_kind(&list.name, kind, held, others, progress, on_shared)?);
+        let Some(opened) = list.kinds.remove(&kind) else { continue };
+        overlaps.extend(overlaps_of_kind(&list.name, kind, opened, others, progress, on_shared)?);
     }
     overlaps.sort_by(|a, b| (&a.other, a.kind).cmp(&(&b.other, b.kind)));
     Ok(overlaps)
@@ -185,12 +185,12 @@ fn overlaps(
 fn overlaps_of_kind(
     list: &ListName,
     kind: Kind,
-    held: HeldKind,
-    others: Vec<(ListName, Option<Radius>, HeldKind)>,
+    opened: OpenKind,
+    others: Vec<(ListName, Option<Radius>, OpenKind)>,
     progress: &Progress,
     on_shared: OnShared<'_>,
 ) -> anyhow::Result<Vec<Overlap>> {
-    let fingerprints = held.len();
+    let fingerprints = opened.len();
     let mut overlaps = Vec::new();
     let mut finish = |tally: Tally, radius| {
         let other = tally.other.clone();
@@ -201,11 +201,11 @@ fn overlaps_of_kind(
         others.into_iter().partition(|(_, radius, other)| radius.is_none() && other.len() < fingerprints);
     if !smaller.is_empty() {
         progress.waiting("checking");
-        let target = held.map()?;
+        let target = opened.map()?;
         let said = Said::of_sets(target.segment.labels());
-        for (other, radius, other_held) in smaller {
-            progress.rows("comparing", "fingerprints", other_held.len());
-            let mut rows = other_held.into_rows();
+        for (other, radius, opened) in smaller {
+            progress.rows("comparing", "fingerprints", opened.len());
+            let mut rows = opened.into_rows();
             let mut tally = Tally::new(kind, other, said.clone(), Said::of_sets(rows.labels()));
             while let Some(batch) = Batch::read(&mut rows)? {
                 for found in batch.equal(&target) {
@@ -219,11 +219,11 @@ fn overlaps_of_kind(
     }
     if !larger.is_empty() {
         progress.waiting("checking");
-        let mut rows = held.into_rows();
+        let mut rows = opened.into_rows();
         let said = Said::of_sets(rows.labels());
         let mut targets = Vec::new();
-        for (other, radius, other_held) in larger {
-            let target = other_held.map()?;
+        for (other, radius, opened) in larger {
+            let target = opened.map()?;
             let tally = Tally::new(kind, other, said.clone(), Said::of_sets(target.segment.labels()));
             targets.push((tally, radius, target));
         }

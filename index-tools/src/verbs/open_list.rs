@@ -1,7 +1,7 @@
 //! What a list holds, as sorted rows of each kind, whatever its shape: the segments of a version, read where they stand in
 //! the data folder, or a feed list's entries, sorted into segments of a temporary folder.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -25,15 +25,15 @@ use crate::keeper::Session;
 const SORT_BYTES: u64 = 256 << 20;
 
 /// A list that is read.
-pub(super) struct Held {
+pub(super) struct OpenList {
     pub(super) name: ListName,
     pub(super) contents: Contents,
     /// Of each kind that it holds.
-    pub(super) kinds: BTreeMap<Kind, HeldKind>,
+    pub(super) kinds: BTreeMap<Kind, OpenKind>,
 }
 
 /// What a list holds of one kind.
-pub(super) struct HeldKind {
+pub(super) struct OpenKind {
     path: PathBuf,
     reader: SegmentReader,
     withdrawn: HashSet<Box<[u8]>>,
@@ -41,36 +41,53 @@ pub(super) struct HeldKind {
     _folder: Option<Rc<TempDir>>,
 }
 
-impl Held {
+impl OpenList {
     /// The list's version, or what it says now. Its files are open from here on, whatever becomes of them.
     pub(super) fn open(
         session: &mut Session<'_>,
         name: &ListName,
         version: Option<VersionNumber>,
         progress: &Progress,
-    ) -> anyhow::Result<Held> {
+    ) -> anyhow::Result<OpenList> {
         let contents = contents(session, name, version)?;
-        let mut held = Held { name: name.clone(), contents, kinds: BTreeMap::new() };
-        match held.contents.shape {
-            ListShape::Feed => held.sort_entries(session, progress)?,
-            _ => held.open_segments(session)?,
+        if contents.shape != ListShape::Feed {
+            return OpenList::of_version(session, name, contents);
         }
-        Ok(held)
+        let mut opened = OpenList { name: name.clone(), contents, kinds: BTreeMap::new() };
+        opened.sort_entries(session, progress)?;
+        Ok(opened)
+    }
+
+    /// The version of a file list that `contents` tells of.
+    pub(super) fn of_version(
+        session: &mut Session<'_>,
+        name: &ListName,
+        contents: Contents,
+    ) -> anyhow::Result<OpenList> {
+        let mut opened = OpenList { name: name.clone(), contents, kinds: BTreeMap::new() };
+        opened.open_segments(session)?;
+        Ok(opened)
+    }
+
+    /// All categories that it gives to anything.
+    pub(super) fn categories(&self) -> BTreeSet<Category> {
+        let labels = self.kinds.values().flat_map(|opened| opened.reader.labels().labels());
+        labels.filter_map(|label| label.category.clone()).collect()
     }
 
     /// Fingerprints of all kinds, those withdrawn among them.
     pub(super) fn rows(&self) -> u64 {
-        self.kinds.values().map(|held| held.reader.len()).sum()
+        self.kinds.values().map(|opened| opened.reader.len()).sum()
     }
 
     fn open_segments(&mut self, session: &mut Session<'_>) -> anyhow::Result<()> {
         for (kind, path) in &self.contents.segments {
-            self.kinds.insert(*kind, HeldKind::open(session.data().join(path))?);
+            self.kinds.insert(*kind, OpenKind::open(session.data().join(path))?);
         }
         if self.contents.withdrawn > 0 {
             for fingerprint in withdrawals(session, &self.name, self.contents.source.version)? {
-                if let Some(held) = self.kinds.get_mut(&fingerprint.kind()) {
-                    held.withdrawn.insert(fingerprint.value().into());
+                if let Some(opened) = self.kinds.get_mut(&fingerprint.kind()) {
+                    opened.withdrawn.insert(fingerprint.value().into());
                 }
             }
         }
@@ -97,18 +114,18 @@ impl Held {
         let folder = Rc::new(folder);
         for (kind, built) in built {
             if let Some(file) = built.file {
-                let held = HeldKind::open(folder.path().join(file))?;
-                self.kinds.insert(kind, HeldKind { _folder: Some(folder.clone()), ..held });
+                let opened = OpenKind::open(folder.path().join(file))?;
+                self.kinds.insert(kind, OpenKind { _folder: Some(folder.clone()), ..opened });
             }
         }
         Ok(())
     }
 }
 
-impl HeldKind {
-    fn open(path: PathBuf) -> anyhow::Result<HeldKind> {
+impl OpenKind {
+    fn open(path: PathBuf) -> anyhow::Result<OpenKind> {
         let reader = SegmentReader::open(&path).with_context(|| gone(&path))?;
-        Ok(HeldKind { path, reader, withdrawn: HashSet::new(), _folder: None })
+        Ok(OpenKind { path, reader, withdrawn: HashSet::new(), _folder: None })
     }
 
     /// Fingerprints that were not withdrawn.
@@ -131,7 +148,7 @@ impl HeldKind {
 }
 
 /// What it means if a file of a version cannot be opened.
-fn gone(path: &Path) -> String {
+pub(super) fn gone(path: &Path) -> String {
     if path.exists() { "cannot read the list".to_owned() } else { "the version was removed meanwhile".to_owned() }
 }
 

@@ -4,9 +4,10 @@ mod program;
 
 use std::collections::BTreeMap;
 
-use hashward::fingerprint::{Encoding, Fingerprint, Kind};
-use hashward::list::Role;
+use hashward::fingerprint::{Encoding, Fingerprint, Kind, hash_bytes};
+use hashward::list::{ListId, Role, VersionNumber};
 use hashward::matching::Verdict;
+use hashward::store::{Store, StoreOptions};
 use program::{Folder, ask, hex_list, md5};
 use serde_json::{Value, json};
 
@@ -52,6 +53,54 @@ fn a_list_is_replaced_as_a_whole_or_added_to() {
     assert_eq!(report["unchanged"], true, "it was added before");
     let report = import(&folder, "debian", &["a.md5", "b.md5"]).json();
     assert_eq!((&report["duplicates"], &report["records"]), (&json!(100), &json!(500)));
+    assert_eq!(folder.leftovers(), 0);
+}
+
+/// What stands behind a fingerprint in the version that answers: of each record its name, category and fingerprints.
+fn records(folder: &Folder, list: &str, asked: &Fingerprint) -> Vec<(String, Option<String>, Vec<Fingerprint>)> {
+    let info = &folder.lists()[list];
+    let number = |key: &str| info[key].as_u64().unwrap() as u32;
+    let store = Store::open(&folder.data(), StoreOptions { serve: false, ..StoreOptions::default() }).unwrap();
+    let records = store.records_of(ListId(number("id")), VersionNumber(number("version"))).unwrap();
+    assert!(records.complete);
+    let found = records.files.iter().flat_map(|file| file.find(asked)).map(Result::unwrap);
+    found
+        .map(|found| (found.attributes["name"].clone(), found.category.map(String::from), found.fingerprints))
+        .collect()
+}
+
+#[test]
+fn a_version_keeps_the_records_of_its_files() {
+    let folder = Folder::new();
+    let empty = hash_bytes(Kind::Md5, b"");
+    let sha1 = |number: u32| hash_bytes(Kind::Sha1, &number.to_le_bytes());
+    let row =
+        |md5: &Fingerprint, number: u32, rest: &str| format!("{},{},{rest}\n", md5.to_hex(), sha1(number).to_hex());
+    let header = "md5,sha1,name,category\n";
+    let first =
+        [row(&md5(1), 1, "one,A"), row(&md5(2), 2, "two,"), row(&md5(1), 3, "again,B"), row(&empty, 4, "none,A")];
+    folder.write("a.csv", header.to_owned() + &first.concat());
+    folder.write("b.csv", format!("{header}{}", row(&md5(1), 5, "added,")));
+    let options = ["--role", "watch", "--all-categories"];
+    import(&folder, "cases", &[&["a.csv", "--dry-run"], &options[..]].concat()).json();
+    assert!(!folder.data().exists());
+    import(&folder, "cases", &[&["a.csv"], &options[..]].concat()).json();
+    let named = |name: &str, category: Option<&str>, fingerprints: &[Fingerprint]| {
+        (name.to_owned(), category.map(str::to_owned), fingerprints.to_vec())
+    };
+    let one = named("one", Some("A"), &[md5(1), sha1(1)]);
+    let again = named("again", Some("B"), &[md5(1), sha1(3)]);
+    assert_eq!(records(&folder, "cases", &md5(1)), [one.clone(), again.clone()]);
+    assert_eq!(records(&folder, "cases", &sha1(3)), [again.clone()]);
+    // Of the record with the empty file's MD5 the rest is kept.
+    assert_eq!(records(&folder, "cases", &sha1(4)), [named("none", Some("A"), &[sha1(4)])]);
+    assert_eq!(records(&folder, "cases", &empty), []);
+    import(&folder, "cases", &["b.csv", "--add"]).json();
+    assert_eq!(records(&folder, "cases", &md5(1)), [one, again, named("added", None, &[md5(1), sha1(5)])]);
+    let verified = folder.run(&["verify"]).done();
+    assert!(verified.contains("2 records files"), "{verified}");
+    import(&folder, "cases", &[&["b.csv"], &options[..]].concat()).json();
+    assert_eq!(records(&folder, "cases", &md5(1)), [named("added", None, &[md5(1), sha1(5)])]);
     assert_eq!(folder.leftovers(), 0);
 }
 

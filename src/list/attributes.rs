@@ -125,6 +125,14 @@ impl PackedAttributes {
         self.0.extend_from_slice(value);
     }
 
+    /// Puts these in the place of all others.
+    #[inline]
+    pub fn set(&mut self, attributes: &[(Attribute, &[u8])]) -> &PackedAttributes {
+        self.clear();
+        attributes.iter().for_each(|(attribute, value)| self.push(*attribute, value));
+        self
+    }
+
     /// Packed.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0

@@ -1,5 +1,5 @@
-//! The sink of an import: takes the records of all its files, numbers what they say, and hands their fingerprints to
-//! the sorter.
+//! The sink of an import: takes the records of all its files, numbers what they say, hands their fingerprints to the
+//! sorter, and writes the records themselves beside them, if they are to be kept.
 //!
 //! It also stops an import that would put a role on categories which nobody gave one to. From the first such record
 //! on nothing is kept any more, but reading goes on, so that the refusal can tell how many records each category has.
@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use hashward::fingerprint::{DegenerateDigests, Kind};
+use hashward::records::{NewRecord, RecordsWriter};
 
 use super::BuildError;
 use super::labels::LabelBook;
@@ -52,6 +53,7 @@ impl Counts {
 /// Takes records.
 pub struct Intake {
     sorter: EntrySorter,
+    records: Option<RecordsWriter>,
     labels: LabelBook,
     degenerate: DegenerateFilter,
     categories: Categories,
@@ -66,6 +68,8 @@ pub struct Intake {
 pub struct Taken {
     /// The rows, to be sorted.
     pub sorter: EntrySorter,
+    /// The records, but for those whose fingerprints are all degenerate.
+    pub records: Option<RecordsWriter>,
     /// What their numbers stand for.
     pub labels: LabelBook,
     /// What was counted.
@@ -75,10 +79,17 @@ pub struct Taken {
 }
 
 impl Intake {
-    /// Takes records into `sorter`. More than `rejected_max` bad ones stop it at once.
-    pub fn new(sorter: EntrySorter, categories: Categories, rejected_max: Option<u64>) -> Intake {
+    /// Takes records into `sorter`, and into `records` if they are to be kept. More than `rejected_max` bad ones stop
+    /// it at once.
+    pub fn new(
+        sorter: EntrySorter,
+        records: Option<RecordsWriter>,
+        categories: Categories,
+        rejected_max: Option<u64>,
+    ) -> Intake {
         Intake {
             sorter,
+            records,
             labels: LabelBook::default(),
             degenerate: DegenerateFilter::new(),
             categories,
@@ -108,8 +119,8 @@ impl Intake {
                 self.counts.fingerprints.insert(kind, fingerprints);
             }
         }
-        let Intake { sorter, labels, counts, refused, .. } = self;
-        Taken { sorter, labels, counts, categories_refused: refused }
+        let Intake { sorter, records, labels, counts, refused, .. } = self;
+        Taken { sorter, records, labels, counts, categories_refused: refused }
     }
 
     #[inline]
@@ -123,15 +134,30 @@ impl Intake {
         if self.refused {
             return Ok(());
         }
+        let mut degenerate = 0;
         for (kind, value) in record.values {
             if self.degenerate.contains(*kind, value) {
-                self.counts.degenerate += 1;
+                degenerate += 1;
                 continue;
             }
             self.fingerprints[usize::from(kind.code())] += 1;
             self.sorter.push(*kind, value, label)?;
         }
-        Ok(())
+        if degenerate == 0 {
+            return self.keep(record, record.values);
+        }
+        self.counts.degenerate += degenerate;
+        let values = record.values.iter().copied().filter(|(kind, value)| !self.degenerate.contains(*kind, value));
+        let values: Vec<_> = values.collect();
+        if values.is_empty() { Ok(()) } else { self.keep(record, &values) }
+    }
+
+    /// Writes the record itself with these of its values.
+    #[inline]
+    fn keep(&mut self, record: &Record<'_>, values: &[(Kind, &[u8])]) -> Result<(), BuildError> {
+        let Some(records) = &mut self.records else { return Ok(()) };
+        let Record { scheme, category, flags, attributes, .. } = *record;
+        Ok(records.push(&NewRecord { fingerprints: values, scheme, category, flags, attributes })?)
     }
 }
 

@@ -4,7 +4,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
-use hashward::list::{Flag, Flags};
+use hashward::list::{Attribute, Flag, Flags, PackedAttributes};
 
 use super::error::{FormatError, Refusal, Refused};
 use super::report::{Problem, Report, excerpt};
@@ -29,8 +29,8 @@ pub(super) fn parse(
         }
         None => return Err(no_header("an empty file").into()),
     };
-    let mut values = Values::default();
-    let (mut unquoted, mut unquoted_name) = (Vec::new(), Vec::new());
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
+    let mut unquoted = Vec::new();
     let mut code = Code::default();
     let mut scheme = Code::default();
     let mut flags = Flags::NONE;
@@ -43,13 +43,14 @@ pub(super) fn parse(
             code.read("category", columns.category, &fields)?;
             scheme.read("scheme", columns.scheme, &fields)?;
             flags = columns.read_flags(&fields, &mut unquoted)?;
-            Ok(columns.name.map_or(&b""[..], |name| fields.get(name, &mut unquoted_name)))
+            fields.read_attributes(&columns.attributes, &mut attributes, &mut unquoted);
+            Ok(())
         });
         match read {
-            Ok(name) => {
-                let name = (!name.is_empty()).then_some(name);
-                let (scheme, category) = (scheme.get(), code.get());
-                report.accept(&values, Record { scheme, category, flags, name, ..Record::numbered(number, line) })?;
+            Ok(()) => {
+                let (scheme, category, attributes) = (scheme.get(), code.get(), &attributes);
+                let record = Record { scheme, category, flags, attributes, ..Record::numbered(number, line) };
+                report.accept(&values, record)?;
             }
             Err(problem) => report.reject(number, line, problem)?,
         }
@@ -84,7 +85,7 @@ impl Code {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Columns {
     kinds: Vec<(Kind, usize)>,
-    name: Option<usize>,
+    attributes: Vec<(Attribute, usize)>,
     category: Option<usize>,
     scheme: Option<usize>,
     flags: Option<usize>,
@@ -95,8 +96,7 @@ struct Columns {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Kind(Kind),
-    Name,
-    Size,
+    Attribute(Attribute),
     Category,
     Scheme,
     Flags,
@@ -104,13 +104,14 @@ enum Field {
 
 impl Field {
     fn named(name: &str) -> Option<Field> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "name" => Field::Name,
-            "size" => Field::Size,
-            "category" => Field::Category,
-            "scheme" => Field::Scheme,
-            "flags" => Field::Flags,
-            other => Field::Kind(other.parse().ok()?),
+        let name = name.to_ascii_lowercase();
+        let attribute = Attribute::ALL.into_iter().find(|attribute| attribute.name() == name);
+        Some(match (name.as_str(), attribute) {
+            ("category", _) => Field::Category,
+            ("scheme", _) => Field::Scheme,
+            ("flags", _) => Field::Flags,
+            (_, Some(attribute)) => Field::Attribute(attribute),
+            (other, None) => Field::Kind(other.parse().ok()?),
         })
     }
 }
@@ -136,14 +137,18 @@ impl Columns {
             match taken.iter().position(|(other, _)| *other == field) {
                 None => taken.push((field, place)),
                 Some(by) if by < user_mapped => {}
+                // Of what decides nothing, the first column will do.
+                Some(_) if matches!(field, Field::Attribute(_)) => {}
                 Some(_) => return Err(bad_mapping(format!("more than one column `{header}`"))),
             }
         }
         let place = |field| taken.iter().find(|(other, _)| *other == field).map(|(_, place)| *place);
         let kinds = Kind::ALL.into_iter().filter_map(|kind| Some((kind, place(Field::Kind(kind))?)));
+        let attributes = Attribute::ALL.into_iter();
+        let attributes = attributes.filter_map(|attribute| Some((attribute, place(Field::Attribute(attribute))?)));
         let columns = Columns {
             kinds: kinds.collect(),
-            name: place(Field::Name),
+            attributes: attributes.collect(),
             category: place(Field::Category),
             scheme: place(Field::Scheme),
             flags: place(Field::Flags),
@@ -207,7 +212,8 @@ fn bad_mapping(found: String) -> Refused {
         Refusal::Columns,
         "each field to be one column of the header row",
         found,
-        "correct --column FIELD=HEADER; fields are the kinds' names, name, size, category, scheme and flags",
+        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, flags, name, size, series and other \
+         attributes",
     )
 }
 
@@ -225,9 +231,11 @@ mod tests {
     fn headers_are_found_by_name_or_by_mapping() {
         let columns = resolve("Name,SHA-1,md5,x", &[]).unwrap();
         assert_eq!(columns.kinds, [(Kind::Md5, 2), (Kind::Sha1, 1)]);
-        assert_eq!((columns.name, columns.category, columns.count), (Some(0), None, 4));
+        assert_eq!((columns.attributes, columns.category, columns.count), (vec![(Attribute::Name, 0)], None, 4));
         let columns = resolve("md5,HASH,CLASS", &[("md5", "HASH"), ("Category", "CLASS")]).unwrap();
         assert_eq!((columns.kinds, columns.category), (vec![(Kind::Md5, 1)], Some(2)));
+        let columns = resolve("md5,Size,Tags,tags,SERIE", &[("series", "SERIE")]).unwrap();
+        assert_eq!(columns.attributes, [(Attribute::Size, 1), (Attribute::Series, 4), (Attribute::Tags, 2)]);
     }
 
     #[test]

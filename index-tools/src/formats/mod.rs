@@ -55,7 +55,7 @@ use std::path::Path;
 use std::str::FromStr;
 
 use hashward::fingerprint::Kind;
-use hashward::list::Flags;
+use hashward::list::{Attribute, Flags, PackedAttributes};
 
 /// One well-formed record of a list, borrowed from the parser's buffers for the time of the call.
 #[derive(Clone, Copy, Debug)]
@@ -73,14 +73,23 @@ pub struct Record<'a> {
     pub category: Option<&'a str>,
     /// What else the list says of it.
     pub flags: Flags,
-    /// The file's name, in the list's own encoding of text (Latin-1 in NSRL files), escapes undone.
-    pub name: Option<&'a [u8]>,
+    /// What else the list says, in its own encoding of text (Latin-1 in NSRL files), escapes undone.
+    pub attributes: &'a PackedAttributes,
 }
+
+/// Those of a record that has none.
+static NO_ATTRIBUTES: PackedAttributes = PackedAttributes::new();
 
 impl Record<'_> {
     /// A record that says nothing yet.
     const fn numbered(number: u64, line: Option<u64>) -> Record<'static> {
-        Record { number, line, values: &[], scheme: None, category: None, flags: Flags::NONE, name: None }
+        let (values, attributes) = (&[], &NO_ATTRIBUTES);
+        Record { number, line, values, scheme: None, category: None, flags: Flags::NONE, attributes }
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.attributes.get(Attribute::Name)
     }
 }
 
@@ -317,7 +326,7 @@ pub struct ParseOptions {
     /// The kind of values whose kind the format does not name.
     pub kind: Option<Kind>,
     /// For CSV and TSV: (field, header), where the header is not the field's own name. Fields are the kinds' names,
-    /// `name`, `size`, `category` and `scheme`.
+    /// `category`, `scheme` and the attributes' names.
     pub columns: Vec<(String, String)>,
     /// For HashKeeper: what the companion file says of hash sets.
     pub notable: NotableFlags,

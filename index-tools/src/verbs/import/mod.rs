@@ -17,6 +17,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use hashward::fingerprint::{Kind, Radii};
 use hashward::list::{Source, VersionNumber};
+use hashward::records::RecordsWriter;
 use hashward::store::command::{ImportBegun, ImportCounts, IncomingSegment, VersionInfo};
 use hashward::store::{Command, Incoming, Outcome, Publish};
 
@@ -31,6 +32,9 @@ use super::progress::Progress;
 use super::{print, unexpected};
 use crate::build::{BaseVersion, BuiltKind, Output, Taken, build_version};
 use crate::keeper::Keeper;
+
+/// The records file of a version being built.
+const RECORDS: &str = "records.rec";
 
 /// The priority an import gives itself beside a daemon (as `nice` counts), so that lookups come first.
 const NICE_BESIDE_A_DAEMON: i32 = 10;
@@ -59,7 +63,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     }
     let workshop = Workshop::make(args, &keeper)?;
     let progress = Arc::new(Progress::start());
-    let read = read::read_files(args, workshop.path(), plan.categories, &progress)?;
+    let read = read::read_files(args, workshop.path(), workshop.records()?, plan.categories, &progress)?;
     report.note_read(&read, args, &plan.roles);
     plan::check_rejected(&read.taken.counts, args.max_bad)?;
     plan::check_categories(&read.taken, &plan)?;
@@ -131,6 +135,14 @@ impl Workshop {
             Workshop::Temporary(folder) => folder.path(),
         }
     }
+
+    /// Takes the records; a dry run keeps none.
+    fn records(&self) -> anyhow::Result<Option<RecordsWriter>> {
+        Ok(match self {
+            Workshop::Incoming(incoming) => Some(RecordsWriter::create(incoming.path().join(RECORDS))?),
+            Workshop::Temporary(_) => None,
+        })
+    }
 }
 
 /// The radii of the list, and the version of it that answers now, found without reserving the next.
@@ -199,6 +211,8 @@ fn build(
         applied_seq,
         locator: args.locator,
     };
+    // First of all, for its thread and memory are of use to those who merge.
+    let records = read.taken.records.map(RecordsWriter::finish).transpose()?;
     let rows = read.taken.sorter.finish()?;
     let built = build_version(rows, read.taken.labels, &base, Some(&output), &|rows| progress.advance(rows))?;
     report.note_built(&built, &counts.fingerprints);
@@ -210,7 +224,7 @@ fn build(
         base: args.add.then_some(base_version),
         incoming: incoming.name().to_owned(),
         segments: segments(&built),
-        records: None,
+        records: records.map(|_| RECORDS.to_owned()),
         roles: plan.roles,
         source: read.source,
         adds: args.add,

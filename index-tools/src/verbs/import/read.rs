@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use hashward::fingerprint::Kind;
+use hashward::records::RecordsWriter;
 
 use super::super::progress::Progress;
 use super::args::ImportArgs;
@@ -35,15 +36,16 @@ pub(super) struct FileRead {
     pub(super) records: u64,
 }
 
-/// Reads all files. `folder` is for what memory cannot hold.
+/// Reads all files. `folder` is for what memory cannot hold; `records` takes the records, if they are to be kept.
 pub(super) fn read_files(
     args: &ImportArgs,
     folder: &Path,
+    records: Option<RecordsWriter>,
     categories: Categories,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Read> {
     let sorter = EntrySorter::new(folder, SortLimits::within(args.memory));
-    let mut intake = Intake::new(sorter, categories, args.max_bad);
+    let mut intake = Intake::new(sorter, records, categories, args.max_bad);
     let mut source = blake3::Hasher::new();
     let mut files = Vec::new();
     progress.bytes("reading", total_bytes(&args.files)?);

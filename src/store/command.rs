@@ -553,6 +553,15 @@ mod tests {
     use crate::fingerprint::{KindRadius, hash_bytes};
 
     #[test]
+    fn what_gives_hashes_out_is_for_those_who_administer() {
+        let list: ListName = "own-cases".parse().unwrap();
+        assert!(Command::Contents { list: list.clone(), version: None }.needs_admin());
+        assert!(Command::Entries { list: list.clone(), after: None }.needs_admin());
+        assert!(Command::Withdrawals { list: list.clone(), version: VersionNumber(1), after: None }.needs_admin());
+        assert!(!Command::Inspect { list }.needs_admin());
+    }
+
+    #[test]
     fn commands_and_outcomes_survive_json() {
         let fingerprint = hash_bytes(Kind::Md5, b"abc");
         let list: ListName = "own-cases".parse().unwrap();

@@ -71,8 +71,12 @@ pub(super) fn duration(seconds: u64) -> String {
 
 /// How long ago a moment was; `-` for the beginning of time.
 pub(super) fn age(moment: u64) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
-    if moment == 0 { "-".to_owned() } else { duration(now.saturating_sub(moment)) }
+    if moment == 0 { "-".to_owned() } else { duration(now().saturating_sub(moment)) }
+}
+
+/// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Digits in groups of three.

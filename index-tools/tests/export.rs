@@ -10,7 +10,7 @@ use hashward::list::{Category, Entry, Flag, Flags, Label, Role, Roles, Source};
 use hashward::records::{RecordsReader, StoredRecord};
 use hashward::segment::LabelTable;
 use hashward::store::command::{Command, IncomingSegment, Outcome};
-use hashward::store::{Incoming, Publish, Store, StoreError, StoreOptions};
+use hashward::store::{Incoming, Publish, Store, StoreOptions};
 use program::{Folder, hex_list, md5};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -18,15 +18,8 @@ use serde_json::Value;
 /// What a list says of each fingerprint.
 type Says = BTreeMap<Fingerprint, BTreeSet<(Option<Category>, Flags)>>;
 
-/// The store, once nobody holds it: a program that another test is just starting keeps our lock until it runs.
 fn store(folder: &Folder) -> Store {
-    let options = StoreOptions { create: true, serve: false, ..StoreOptions::default() };
-    loop {
-        match Store::open(&folder.data(), options.clone()) {
-            Err(StoreError::Locked { .. }) => std::thread::sleep(std::time::Duration::from_millis(10)),
-            opened => return opened.unwrap(),
-        }
-    }
+    folder.store(StoreOptions { create: true, serve: false, ..StoreOptions::default() })
 }
 
 /// What stands in the segments of a file list's version, or in a feed list's entries.
@@ -147,7 +140,7 @@ fn vics(made: &[Made]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 20, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn a_file_list_reads_back(
         made in proptest::collection::vec(any_made(), 1..12),

@@ -2,10 +2,11 @@
 
 mod program;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashward::fingerprint::{Fingerprint, Kind};
 use program::{Folder, hex_list, md5};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 fn lines(text: &str) -> Vec<Value> {
@@ -172,4 +173,71 @@ fn lists_tell_what_they_hold() {
     let text = folder.run(&["inspect", "seized"]).done();
     assert!(text.contains("\ncategories\n") && text.contains(" s ago)"), "{text}");
     assert_eq!(folder.run(&["inspect", "cases", "--format", "json"]).json()["categories"]["uncategorised"], 1);
+}
+
+/// What a list says: the categories of each made-up file.
+type Says = BTreeMap<u32, BTreeSet<&'static str>>;
+
+fn any_list() -> impl Strategy<Value = Vec<(u32, &'static str)>> {
+    proptest::collection::vec((0..40u32, prop_oneof![Just(""), Just("1"), Just("2")]), 1..60)
+}
+
+fn says(rows: &[(u32, &'static str)]) -> Says {
+    let mut says = Says::new();
+    rows.iter().for_each(|(number, category)| {
+        says.entry(*number).or_default().insert(*category);
+    });
+    says
+}
+
+fn hex(number: u32) -> String {
+    md5(number).to_hex()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+    #[test]
+    fn differences_and_common_parts_are_those_of_a_model(one in any_list(), two in any_list()) {
+        let folder = Folder::new();
+        folder.write("one.csv", csv(one.iter().copied()));
+        folder.write("two.csv", csv(two.iter().copied()));
+        let options = ["--role", "watch", "--all-categories"];
+        for (list, file) in [("a", "one.csv"), ("a", "two.csv"), ("b", "one.csv")] {
+            folder.run(&[&["import", list, file], &options[..]].concat()).done();
+        }
+        let (one, two) = (says(&one), says(&two));
+
+        let found = lines(&folder.run(&["diff", "a", "1", "2", "--entries", "--format", "json"]).done());
+        let found: BTreeSet<_> = found.iter().map(|line| (line["sign"].to_string(), line["value"].to_string())).collect();
+        let mut expected = BTreeSet::new();
+        for number in one.keys().chain(two.keys()) {
+            let sign = match (one.get(number), two.get(number)) {
+                (None, _) => "+",
+                (_, None) => "-",
+                (before, after) if before != after => "~",
+                _ => continue,
+            };
+            expected.insert((format!("{sign:?}"), format!("{:?}", hex(*number))));
+        }
+        prop_assert_eq!(found, expected);
+
+        // Version 2 of `a` says what `two` does.
+        let found = folder.run(&["overlap", "a", "b", "--format", "json"]).json();
+        let mut pairs: BTreeMap<(&str, &str), u64> = BTreeMap::new();
+        let both: Vec<_> = two.keys().filter(|number| one.contains_key(number)).collect();
+        for number in &both {
+            for category in &two[number] {
+                one[number].iter().for_each(|other| *pairs.entry((*category, *other)).or_default() += 1);
+            }
+        }
+        let pair = |pair: &Value| {
+            let text = |name: &str| pair[name].as_str().unwrap_or("").to_owned();
+            ((text("category"), text("other_category")), pair["fingerprints"].as_u64().unwrap())
+        };
+        let told: BTreeMap<_, _> = found["categories"].as_array().unwrap().iter().map(pair).collect();
+        let pairs = pairs.into_iter().map(|((one, other), count)| ((one.to_owned(), other.to_owned()), count)).collect();
+        prop_assert_eq!(told, pairs);
+        prop_assert_eq!(found["shared"].as_u64().unwrap(), both.len() as u64);
+        prop_assert_eq!(found["fingerprints"].as_u64().unwrap(), two.len() as u64);
+    }
 }

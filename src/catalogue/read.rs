@@ -189,18 +189,32 @@ impl<'c> Reader<'c> {
         Ok(self.all(sql, [list.0], |row| Ok((read_kind(row, 0)?, read_u64(row, 1)?)))?.into_iter().collect())
     }
 
-    /// Entries of a feed list by category; `None` stands for those without one.
-    pub(crate) fn category_counts(&self, list: ListId) -> Result<BTreeMap<Option<Category>, u64>, CatalogueError> {
-        let sql = "SELECT entry ->> 'category', count(*) FROM feed_entries WHERE list = ? GROUP BY 1";
+    /// Of the next entries of a feed list behind the source id `after`, at most `limit`: each category, `None` standing for
+    /// none, with its entries and the last source id among them.
+    pub(crate) fn category_counts(
+        &self,
+        list: ListId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Option<Category>, u64, String)>, CatalogueError> {
+        let behind = if after.is_some() { "source_id > ?" } else { "? IS NULL" };
+        let sql = format!(
+            "SELECT category, count(*), max(source_id) FROM (
+                 SELECT entry ->> 'category' AS category, source_id FROM feed_entries
+                 WHERE list = ? AND {behind} ORDER BY source_id LIMIT ?
+             ) GROUP BY category"
+        );
         let read = |row: &rusqlite::Row<'_>| {
             let category: Option<String> = row.get(0)?;
-            Ok((category.map(Category::from), read_u64(row, 1)?))
+            Ok((category.map(Category::from), read_u64(row, 1)?, row.get(2)?))
         };
-        let mut counts = BTreeMap::new();
-        for (category, count) in self.all(sql, [list.0], read)? {
-            *counts.entry(category).or_default() += count;
-        }
-        Ok(counts)
+        self.all(&sql, params![list.0, after, limit as i64], read)
+    }
+
+    /// Entries of one feed list.
+    pub(crate) fn entry_count(&self, list: ListId) -> Result<u64, CatalogueError> {
+        let count = self.one("SELECT count(*) FROM feed_entries WHERE list = ?", [list.0], |row| read_u64(row, 0))?;
+        Ok(count.unwrap_or(0))
     }
 
     /// The entries of a feed list behind the source id `after`, ascending, until `take` refuses the length of one's

@@ -77,6 +77,12 @@ pub enum Command {
         /// The list.
         list: ListName,
     },
+    /// How many entries a list has in each category. Answer: [`Outcome::Categories`]. Those of a feed list are counted
+    /// one by one, some thousands at a time; changes go on in between.
+    Categories {
+        /// The list.
+        list: ListName,
+    },
     /// What a list holds, and where it stands. Answer: [`Outcome::Contents`].
     Contents {
         /// The list, of either shape.
@@ -115,7 +121,7 @@ impl Command {
     /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
     /// to look up; reading every byte on disk does, for it is costly.
     pub fn needs_admin(&self) -> bool {
-        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Status)
+        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Categories { .. } | Command::Status)
     }
 }
 
@@ -246,6 +252,8 @@ pub enum Outcome {
     },
     /// One list.
     Inspected(Box<Inspected>),
+    /// Entries of a feed list, and records of the list files of the version that answers, by category.
+    Categories(CategoryCounts),
     /// What a list holds.
     Contents(Box<Contents>),
     /// Entries of a feed list.
@@ -415,8 +423,6 @@ pub struct KeptRecords {
 pub struct Inspected {
     /// The list.
     pub list: ListInfo,
-    /// Entries of a feed list, and records of the list files of the version that answers, by category.
-    pub categories: CategoryCounts,
     /// The versions of it that are kept, newest first.
     pub versions: Vec<VersionInfo>,
     /// Its last changes, newest first, at most [`Inspected::HISTORY_MAX`].
@@ -465,8 +471,6 @@ pub struct Contents {
     pub withdrawn: u64,
     /// Entries of a feed list, which [`Command::Entries`] tells; records in the records files of a version.
     pub entries: u64,
-    /// Entries of a feed list, and records of a version's list files, by category.
-    pub categories: CategoryCounts,
 }
 
 /// Part of an answer that may be long.

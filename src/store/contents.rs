@@ -2,12 +2,15 @@
 //! in, which the reader opens itself; what may be long and stands in no file comes in pages, each small enough for any
 //! answer.
 
-use super::command::{CategoryCounts, Contents, ImportCounts, ListInfo, PAGE_BYTES, Page};
+use super::command::{CategoryCounts, Contents, ImportCounts, PAGE_BYTES, Page};
 use super::state::State;
 use super::{SEGMENTS, Store, StoreError};
 use crate::catalogue::{ListRow, VersionRow, VersionState};
 use crate::fingerprint::Fingerprint;
-use crate::list::{Entry, ListId, ListName, ListShape, Source, VersionNumber};
+use crate::list::{Entry, ListName, ListShape, Source, VersionNumber};
+
+/// Entries whose categories are counted before changes get a turn.
+const CATEGORIES_STEP: usize = 10_000;
 
 impl Store {
     pub(super) fn contents(&self, list: &ListName, version: Option<VersionNumber>) -> Result<Contents, StoreError> {
@@ -24,6 +27,29 @@ impl Store {
             _ => {
                 let version = state.kept_version(&row, version)?;
                 state.version_contents(&row, version)
+            }
+        }
+    }
+
+    pub(super) fn categories(&self, list: &ListName) -> Result<CategoryCounts, StoreError> {
+        let mut counts = CategoryCounts::default();
+        let mut after: Option<String> = None;
+        loop {
+            let state = self.state();
+            let row = state.readable_list(list)?;
+            if row.shape != ListShape::Feed {
+                return Ok(version_categories(&state.kept_version(&row, None)?));
+            }
+            let step = state.catalogue.read().category_counts(row.id, after.as_deref(), CATEGORIES_STEP)?;
+            if step.is_empty() {
+                return Ok(counts);
+            }
+            for (category, entries, last) in step {
+                match category {
+                    Some(category) => *counts.by_category.entry(category).or_default() += entries,
+                    None => counts.uncategorised += entries,
+                }
+                after = after.max(Some(last));
             }
         }
     }
@@ -108,7 +134,6 @@ impl State {
 
     fn feed_contents(&self, row: ListRow) -> Result<Contents, StoreError> {
         let read = self.catalogue.read();
-        let categories = self.feed_categories(row.id)?;
         Ok(Contents {
             source: Source { list: row.id, version: VersionNumber::LIVE },
             shape: row.shape,
@@ -118,8 +143,7 @@ impl State {
             segments: Default::default(),
             records: Vec::new(),
             withdrawn: 0,
-            entries: categories.by_category.values().sum::<u64>() + categories.uncategorised,
-            categories,
+            entries: read.entry_count(row.id)?,
         })
     }
 
@@ -136,7 +160,6 @@ impl State {
             entries: records.iter().map(|file| file.records).sum(),
             records: records.iter().map(|file| path(&file.file)).collect(),
             withdrawn: self.count_withdrawn(&version)?,
-            categories: version_categories(&version),
             roles: version.roles,
         })
     }
@@ -153,24 +176,6 @@ impl State {
             let kept = format!("{} (now {current})", numbers.join(", "));
             StoreError::NoSuchVersion { list: row.name.clone(), wanted: wanted.to_string(), kept }
         })
-    }
-
-    /// What a list has in each category, by its number and the version of it that answers.
-    pub(super) fn categories(&self, list: &ListInfo) -> Result<CategoryCounts, StoreError> {
-        match list.version {
-            None => self.feed_categories(list.id),
-            Some(version) => {
-                let version = self.catalogue.read().version(list.id, version)?;
-                Ok(version.as_ref().map(version_categories).unwrap_or_default())
-            }
-        }
-    }
-
-    fn feed_categories(&self, list: ListId) -> Result<CategoryCounts, StoreError> {
-        let mut counts = self.catalogue.read().category_counts(list)?;
-        let uncategorised = counts.remove(&None).unwrap_or(0);
-        let by_category = counts.into_iter().filter_map(|(category, count)| Some((category?, count))).collect();
-        Ok(CategoryCounts { by_category, uncategorised })
     }
 }
 

@@ -121,6 +121,7 @@ impl Store {
             Command::Compact => self.compact_all(),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
+            Command::Categories { list } => self.categories(&list).map(Outcome::Categories),
             Command::Contents { list, version } => {
                 self.contents(&list, version).map(|contents| Outcome::Contents(Box::new(contents)))
             }

@@ -55,8 +55,7 @@ impl Store {
         let versions = versions.collect::<Result<_, StoreError>>()?;
         let history = read.history(list.id, Inspected::HISTORY_MAX)?.into_iter();
         let history = history.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }).collect();
-        let categories = state.categories(&list)?;
-        Ok(Inspected { list, categories, versions, history })
+        Ok(Inspected { list, versions, history })
     }
 
     pub(super) fn status(&self) -> Result<StoreStatus, StoreError> {

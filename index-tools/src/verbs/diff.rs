@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::open_list::{OpenKind, OpenList, Rows, Said};
 use super::print::{OutputFormat, grouped};
 use super::progress::Progress;
-use super::{Place, print, unexpected};
+use super::{Place, give_way, print, unexpected};
 use crate::keeper::Session;
 
 /// Rows between two words to the progress.
@@ -41,6 +41,7 @@ pub(super) struct DiffArgs {
 
 pub(super) fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
     let keeper = args.place.keeper()?;
+    give_way(&keeper);
     let progress = Progress::start();
     let (old, new) = {
         let mut session = keeper.session();

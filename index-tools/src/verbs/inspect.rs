@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hashward::list::ListName;
-use hashward::store::command::{Inspected, VersionInfo};
+use hashward::store::command::{CategoryCounts, Inspected, VersionInfo};
 use hashward::store::{Command, Outcome};
+use serde::Serialize;
 
-use super::lists::CATEGORY_HEADER;
+use super::lists::{self, CATEGORY_HEADER};
 use super::print::{OutputFormat, age, by_kind, grouped, moment, table};
 use super::{Place, print, unexpected};
 
@@ -23,20 +24,31 @@ pub(super) struct InspectArgs {
     place: Place,
 }
 
+/// A list with its categories, as programs get it.
+#[derive(Serialize)]
+struct WithCategories<'a> {
+    #[serde(flatten)]
+    inspected: &'a Inspected,
+    categories: &'a CategoryCounts,
+}
+
 pub(super) fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
-    let inspected = match args.place.keeper()?.execute(Command::Inspect { list: args.list })? {
+    let keeper = args.place.keeper()?;
+    let mut session = keeper.session();
+    let inspected = match session.execute(Command::Inspect { list: args.list })? {
         Outcome::Inspected(inspected) => inspected,
         other => return Err(unexpected(&other)),
     };
+    let categories = lists::categories(&mut session, &inspected.list)?;
     match args.format {
-        OutputFormat::Json => print::json_lines([&*inspected])?,
+        OutputFormat::Json => print::json_lines([WithCategories { inspected: &inspected, categories: &categories }])?,
         OutputFormat::Tsv => print::out(&versions(OutputFormat::Tsv, &inspected.versions))?,
-        OutputFormat::Text => print::out(&text(&inspected))?,
+        OutputFormat::Text => print::out(&text(&inspected, &categories))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(Inspected { list, categories, versions: kept, history }: &Inspected) -> String {
+fn text(Inspected { list, versions: kept, history }: &Inspected, categories: &CategoryCounts) -> String {
     let mut text = format!("{}\n", list.name);
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:13} {value}");
@@ -67,7 +79,7 @@ fn text(Inspected { list, categories, versions: kept, history }: &Inspected) -> 
     line("created", moment(list.created_at));
     line("changed", format!("{} ({} ago)", moment(list.changed_at), age(list.changed_at)));
     if !categories.by_category.is_empty() {
-        let rows = super::lists::category_rows(categories, &list.roles);
+        let rows = lists::category_rows(categories, &list.roles);
         let _ = write!(text, "\ncategories\n{}", indented(&table(OutputFormat::Text, &CATEGORY_HEADER, &rows)));
     }
     if !kept.is_empty() {

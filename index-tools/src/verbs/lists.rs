@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use hashward::list::{ListShape, Roles};
-use hashward::store::command::{CategoryCounts, Inspected, ListInfo};
+use hashward::list::{Category, ListShape, Roles};
+use hashward::store::command::{CategoryCounts, ListInfo};
 use hashward::store::{Command, Outcome};
 use serde::Serialize;
 
@@ -98,13 +98,8 @@ struct WithCategories {
 fn show_categories(session: &mut Session<'_>, lists: Vec<ListInfo>, format: OutputFormat) -> anyhow::Result<()> {
     let mut told = Vec::new();
     for list in lists.into_iter().filter(|list| list.shape != ListShape::BuiltIn) {
-        match session.execute(Command::Inspect { list: list.name })? {
-            Outcome::Inspected(inspected) => {
-                let Inspected { list, categories, .. } = *inspected;
-                told.push(WithCategories { list, categories });
-            }
-            other => return Err(unexpected(&other)),
-        }
+        let categories = categories(session, &list)?;
+        told.push(WithCategories { list, categories });
     }
     if format == OutputFormat::Json {
         return print::json_lines(&told);
@@ -118,11 +113,22 @@ fn show_categories(session: &mut Session<'_>, lists: Vec<ListInfo>, format: Outp
     Ok(print::out(&print::table(format, &header, &rows))?)
 }
 
+/// How many entries a list has in each category; the built-in ones have no entries.
+pub(super) fn categories(session: &mut Session<'_>, list: &ListInfo) -> anyhow::Result<CategoryCounts> {
+    if list.shape == ListShape::BuiltIn {
+        return Ok(CategoryCounts::default());
+    }
+    match session.execute(Command::Categories { list: list.name.clone() })? {
+        Outcome::Categories(counts) => Ok(counts),
+        other => Err(unexpected(&other)),
+    }
+}
+
 /// Each category with the role of its labels and its entries; a dash stands for none.
 pub(super) fn category_rows(categories: &CategoryCounts, roles: &Roles) -> Vec<Vec<String>> {
     let named = categories.by_category.iter().map(|(category, count)| (Some(category), *count));
     let without = (categories.uncategorised > 0).then_some((None, categories.uncategorised));
-    let row = |(category, count): (Option<&hashward::list::Category>, u64)| {
+    let row = |(category, count): (Option<&Category>, u64)| {
         vec![category_name(category), roles.of(category).to_string(), count.to_string()]
     };
     named.chain(without).map(row).collect()

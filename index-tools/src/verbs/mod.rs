@@ -92,6 +92,17 @@ impl Place {
     }
 }
 
+/// The priority that long work gives itself beside a daemon (as `nice` counts), so that lookups come first.
+const NICE_BESIDE_A_DAEMON: i32 = 10;
+
+/// Lets a daemon that answers here come first.
+fn give_way(keeper: &Keeper) {
+    if keeper.daemon_answers() {
+        // Where the system does not allow it, the work is merely less polite.
+        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
+    }
+}
+
 /// A mistake in the arguments that only shows once they are held against the store.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

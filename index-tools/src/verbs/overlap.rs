@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::open_list::{Mapped, OpenKind, OpenList, Rows, Said, category_name};
 use super::print::{OutputFormat, grouped};
 use super::progress::Progress;
-use super::{Place, Usage, print, unexpected};
+use super::{Place, Usage, give_way, print, unexpected};
 use crate::keeper::Session;
 
 /// Values that are looked up at once.
@@ -46,6 +46,7 @@ pub(super) struct OverlapArgs {
 
 pub(super) fn run(args: OverlapArgs) -> anyhow::Result<ExitCode> {
     let keeper = args.place.keeper()?;
+    give_way(&keeper);
     let progress = Progress::start();
     let (list, others) = {
         let mut session = keeper.session();
@@ -423,6 +424,9 @@ fn pairs(format: OutputFormat, overlaps: &[Overlap]) -> String {
     let mut rows = Vec::new();
     for overlap in overlaps {
         let Overlap { other, kind, shared, .. } = overlap;
+        if overlap.categories.is_empty() && format == OutputFormat::Tsv {
+            rows.push([&other.to_string(), kind.name(), "-", "-", "0", "0"].map(str::to_owned).to_vec());
+        }
         for Pair { category, other_category, fingerprints } in &overlap.categories {
             let mut row = vec![other.to_string(), kind.to_string()];
             row.extend([category, other_category].map(|category| category_name(category.as_ref())));

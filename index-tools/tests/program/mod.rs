@@ -5,11 +5,12 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::Duration;
 
 use hashward::fingerprint::{Encoding, Fingerprint, Kind, Radii, hash_bytes};
 use hashward::index::snapshot::Snapshot;
 use hashward::matching::{Answer, Question, Verdict, answer};
-use hashward::store::{Store, StoreOptions};
+use hashward::store::{Store, StoreError, StoreOptions};
 use serde_json::Value;
 
 /// The program under test.
@@ -90,10 +91,19 @@ impl Folder {
 
     /// What a daemon would answer from.
     pub(crate) fn snapshot(&self) -> std::sync::Arc<Snapshot> {
-        let store =
-            Store::open(&self.data(), StoreOptions { serve: true, ..StoreOptions::default() }).expect("a store");
+        let store = self.store(StoreOptions::default());
         store.load().expect("its segments are sound");
         store.snapshot()
+    }
+
+    /// The store, once nobody holds it: a program that another test is just starting keeps our lock until it runs.
+    pub(crate) fn store(&self, options: StoreOptions) -> Store {
+        loop {
+            match Store::open(&self.data(), options.clone()) {
+                Err(StoreError::Locked { .. }) => std::thread::sleep(Duration::from_millis(10)),
+                opened => return opened.expect("a store"),
+            }
+        }
     }
 
     /// Files in `incoming/`.

@@ -23,7 +23,7 @@ use hashward::records::StoredRecord;
 use tempfile::NamedTempFile;
 
 use super::progress::Progress;
-use super::{Place, Usage, print};
+use super::{Place, Usage, give_way, print};
 use source::Exported;
 
 /// Bytes that are written at once.
@@ -68,10 +68,11 @@ pub(super) fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
         return Err(Usage("sum text holds one kind; name it with --kind".to_owned()).into());
     }
     let keeper = args.place.keeper()?;
+    give_way(&keeper);
     let progress = Progress::start();
     let mut session = keeper.session();
     let version = args.version.map(VersionNumber);
-    let exported = Exported::open(&mut session, &args.list, version)?;
+    let mut exported = Exported::open(&mut session, &args.list, version)?;
     let choice = Choice { kind: args.kind, scheme: args.scheme.as_deref() };
     if !exported.has_records() {
         eprintln!(
@@ -88,7 +89,7 @@ pub(super) fn run(args: ExportArgs) -> anyhow::Result<ExitCode> {
             let kinds = exported.kinds().filter(|kind| choice.takes(*kind)).collect();
             Box::new(csv::CsvWriter::start(out, kinds, exported.has_records())?)
         }
-        ExportFormat::Vics => Box::new(vics::VicsWriter::start(out, only_scheme(&exported, &choice, &args.list)?)?),
+        ExportFormat::Vics => Box::new(vics::VicsWriter::start(out, only_scheme(&mut exported, &choice, &args.list)?)?),
         ExportFormat::Sum => Box::new(sum::SumWriter::start(out)),
     };
     let (mut entries, mut fingerprints) = (0, 0);
@@ -134,8 +135,12 @@ impl Choice<'_> {
 }
 
 /// The one scheme of all categories that are exported.
-fn only_scheme(exported: &Exported<'_, '_>, choice: &Choice<'_>, list: &ListName) -> anyhow::Result<Option<Arc<str>>> {
-    let schemes = exported.categories().into_iter().map(|category| category.scheme);
+fn only_scheme(
+    exported: &mut Exported<'_, '_>,
+    choice: &Choice<'_>,
+    list: &ListName,
+) -> anyhow::Result<Option<Arc<str>>> {
+    let schemes = exported.categories()?.into_iter().map(|category| category.scheme);
     let schemes: BTreeSet<Option<Arc<str>>> = schemes.filter(|scheme| choice.takes_scheme(scheme.as_deref())).collect();
     let mut all = schemes.iter();
     match (all.next(), all.next()) {

@@ -8,9 +8,11 @@ use hashward::fingerprint::{Fingerprint, Kind};
 use hashward::list::{Category, Entry, ListName, ListShape, VersionNumber};
 use hashward::records::{RecordsReader, StoredRecord};
 use hashward::store::command::Contents;
+use hashward::store::{Command, Outcome};
 
 use super::super::open_list::{self, Mapped, OpenList, Said};
 use super::super::progress::Progress;
+use super::super::unexpected;
 use crate::keeper::Session;
 
 /// Entries between two words to the progress.
@@ -69,10 +71,13 @@ impl<'s, 'k> Exported<'s, 'k> {
     }
 
     /// The categories of its entries.
-    pub(super) fn categories(&self) -> BTreeSet<Category> {
+    pub(super) fn categories(&mut self) -> anyhow::Result<BTreeSet<Category>> {
         match &self.from {
-            From::Entries => self.contents.categories.by_category.keys().cloned().collect(),
-            From::Records(_, list) | From::Segments(list) => list.categories(),
+            From::Entries => match self.session.execute(Command::Categories { list: self.name.clone() })? {
+                Outcome::Categories(counts) => Ok(counts.by_category.into_keys().collect()),
+                other => Err(unexpected(&other)),
+            },
+            From::Records(_, list) | From::Segments(list) => Ok(list.categories()),
         }
     }
 

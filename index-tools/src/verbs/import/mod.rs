@@ -29,15 +29,12 @@ use report::Report;
 use tempfile::TempDir;
 
 use super::progress::Progress;
-use super::{print, unexpected};
+use super::{give_way, print, unexpected};
 use crate::build::{BaseVersion, BuiltKind, Output, Taken, build_version};
 use crate::keeper::Keeper;
 
 /// The records file of a version being built.
 const RECORDS: &str = "records.rec";
-
-/// The priority an import gives itself beside a daemon (as `nice` counts), so that lookups come first.
-const NICE_BESIDE_A_DAEMON: i32 = 10;
 
 pub(super) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
     let mut report = Report::start(&args);
@@ -57,10 +54,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     let (radii, current) = current_version(args, &keeper)?;
     report.note_radii(args.radii(), &radii);
     let plan = RolePlan::decide(args, current.as_ref().map(|current| &current.roles))?;
-    if keeper.daemon_answers() {
-        // Where the system does not allow it, the import is merely less polite.
-        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
-    }
+    give_way(&keeper);
     let workshop = Workshop::make(args, &keeper)?;
     let progress = Arc::new(Progress::start());
     let read = read::read_files(args, workshop.path(), workshop.records()?, plan.categories, &progress)?;

@@ -19,7 +19,10 @@ use serde_json::Value;
 type Says = BTreeMap<Fingerprint, BTreeSet<(Option<Category>, Flags)>>;
 
 fn store(folder: &Folder) -> Store {
-    folder.store(StoreOptions { create: true, serve: false, ..StoreOptions::default() })
+    if !folder.data().exists() {
+        drop(Store::open(&folder.data(), StoreOptions { create: true, serve: false, ..StoreOptions::default() }));
+    }
+    folder.store(false)
 }
 
 /// What stands in the segments of a file list's version, or in a feed list's entries.

@@ -15,6 +15,7 @@ use crate::list::{Category, Entry, ListId, ListName, ListShape, ListState, Role,
 /// One thing to do, or to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "one stands on the stack at a time, and is read once")]
 pub enum Command {
     /// Reserves the numbers of a file list's next version. Answer: [`Outcome::ImportBegun`].
     BeginImport {

@@ -96,7 +96,7 @@ fn text(Inspected { list, versions: kept, history }: &Inspected, categories: &Ca
 }
 
 fn versions(format: OutputFormat, versions: &[VersionInfo]) -> String {
-    let header = ["version", "current", "published", "records", "rejected", "fingerprints"];
+    let header = ["version", "current", "published", "records", "rejected", "kept", "fingerprints"];
     let row = |version: &VersionInfo| {
         vec![
             version.version.to_string(),
@@ -104,6 +104,8 @@ fn versions(format: OutputFormat, versions: &[VersionInfo]) -> String {
             moment(version.created_at),
             version.counts.records.to_string(),
             version.counts.rejected.to_string(),
+            // A version that an earlier hashward published has none.
+            version.records.map_or("no".to_owned(), |kept| kept.records.to_string()),
             by_kind(version.fingerprints.iter().map(|(kind, count)| (kind, *count))),
         ]
     };

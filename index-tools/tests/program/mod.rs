@@ -91,19 +91,22 @@ impl Folder {
 
     /// What a daemon would answer from.
     pub(crate) fn snapshot(&self) -> std::sync::Arc<Snapshot> {
-        let store = self.store(StoreOptions::default());
+        let store = self.store(true);
         store.load().expect("its segments are sound");
         store.snapshot()
     }
 
-    /// The store, once nobody holds it: a program that another test is just starting keeps our lock until it runs.
-    pub(crate) fn store(&self, options: StoreOptions) -> Store {
-        loop {
+    /// The store itself. A program that another test starts at this moment holds copies of this process's locks until it
+    /// runs, so a lock that was given back may still be taken.
+    pub(crate) fn store(&self, serve: bool) -> Store {
+        let options = StoreOptions { serve, ..StoreOptions::default() };
+        for _ in 0..200 {
             match Store::open(&self.data(), options.clone()) {
-                Err(StoreError::Locked { .. }) => std::thread::sleep(Duration::from_millis(10)),
+                Err(StoreError::Locked { .. }) => std::thread::sleep(Duration::from_millis(25)),
                 opened => return opened.expect("a store"),
             }
         }
+        panic!("{} stays locked", self.data().display())
     }
 
     /// Files in `incoming/`.

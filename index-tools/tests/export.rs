@@ -126,7 +126,8 @@ fn vics(made: &[Made]) -> String {
         let hashes = made.fingerprints().into_iter().map(|fingerprint| {
             let base64 = fingerprint.kind() == Kind::PhotoDna;
             let encoding = if base64 { Encoding::Base64 } else { Encoding::Hex };
-            serde_json::json!({"HashName": fingerprint.kind().name(), "HashValue": encoding.encode(fingerprint.value())})
+            let value = encoding.encode(fingerprint.value());
+            serde_json::json!({"HashName": fingerprint.kind().name(), "HashValue": value})
         });
         serde_json::json!({
             "Category": made.category,
@@ -142,8 +143,13 @@ fn vics(made: &[Made]) -> String {
     serde_json::json!({"@odata.context": context, "value": made.iter().map(medium).collect::<Vec<_>>()}).to_string()
 }
 
+/// Each case starts the program many times.
+fn few_cases() -> ProptestConfig {
+    ProptestConfig { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, max_shrink_iters: 20, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(few_cases())]
     #[test]
     fn a_file_list_reads_back(
         made in proptest::collection::vec(any_made(), 1..12),
@@ -171,7 +177,9 @@ proptest! {
             return Ok(());
         }
         let mut whole = records(&folder, "region");
-        whole.iter_mut().for_each(|(fingerprints, ..)| fingerprints.retain(|fingerprint| !withdrawn.contains(fingerprint)));
+        for (fingerprints, ..) in &mut whole {
+            fingerprints.retain(|fingerprint| !withdrawn.contains(fingerprint));
+        }
         whole.retain(|(fingerprints, ..)| !fingerprints.is_empty());
         whole.sort();
         for format in ["csv", "vics"] {

@@ -208,7 +208,8 @@ proptest! {
         let (one, two) = (says(&one), says(&two));
 
         let found = lines(&folder.run(&["diff", "a", "1", "2", "--entries", "--format", "json"]).done());
-        let found: BTreeSet<_> = found.iter().map(|line| (line["sign"].to_string(), line["value"].to_string())).collect();
+        let sign_and_value = |line: &Value| (line["sign"].to_string(), line["value"].to_string());
+        let found: BTreeSet<_> = found.iter().map(sign_and_value).collect();
         let mut expected = BTreeSet::new();
         for number in one.keys().chain(two.keys()) {
             let sign = match (one.get(number), two.get(number)) {
@@ -235,7 +236,8 @@ proptest! {
             ((text("category"), text("other_category")), pair["fingerprints"].as_u64().unwrap())
         };
         let told: BTreeMap<_, _> = found["categories"].as_array().unwrap().iter().map(pair).collect();
-        let pairs = pairs.into_iter().map(|((one, other), count)| ((one.to_owned(), other.to_owned()), count)).collect();
+        let owned = |((one, other), count): ((&str, &str), u64)| ((one.to_owned(), other.to_owned()), count);
+        let pairs = pairs.into_iter().map(owned).collect();
         prop_assert_eq!(told, pairs);
         prop_assert_eq!(found["shared"].as_u64().unwrap(), both.len() as u64);
         prop_assert_eq!(found["fingerprints"].as_u64().unwrap(), two.len() as u64);

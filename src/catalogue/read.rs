@@ -189,8 +189,8 @@ impl<'c> Reader<'c> {
         Ok(self.all(sql, [list.0], |row| Ok((read_kind(row, 0)?, read_u64(row, 1)?)))?.into_iter().collect())
     }
 
-    /// Of the next entries of a feed list behind the source id `after`, at most `limit`: each category, `None` standing for
-    /// none, with its entries and the last source id among them.
+    /// Of the next entries of a feed list behind the source id `after`, at most `limit`: each category, `None` standing
+    /// for none, with its entries and the last source id among them.
     pub(crate) fn category_counts(
         &self,
         list: ListId,

@@ -212,8 +212,8 @@ fn bad_mapping(found: String) -> Refused {
         Refusal::Columns,
         "each field to be one column of the header row",
         found,
-        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, flags, name, size, series and other \
-         attributes",
+        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, flags, name, size, series and \
+         other attributes",
     )
 }
 

@@ -1,5 +1,5 @@
-//! `diff`: in what two versions of a file list differ. Both are read side by side, in the order of their fingerprints, so
-//! memory stays small whatever their size.
+//! `diff`: in what two versions of a file list differ. Both are read side by side, in the order of their fingerprints,
+//! so memory stays small whatever their size.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,5 +1,5 @@
-//! What a list holds, as sorted rows of each kind, whatever its shape: the segments of a version, read where they stand in
-//! the data folder, or a feed list's entries, sorted into segments of a temporary folder.
+//! What a list holds, as sorted rows of each kind, whatever its shape: the segments of a version, read where they stand
+//! in the data folder, or a feed list's entries, sorted into segments of a temporary folder.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;

@@ -158,6 +158,14 @@ impl Shared<'_> {
 
 type OnShared<'a> = &'a mut dyn FnMut(&Shared<'_>) -> anyhow::Result<()>;
 
+/// Another list, as far as one kind goes.
+struct Other {
+    name: ListName,
+    /// If it is compared by distance: within how many bits.
+    radius: Option<Radius>,
+    opened: OpenKind,
+}
+
 fn overlaps(
     mut list: OpenList,
     others: Vec<OpenList>,
@@ -165,79 +173,86 @@ fn overlaps(
     progress: &Progress,
     on_shared: OnShared<'_>,
 ) -> anyhow::Result<Vec<Overlap>> {
-    let mut by_kind: BTreeMap<Kind, Vec<(ListName, Option<Radius>, OpenKind)>> = BTreeMap::new();
-    for other in others {
-        for (kind, opened) in other.kinds {
-            let own = other.contents.radii.get(kind).or(kind.radius_default());
-            by_kind.entry(kind).or_default().push((other.name.clone(), own.filter(|_| near), opened));
+    let mut by_kind: BTreeMap<Kind, Vec<Other>> = BTreeMap::new();
+    for OpenList { name, contents, kinds } in others {
+        for (kind, opened) in kinds {
+            let radius = contents.radii.get(kind).or(kind.radius_default()).filter(|_| near);
+            by_kind.entry(kind).or_default().push(Other { name: name.clone(), radius, opened });
         }
     }
     let mut overlaps = Vec::new();
     for (kind, others) in by_kind {
         let Some(opened) = list.kinds.remove(&kind) else { continue };
-        overlaps.extend(overlaps_of_kind(&list.name, kind, opened, others, progress, on_shared)?);
+        let fingerprints = opened.len();
+        let (smaller, larger): (Vec<_>, Vec<_>) =
+            others.into_iter().partition(|other| other.radius.is_none() && other.opened.len() < fingerprints);
+        let mut tallies = look_up_others(kind, smaller, &opened, progress, on_shared)?;
+        tallies.extend(look_up_list(kind, opened, larger, progress, on_shared)?);
+        overlaps.extend(tallies.into_iter().map(|tally| tally.finish(&list.name, fingerprints)));
     }
     overlaps.sort_by(|a, b| (&a.other, a.kind).cmp(&(&b.other, b.kind)));
     Ok(overlaps)
 }
 
-/// The list is looked up in those that are larger, and in those that are searched by distance; the others are looked
-/// up in it.
-fn overlaps_of_kind(
-    list: &ListName,
+/// Looks lists that are smaller up in the list.
+fn look_up_others(
     kind: Kind,
-    opened: OpenKind,
-    others: Vec<(ListName, Option<Radius>, OpenKind)>,
+    others: Vec<Other>,
+    list: &OpenKind,
     progress: &Progress,
     on_shared: OnShared<'_>,
-) -> anyhow::Result<Vec<Overlap>> {
-    let fingerprints = opened.len();
-    let mut overlaps = Vec::new();
-    let mut finish = |tally: Tally, radius| {
-        let other = tally.other.clone();
-        let (shared, categories) = tally.finish();
-        overlaps.push(Overlap { list: list.clone(), other, kind, radius, fingerprints, shared, categories });
-    };
-    let (smaller, larger): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|(_, radius, other)| radius.is_none() && other.len() < fingerprints);
-    if !smaller.is_empty() {
-        progress.waiting("checking");
-        let target = opened.map()?;
-        let said = Said::of_sets(target.segment.labels());
-        for (other, radius, opened) in smaller {
-            progress.rows("comparing", "fingerprints", opened.len());
-            let mut rows = opened.into_rows();
-            let mut tally = Tally::new(kind, other, said.clone(), Said::of_sets(rows.labels()));
-            while let Some(batch) = Batch::read(&mut rows)? {
-                for found in batch.equal(&target) {
-                    let row = found.row as usize;
-                    tally.count(batch.value(row), found.set, batch.sets[row], on_shared)?;
-                }
-                progress.advance(batch.sets.len() as u64);
-            }
-            finish(tally, radius);
-        }
+) -> anyhow::Result<Vec<Tally>> {
+    if others.is_empty() {
+        return Ok(Vec::new());
     }
-    if !larger.is_empty() {
-        progress.waiting("checking");
+    progress.waiting("checking");
+    let target = list.map()?;
+    let said = Said::of_sets(target.segment.labels());
+    let mut tallies = Vec::new();
+    for Other { name, opened, .. } in others {
+        progress.rows("comparing", "fingerprints", opened.len());
         let mut rows = opened.into_rows();
-        let said = Said::of_sets(rows.labels());
-        let mut targets = Vec::new();
-        for (other, radius, opened) in larger {
-            let target = opened.map()?;
-            let tally = Tally::new(kind, other, said.clone(), Said::of_sets(target.segment.labels()));
-            targets.push((tally, radius, target));
-        }
-        progress.rows("comparing", "fingerprints", fingerprints);
+        let mut tally = Tally::new(kind, name, None, said.clone(), Said::of_sets(rows.labels()));
         while let Some(batch) = Batch::read(&mut rows)? {
-            for (tally, radius, target) in &mut targets {
-                batch.look_up(target, *radius, tally, on_shared)?;
+            for found in batch.equal(&target) {
+                let row = found.row as usize;
+                tally.count(batch.value(row), found.set, batch.sets[row], on_shared)?;
             }
             progress.advance(batch.sets.len() as u64);
         }
-        targets.into_iter().for_each(|(tally, radius, _)| finish(tally, radius));
+        tallies.push(tally);
     }
-    Ok(overlaps)
+    Ok(tallies)
+}
+
+/// Looks the list up in those that are larger, and in those that are searched by distance.
+fn look_up_list(
+    kind: Kind,
+    list: OpenKind,
+    others: Vec<Other>,
+    progress: &Progress,
+    on_shared: OnShared<'_>,
+) -> anyhow::Result<Vec<Tally>> {
+    if others.is_empty() {
+        return Ok(Vec::new());
+    }
+    progress.waiting("checking");
+    let fingerprints = list.len();
+    let mut rows = list.into_rows();
+    let said = Said::of_sets(rows.labels());
+    let mut targets = Vec::new();
+    for Other { name, radius, opened } in others {
+        let target = opened.map()?;
+        targets.push((Tally::new(kind, name, radius, said.clone(), Said::of_sets(target.segment.labels())), target));
+    }
+    progress.rows("comparing", "fingerprints", fingerprints);
+    while let Some(batch) = Batch::read(&mut rows)? {
+        for (tally, target) in &mut targets {
+            batch.look_up(target, tally, on_shared)?;
+        }
+        progress.advance(batch.sets.len() as u64);
+    }
+    Ok(targets.into_iter().map(|(tally, _)| tally).collect())
 }
 
 /// Rows that are looked up together.
@@ -270,14 +285,8 @@ impl Batch {
         found
     }
 
-    fn look_up(
-        &self,
-        target: &Mapped,
-        radius: Option<Radius>,
-        tally: &mut Tally,
-        on_shared: OnShared<'_>,
-    ) -> anyhow::Result<()> {
-        let Some(radius) = radius else {
+    fn look_up(&self, target: &Mapped, tally: &mut Tally, on_shared: OnShared<'_>) -> anyhow::Result<()> {
+        let Some(radius) = tally.radius else {
             for found in self.equal(target) {
                 let row = found.row as usize;
                 tally.count(self.value(row), self.sets[row], found.set, on_shared)?;
@@ -324,17 +333,24 @@ fn neighbours(codes: &[u8], width: usize, target: &Mapped, radius: Radius) -> Ve
 struct Tally {
     kind: Kind,
     other: ListName,
+    radius: Option<Radius>,
     said: Vec<Vec<Said>>,
     other_said: Vec<Vec<Said>>,
     shared: u64,
-    /// By label sets, where the other list has one of the fingerprint.
+    /// By label sets, where kinds are compared by equality.
     sets: HashMap<(LabelSetId, LabelSetId), u64>,
     pairs: BTreeMap<(Option<Category>, Option<Category>), u64>,
 }
 
 impl Tally {
-    fn new(kind: Kind, other: ListName, said: Vec<Vec<Said>>, other_said: Vec<Vec<Said>>) -> Tally {
-        Tally { kind, other, said, other_said, shared: 0, sets: HashMap::new(), pairs: BTreeMap::new() }
+    fn new(
+        kind: Kind,
+        other: ListName,
+        radius: Option<Radius>,
+        said: Vec<Vec<Said>>,
+        other_said: Vec<Vec<Said>>,
+    ) -> Tally {
+        Tally { kind, other, radius, said, other_said, shared: 0, sets: HashMap::new(), pairs: BTreeMap::new() }
     }
 
     fn count(
@@ -374,7 +390,7 @@ impl Tally {
         on_shared(&Shared { kind: self.kind, value, labels, other: &self.other, other_labels: &other_labels, distance })
     }
 
-    fn finish(mut self) -> (u64, Vec<Pair>) {
+    fn finish(mut self, list: &ListName, fingerprints: u64) -> Overlap {
         for ((set, other_set), count) in self.sets {
             let labels = (&self.said[set.0 as usize], &self.other_said[other_set.0 as usize]);
             for pair in category_pairs(labels.0, labels.1) {
@@ -382,7 +398,9 @@ impl Tally {
             }
         }
         let pair = |((category, other_category), fingerprints)| Pair { category, other_category, fingerprints };
-        (self.shared, self.pairs.into_iter().map(pair).collect())
+        let categories = self.pairs.into_iter().map(pair).collect();
+        let Tally { kind, other, radius, shared, .. } = self;
+        Overlap { list: list.clone(), other, kind, radius, fingerprints, shared, categories }
     }
 }
 

@@ -1,5 +1,5 @@
-//! Shows how far long work has come, how fast it goes and how long it still takes: a bar on a terminal, a plain line now
-//! and then elsewhere.
+//! Shows how far long work has come, how fast it goes and how long it still takes: a bar on a terminal, a plain line
+//! now and then elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;

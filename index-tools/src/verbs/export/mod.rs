@@ -1,8 +1,8 @@
 //! `export`: what a list holds, in a format that others read, and that `import` reads back.
 //!
 //! A feed list is exported entry by entry. So is a version whose records were kept, as far as its segments still say
-//! what a record does: what was withdrawn is left out, and so is a record of which nothing is left. Of a version without
-//! records each label of each fingerprint makes an entry of its own.
+//! what a record does: what was withdrawn is left out, and so is a record of which nothing is left. Of a version
+//! without records each label of each fingerprint makes an entry of its own.
 
 mod csv;
 mod source;
@@ -149,8 +149,8 @@ fn only_scheme(
         _ => {
             let names = schemes.iter().map(|scheme| format!("`{}`", print::plain(scheme.as_deref().unwrap_or(""))));
             anyhow::bail!(
-                "a VICS file has categories of one scheme, and {list} has those of {}; export each to a file of its own \
-                 with --scheme (an empty one takes all entries without a scheme), or use --format csv",
+                "a VICS file has categories of one scheme, and {list} has those of {}; export each to a file of its \
+                 own with --scheme (an empty one takes all entries without a scheme), or use --format csv",
                 names.collect::<Vec<_>>().join(", ")
             )
         }
@@ -225,8 +225,8 @@ fn code<'c>(what: &str, code: &'c str) -> anyhow::Result<&'c str> {
     let reads_back = !code.is_empty() && code.trim_ascii() == code && code.len() <= CODE_BYTES_MAX;
     anyhow::ensure!(
         reads_back,
-        "expected a {what} of 1 to {CODE_BYTES_MAX} bytes without blanks around it, found {:?}, which would be read back \
-         as another",
+        "expected a {what} of 1 to {CODE_BYTES_MAX} bytes without blanks around it, found {:?}, which would be read \
+         back as another",
         code.chars().take(CODE_BYTES_MAX).collect::<String>()
     );
     Ok(code)

@@ -184,8 +184,8 @@ impl Segments {
         for (kind, OneKind { seen_count, expected, .. }) in &self.0 {
             anyhow::ensure!(
                 seen_count == expected,
-                "expected records of {expected} fingerprints of kind {kind}, found those of {seen_count}: the records of \
-                 the version are not those of its segments; `hashward-index verify` checks both"
+                "expected records of {expected} fingerprints of kind {kind}, found those of {seen_count}: the records \
+                 of the version are not those of its segments; `hashward-index verify` checks both"
             );
         }
         Ok(())

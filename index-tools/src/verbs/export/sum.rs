@@ -1,5 +1,5 @@
-//! Sum text of one kind: `hex  name`, as `md5sum` prints it. A backslash in front says that `\\`, `\n` and `\r` in the name
-//! are escapes. A fingerprint without name stands alone in its line.
+//! Sum text of one kind: `hex  name`, as `md5sum` prints it. A backslash in front says that `\\`, `\n` and `\r` in the
+//! name are escapes. A fingerprint without name stands alone in its line.
 
 use std::io::Write;
 

@@ -1,5 +1,6 @@
-//! VICS 2.0 JSON: a medium for each entry, one a line. The context names the region whose categories these are, so all of
-//! them are of one scheme. Kinds other than MD5 and SHA1 stand in `AlternativeHashes`, and so does a second value of either.
+//! VICS 2.0 JSON: a medium for each entry, one a line. The context names the region whose categories these are, so all
+//! of them are of one scheme. Kinds other than MD5 and SHA1 stand in `AlternativeHashes`, and so does a second value of
+//! either.
 
 use std::io::Write;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! Records files from outside: what was written is read back and found, block by block, and damaged bytes are refused or
-//! answered right.
+//! Records files from outside: what was written is read back and found, block by block, and damaged bytes are refused
+//! or answered right.
 
 use std::path::{Path, PathBuf};
 

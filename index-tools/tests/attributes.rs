@@ -72,8 +72,9 @@ fn tables_name_their_attributes() {
 
 #[test]
 fn vics_media_have_numbers_series_and_files() {
-    let medium = r#"{"MediaID": 7, "MD5": "$", "MediaSize": "512", "MimeType": "image/jpeg", "Series": "S", "Tags": ["a", "b"],
-        "Comments": null, "MediaFiles": [{"FileName": "x.jpg", "FilePath": "C:\\d", "MD5": "0"}, {"FileName": "y.jpg"}]}"#;
+    let medium = r#"{"MediaID": 7, "MD5": "$", "MediaSize": "512", "MimeType": "image/jpeg", "Series": "S",
+        "Tags": ["a", "b"], "Comments": null,
+        "MediaFiles": [{"FileName": "x.jpg", "FilePath": "C:\\d", "MD5": "0"}, {"FileName": "y.jpg"}]}"#;
     let odd = r#"{"MediaID": {"a": 1}, "MD5": "$", "Tags": "t", "Series": ["s"], "MediaSize": true}"#;
     let list = |value: &str, fragment| {
         format!(r#"{{"odata.metadata": "http://x/2.0.xml/US#{fragment}", "value": [{value}]}}"#)

@@ -211,6 +211,9 @@ fn text(bytes: &[u8]) -> Cow<'_, str> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     use super::*;
@@ -218,7 +221,7 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_packed_reads_back(
-            given in proptest::collection::vec((0..Attribute::ALL.len(), proptest::collection::vec(any::<u8>(), 0..40)), 0..20),
+            given in vec((0..Attribute::ALL.len(), vec(any::<u8>(), 0..40)), 0..20),
             cut in any::<proptest::sample::Index>(),
         ) {
             let mut packed = PackedAttributes::new();
@@ -228,9 +231,9 @@ mod tests {
             let read: Vec<_> = packed.iter().map(|(attribute, value)| (attribute, value.to_vec())).collect();
             prop_assert_eq!(&read, &kept);
             prop_assert_eq!(PackedAttributes::check(packed.as_bytes()), Ok(()));
-            let names: std::collections::BTreeSet<_> = kept.iter().map(|(attribute, _)| attribute.name()).collect();
+            let names: BTreeSet<_> = kept.iter().map(|(attribute, _)| attribute.name()).collect();
             let unpacked = PackedAttributes::unpack(packed.as_bytes());
-            prop_assert_eq!(unpacked.keys().map(String::as_str).collect::<Vec<_>>(), names.into_iter().collect::<Vec<_>>());
+            prop_assert_eq!(unpacked.keys().map(String::as_str).collect::<BTreeSet<_>>(), names);
             // A part of it is refused, or is what the first attributes alone would be.
             let part = &packed.as_bytes()[..cut.index(packed.as_bytes().len() + 1)];
             let whole = kept.iter().scan(0, |at, (_, value)| { *at += HEAD_BYTES + value.len(); Some(*at) });

@@ -12,7 +12,7 @@
 //!     24      8  b, the number of blocks
 //!     32      8  offset of the directory
 //!     40     32  BLAKE3 of the directory
-//!     72     32  BLAKE3 of the 72 bytes before it. It stands for the whole file: the directory has every part's BLAKE3.
+//!     72     32  BLAKE3 of the 72 bytes before it. It stands for the whole file, for the directory has every part's.
 //!    104
 //! ```
 //!
@@ -25,8 +25,8 @@
 //!           1  kind code (crate::fingerprint::Kind), with bit 7 set unless it is the record's last
 //!           …  the value, as wide as its kind
 //! texts   one frame of Zstandard, which unfolds to, of each record:
-//!           1  how its category is given: 0 as category and flags of the record before in this block, 1 none, 2 a code,
-//!              3 a scheme and a code; unless it is 0 then
+//!           1  how its category is given: 0 as category and flags of the record before in this block, 1 none,
+//!              2 a code, 3 a scheme and a code; unless it is 0 then
 //!                1  flags (crate::list::Flags)
 //!                …  each text as 2 bytes of length and UTF-8
 //!           2  bytes of its attributes, then each of these as

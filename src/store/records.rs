@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::command::KeptRecords;
 use super::state::State;
-use super::{Store, StoreError};
+use super::{SEGMENTS, Store, StoreError};
 use crate::catalogue::{RecordsFile, VersionRow};
 use crate::list::{ListId, VersionNumber};
 use crate::records::RecordsReader;
@@ -25,7 +25,7 @@ impl Store {
     pub fn records_of(&self, list: ListId, version: VersionNumber) -> Result<VersionRecords, StoreError> {
         loop {
             let (files, complete) = self.state().records_files_of(list, version)?;
-            let open = |file: &RecordsFile| open_records(&self.state().path_of(&file.file), file);
+            let open = |file: &RecordsFile| open_records(&self.folder.join(SEGMENTS).join(&file.file), file);
             let readers: Result<Vec<_>, _> = files.iter().map(open).collect();
             match readers {
                 Ok(files) => return Ok(VersionRecords { files, complete }),

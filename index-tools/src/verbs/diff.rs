@@ -13,7 +13,7 @@ use hashward::store::{Command, Outcome};
 use serde::Serialize;
 
 use super::open_list::{OpenKind, OpenList, Rows, Said};
-use super::print::{OutputFormat, grouped};
+use super::print::OutputFormat;
 use super::progress::Progress;
 use super::{Place, give_way, print, unexpected};
 use crate::keeper::Session;
@@ -65,7 +65,7 @@ pub(super) fn run(args: DiffArgs) -> anyhow::Result<ExitCode> {
     match (args.format, args.entries) {
         (OutputFormat::Text, _) => out.write_all(summary.text().as_bytes())?,
         (_, true) => {}
-        (OutputFormat::Tsv, false) => out.write_all(summary.tsv().as_bytes())?,
+        (OutputFormat::Tsv, false) => out.write_all(summary.table(OutputFormat::Tsv).as_bytes())?,
         (OutputFormat::Json, false) => writeln!(out, "{}", serde_json::to_string(&summary)?)?,
     }
     out.flush()?;
@@ -177,23 +177,17 @@ impl KindSummary {
 
 impl Summary {
     fn text(&self) -> String {
-        let rows: Vec<_> = self.rows(grouped);
-        let table = print::table(OutputFormat::Text, &Summary::HEADER, &rows);
+        let table = self.table(OutputFormat::Text);
         format!("{}: version {} against version {}\n{table}", self.list, self.to, self.from)
     }
 
-    fn tsv(&self) -> String {
-        print::table(OutputFormat::Tsv, &Summary::HEADER, &self.rows(|count| count.to_string()))
-    }
-
-    const HEADER: [&str; 5] = ["kind", "added", "removed", "labels changed", "same"];
-
-    fn rows(&self, number: impl Fn(u64) -> String) -> Vec<Vec<String>> {
+    fn table(&self, format: OutputFormat) -> String {
         let row = |(kind, summary): (&Kind, &KindSummary)| {
-            let cells = summary.cells().into_iter().map(&number);
+            let cells = summary.cells().map(|count| print::number(format, count));
             std::iter::once(kind.to_string()).chain(cells).collect()
         };
-        self.kinds.iter().map(row).collect()
+        let rows: Vec<Vec<String>> = self.kinds.iter().map(row).collect();
+        print::table(format, &["kind", "added", "removed", "labels changed", "same"], &rows)
     }
 }
 

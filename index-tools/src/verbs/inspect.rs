@@ -79,7 +79,7 @@ fn text(Inspected { list, versions: kept, history }: &Inspected, categories: &Ca
     line("created", moment(list.created_at));
     line("changed", format!("{} ({} ago)", moment(list.changed_at), age(list.changed_at)));
     if !categories.by_category.is_empty() {
-        let rows = lists::category_rows(categories, &list.roles);
+        let rows = lists::category_rows(categories, &list.roles, OutputFormat::Text);
         let _ = write!(text, "\ncategories\n{}", indented(&table(OutputFormat::Text, &CATEGORY_HEADER, &rows)));
     }
     if !kept.is_empty() {

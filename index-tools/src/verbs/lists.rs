@@ -62,8 +62,12 @@ fn row(list: &ListInfo, format: OutputFormat) -> Vec<String> {
         list.state.to_string(),
         roles(&list.roles),
         list.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
-        if list.shape == ListShape::Feed || list.entries > 0 { list.entries.to_string() } else { "-".to_owned() },
-        list.withdrawn.to_string(),
+        if list.shape == ListShape::Feed || list.entries > 0 {
+            print::number(format, list.entries)
+        } else {
+            "-".to_owned()
+        },
+        print::number(format, list.withdrawn),
         match format {
             OutputFormat::Text if list.changed_at > 0 => format!("{} ago", print::age(list.changed_at)),
             _ => print::moment(list.changed_at),
@@ -106,7 +110,7 @@ fn show_categories(session: &mut Session<'_>, lists: Vec<ListInfo>, format: Outp
     }
     let mut rows = Vec::new();
     for WithCategories { list, categories } in &told {
-        let of_list = category_rows(categories, &list.roles).into_iter();
+        let of_list = category_rows(categories, &list.roles, format).into_iter();
         rows.extend(of_list.map(|row| std::iter::once(list.name.to_string()).chain(row).collect()));
     }
     let header = [&["list"][..], &CATEGORY_HEADER].concat();
@@ -125,11 +129,11 @@ pub(super) fn categories(session: &mut Session<'_>, list: &ListInfo) -> anyhow::
 }
 
 /// Each category with the role of its labels and its entries; a dash stands for none.
-pub(super) fn category_rows(categories: &CategoryCounts, roles: &Roles) -> Vec<Vec<String>> {
+pub(super) fn category_rows(categories: &CategoryCounts, roles: &Roles, format: OutputFormat) -> Vec<Vec<String>> {
     let named = categories.by_category.iter().map(|(category, count)| (Some(category), *count));
     let without = (categories.uncategorised > 0).then_some((None, categories.uncategorised));
     let row = |(category, count): (Option<&Category>, u64)| {
-        vec![category_name(category), roles.of(category).to_string(), count.to_string()]
+        vec![category_name(category), roles.of(category).to_string(), print::number(format, count)]
     };
     named.chain(without).map(row).collect()
 }

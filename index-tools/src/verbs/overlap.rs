@@ -448,7 +448,7 @@ fn pairs(format: OutputFormat, overlaps: &[Overlap]) -> String {
         for Pair { category, other_category, fingerprints } in &overlap.categories {
             let mut row = vec![other.to_string(), kind.to_string()];
             row.extend([category, other_category].map(|category| category_name(category.as_ref())));
-            row.push(if format == OutputFormat::Text { grouped(*fingerprints) } else { fingerprints.to_string() });
+            row.push(print::number(format, *fingerprints));
             if format == OutputFormat::Tsv {
                 row.push(shared.to_string());
             }

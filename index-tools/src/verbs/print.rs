@@ -92,6 +92,11 @@ pub(super) fn grouped(number: u64) -> String {
     text
 }
 
+/// A number in a table: in groups for people, plain for programs.
+pub(super) fn number(format: OutputFormat, number: u64) -> String {
+    if format == OutputFormat::Text { grouped(number) } else { number.to_string() }
+}
+
 /// `md5 1,234, sha1 5`, or `none`.
 pub(super) fn by_kind<K: std::fmt::Display>(counts: impl IntoIterator<Item = (K, u64)>) -> String {
     let parts: Vec<_> = counts.into_iter().map(|(kind, count)| format!("{kind} {}", grouped(count))).collect();

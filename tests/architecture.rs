@@ -32,7 +32,7 @@ const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("feeds", &["feed", "fingerprint", "list", "store"], &["formats", "keeper", "moment"]),
     (
         "verbs",
-        &["feed", "fingerprint", "list", "index", "records", "store"],
+        &["feed", "fingerprint", "list", "segment", "index", "records", "store"],
         &["formats", "build", "feeds", "keeper", "moment"],
     ),
 ];

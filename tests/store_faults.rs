@@ -76,7 +76,7 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
         (Command::Remove { list: name("hashward-test") }, "part of hashward"),
         (Command::Rollback { list: name("own"), to: None }, "no versions"),
         (Command::Rollback { list: name("debian"), to: None }, "no version before 1"),
-        (Command::Rollback { list: name("debian"), to: Some(VersionNumber(1)) }, "no version 1 to return to"),
+        (Command::Rollback { list: name("debian"), to: Some(VersionNumber(1)) }, "no version 1; kept are"),
         (Command::Inspect { list: name("absent") }, "no list"),
     ] {
         let message = store.execute(command.clone()).unwrap_err().to_string();

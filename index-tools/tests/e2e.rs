@@ -54,6 +54,31 @@ fn a_serving_daemon_takes_imports_and_changes() {
 }
 
 #[test]
+fn a_serving_daemon_tells_what_it_holds() {
+    let folder = Folder::new();
+    let daemon = Daemon::start(&folder);
+    folder.write("a.md5", hex_list(0..50));
+    folder.write("b.md5", hex_list(25..100));
+    folder.run(&["import", "debian", "a.md5", "--role", "ignorable"]).done();
+    folder.run(&["import", "debian", "b.md5"]).done();
+    // More than a page of entries.
+    let own: Vec<_> = (90..3_090).map(|number| md5(number).to_string()).collect();
+    let own: Vec<_> = own.iter().map(String::as_str).collect();
+    folder.run(&[&["add", "cases", "--role", "illegal", "--category", "XX:1"], &own[..]].concat()).done();
+    folder.run(&["withdraw", "debian", &md5(95).to_string()]).done();
+
+    let diff = folder.run(&["diff", "debian", "--format", "json"]).json();
+    assert_eq!(diff["kinds"]["md5"], serde_json::json!({"added": 49, "removed": 25, "changed": 0, "same": 25}));
+    let overlap = folder.run(&["overlap", "cases", "--format", "json"]).json();
+    assert_eq!((&overlap["shared"], &overlap["fingerprints"]), (&9.into(), &3_000.into()));
+    let text = folder.run(&["export", "cases", "--format", "sum", "--kind", "md5"]).done();
+    assert_eq!(text.lines().count(), 3_000);
+    let text = folder.run(&["export", "debian", "--format", "csv"]).done();
+    assert_eq!(text.lines().count(), 75);
+    drop(daemon);
+}
+
+#[test]
 fn questions_see_one_version_or_the_other_while_imports_go_on() {
     let folder = Folder::new();
     // Two halves, of which every version holds exactly one; so the gate must let all of a version go.

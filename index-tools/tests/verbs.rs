@@ -235,7 +235,7 @@ fn lists_are_shown_in_every_format() {
     let text = folder.run(&["lists"]).done();
     assert!(text.lines().any(|line| line.starts_with("seized ") && line.ends_with("md5 2")), "{text}");
     let text = folder.run(&["lists", "--format", "tsv"]).done();
-    assert!(text.lines().all(|line| line.split('\t').count() == 9), "{text}");
+    assert!(text.lines().all(|line| line.split('\t').count() == 10), "{text}");
     let text = folder.run(&["inspect", "seized"]).done();
     assert!(text.contains("category 7: illegal") && text.contains("any other category: watch"), "{text}");
     let inspected = folder.run(&["inspect", "seized", "--format", "json"]).json();

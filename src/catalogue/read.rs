@@ -13,7 +13,7 @@ use super::rows::{
 use super::schema::NEXT_LIST;
 use super::schema::{self, VERSION_RECORDS};
 use crate::fingerprint::{Fingerprint, Kind, Radii};
-use crate::list::{ListId, ListName, VersionNumber};
+use crate::list::{Category, Entry, ListId, ListName, VersionNumber};
 
 /// Reads what stands in the catalogue, within a batch or between two.
 pub(crate) struct Reader<'c> {
@@ -273,10 +273,93 @@ impl<'c> Reader<'c> {
         Ok(self.all(sql, [], |row| Ok((ListId(row.get(0)?), read_u64(row, 1)?)))?.into_iter().collect())
     }
 
+    /// Distinct fingerprints in the entries of one feed list, by kind.
+    pub(crate) fn fingerprint_counts_of(&self, list: ListId) -> Result<BTreeMap<Kind, u64>, CatalogueError> {
+        let sql = "SELECT kind, count(DISTINCT value) FROM entry_fingerprints WHERE list = ? GROUP BY kind";
+        Ok(self.all(sql, [list.0], |row| Ok((read_kind(row, 0)?, read_u64(row, 1)?)))?.into_iter().collect())
+    }
+
+    /// Of the next entries of a feed list behind the source id `after`, at most `limit`: each category, `None` standing
+    /// for none, with its entries and the last source id among them.
+    pub(crate) fn category_counts(
+        &self,
+        list: ListId,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Option<Category>, u64, String)>, CatalogueError> {
+        let behind = if after.is_some() { "source_id > ?" } else { "? IS NULL" };
+        let sql = format!(
+            "SELECT category, count(*), max(source_id) FROM (
+                 SELECT entry ->> 'category' AS category, source_id FROM feed_entries
+                 WHERE list = ? AND {behind} ORDER BY source_id LIMIT ?
+             ) GROUP BY category"
+        );
+        let read = |row: &rusqlite::Row<'_>| {
+            let category: Option<String> = row.get(0)?;
+            Ok((category.map(Category::from), read_u64(row, 1)?, row.get(2)?))
+        };
+        self.all(&sql, params![list.0, after, limit as i64], read)
+    }
+
     /// Entries of one feed list.
     pub(crate) fn entry_count(&self, list: ListId) -> Result<u64, CatalogueError> {
-        let sql = "SELECT count(*) FROM feed_entries WHERE list = ?";
-        Ok(self.one(sql, [list.0], |row| read_u64(row, 0))?.unwrap_or(0))
+        let count = self.one("SELECT count(*) FROM feed_entries WHERE list = ?", [list.0], |row| read_u64(row, 0))?;
+        Ok(count.unwrap_or(0))
+    }
+
+    /// The entries of a feed list behind the source id `after`, ascending, until `take` refuses the length of one's
+    /// JSON; and whether it did.
+    pub(crate) fn entries_after(
+        &self,
+        list: ListId,
+        after: Option<&str>,
+        take: impl FnMut(usize) -> bool,
+    ) -> Result<(Vec<Entry>, bool), CatalogueError> {
+        // Each finds its first row through the key.
+        let sql = match after {
+            Some(_) => "SELECT * FROM feed_entries WHERE list = ? AND source_id > ? ORDER BY source_id",
+            None => "SELECT * FROM feed_entries WHERE list = ? AND ? IS NULL ORDER BY source_id",
+        };
+        self.until(sql, params![list.0, after], 3, take, |row| Ok(EntryRow::read(row)?.entry))
+    }
+
+    /// The withdrawals of a kind behind the value `after`, ascending, by batches after `seq`, until `take` refuses the
+    /// length of one's value; and whether it did. Nothing stands before an empty `after`.
+    pub(crate) fn withdrawals_page(
+        &self,
+        list: ListId,
+        kind: Kind,
+        seq: u64,
+        after: &[u8],
+        take: impl FnMut(usize) -> bool,
+    ) -> Result<(Vec<Fingerprint>, bool), CatalogueError> {
+        let sql = "SELECT * FROM withdrawals WHERE list = ? AND kind = ? AND value > ? AND seq > ? ORDER BY value";
+        let params = params![list.0, kind.code(), after, seq as i64];
+        self.until(sql, params, 2, take, |row| Ok(WithdrawalRow::read(row)?.fingerprint))
+    }
+
+    /// The first rows, as long as `take` accepts the length of their `column`; and whether there are others.
+    fn until<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        column: usize,
+        mut take: impl FnMut(usize) -> bool,
+        read: impl Fn(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<(Vec<T>, bool), CatalogueError> {
+        let collect = || {
+            let mut statement = self.connection.prepare_cached(sql)?;
+            let mut rows = statement.query(params)?;
+            let mut taken = Vec::new();
+            while let Some(row) = rows.next()? {
+                if !take(row.get_ref(column)?.as_bytes()?.len()) {
+                    return Ok((taken, true));
+                }
+                taken.push(read(row)?);
+            }
+            Ok((taken, false))
+        };
+        collect().map_err(|error| self.fault(error))
     }
 
     /// When each list was last changed, in seconds since 1970-01-01 UTC.

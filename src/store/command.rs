@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::gate::Limit;
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use crate::list::{
-    Category, Entry, Flags, ListId, ListName, ListShape, ListState, Role, Roles, Suppression, SuppressionScope,
+    Category, Entry, Flags, ListId, ListName, ListShape, ListState, Role, Roles, Source, Suppression, SuppressionScope,
     VersionNumber,
 };
 
@@ -160,6 +160,40 @@ pub enum Command {
         /// The name of the folder in `incoming/` that holds a copy of the backup.
         incoming: String,
     },
+    /// How many entries a list has in each category. Answer: [`Outcome::Categories`]. Those of a feed list are counted
+    /// one by one, some thousands at a time; changes go on in between.
+    Categories {
+        /// The list.
+        list: ListName,
+    },
+    /// What a list holds, and where it stands. Answer: [`Outcome::Contents`].
+    Contents {
+        /// The list, of either shape.
+        list: ListName,
+        /// A version that is kept; the one that answers if none is named. A feed list has none.
+        #[serde(default)]
+        version: Option<VersionNumber>,
+    },
+    /// The next page of a feed list's entries, ascending by source id. Answer: [`Outcome::Entries`]. What changes
+    /// between two pages is seen if it comes behind `after`.
+    Entries {
+        /// The list.
+        list: ListName,
+        /// The last source id of the page before; `None` for the first page.
+        #[serde(default)]
+        after: Option<String>,
+    },
+    /// The next page of what was withdrawn from a version since it was built, ascending by kind and value. Answer:
+    /// [`Outcome::Withdrawals`].
+    Withdrawals {
+        /// The list.
+        list: ListName,
+        /// The version, as [`Contents::source`] names it.
+        version: VersionNumber,
+        /// The last fingerprint of the page before; `None` for the first page.
+        #[serde(default)]
+        after: Option<Fingerprint>,
+    },
     /// Checks every segment, the catalogue and the manifest as they stand on disk. Answer: [`Outcome::Verified`].
     Verify,
     /// What stands in the store. Answer: [`Outcome::Status`].
@@ -173,7 +207,7 @@ impl Command {
     /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
     /// to look up; reading every byte on disk does, for it is costly.
     pub fn needs_admin(&self) -> bool {
-        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Status)
+        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Categories { .. } | Command::Status)
     }
 }
 
@@ -437,6 +471,14 @@ pub enum Outcome {
     Inspected(Box<Inspected>),
     /// Everything behind a match.
     Explained(Box<Explained>),
+    /// Entries of a feed list, and records of the list files of the version that answers, by category.
+    Categories(CategoryCounts),
+    /// What a list holds.
+    Contents(Box<Contents>),
+    /// Entries of a feed list.
+    Entries(Page<Entry>),
+    /// Fingerprints that were withdrawn from a version.
+    Withdrawals(Page<Fingerprint>),
     /// What verification found.
     Verified {
         /// Segment files that were read in full.
@@ -888,7 +930,7 @@ pub struct ListInfo {
     pub held: Option<VersionNumber>,
     /// Distinct fingerprints by kind. Of a file list: as built, withdrawals not subtracted.
     pub fingerprints: BTreeMap<Kind, u64>,
-    /// Entries of a feed list.
+    /// Entries of a feed list; records of the version that answers, 0 if they were not all kept.
     pub entries: u64,
     /// Fingerprints withdrawn from the version that answers.
     pub withdrawn: u64,
@@ -974,6 +1016,57 @@ impl Inspected {
     /// How many changes are told.
     pub const HISTORY_MAX: usize = 20;
 }
+
+/// Records of each category, as the list has them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CategoryCounts {
+    /// Of each category that occurs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by_category: BTreeMap<Category, u64>,
+    /// Without a category.
+    #[serde(default)]
+    pub uncategorised: u64,
+}
+
+/// Answer to [`Command::Contents`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Contents {
+    /// The list's number and the version that is told; [`VersionNumber::LIVE`] of a feed list.
+    pub source: Source,
+    /// File or feed.
+    pub shape: ListShape,
+    /// The roles of its labels.
+    pub roles: Roles,
+    /// The list's own radii; kinds not named have their kind's default.
+    #[serde(default, skip_serializing_if = "Radii::is_empty")]
+    pub radii: Radii,
+    /// Distinct fingerprints by kind. Of a version: as built, withdrawals not subtracted.
+    pub fingerprints: BTreeMap<Kind, u64>,
+    /// A version's segment files, as paths in the data folder, all labels in them being of this version. The store
+    /// removes them when the version goes, so whoever reads them opens them at once.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub segments: BTreeMap<Kind, String>,
+    /// A version's records files, likewise, oldest source first; none unless the records of all its sources were kept.
+    /// They tell more than the segments where something was withdrawn before the version was built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<String>,
+    /// Fingerprints withdrawn from the version since it was built; [`Command::Withdrawals`] tells which.
+    pub withdrawn: u64,
+    /// Entries of a feed list, which [`Command::Entries`] tells; records in the records files of a version.
+    pub entries: u64,
+}
+
+/// Part of an answer that may be long.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Page<T> {
+    /// In the order that the command names.
+    pub items: Vec<T>,
+    /// Whether there are more behind them.
+    pub more: bool,
+}
+
+/// JSON from which on a [`Page`] is full, in bytes; one long item alone may be longer.
+pub const PAGE_BYTES: usize = 256 << 10;
 
 /// Answer to [`Command::Explain`]: what held at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -1157,6 +1250,15 @@ mod tests {
     use crate::fingerprint::{KindRadius, hash_bytes};
 
     #[test]
+    fn what_gives_hashes_out_is_for_those_who_administer() {
+        let list: ListName = "own-cases".parse().unwrap();
+        assert!(Command::Contents { list: list.clone(), version: None }.needs_admin());
+        assert!(Command::Entries { list: list.clone(), after: None }.needs_admin());
+        assert!(Command::Withdrawals { list: list.clone(), version: VersionNumber(1), after: None }.needs_admin());
+        assert!(!Command::Inspect { list }.needs_admin());
+    }
+
+    #[test]
     fn commands_and_outcomes_survive_json() {
         let fingerprint = hash_bytes(Kind::Md5, b"abc");
         let list: ListName = "own-cases".parse().unwrap();
@@ -1190,7 +1292,7 @@ mod tests {
             Command::SetRadius { list: list.clone(), kind: Kind::Pdq, radius: Some(Radius(40)) },
             Command::SetRadius { list: list.clone(), kind: Kind::Phash64, radius: None },
             Command::Accept { list: list.clone(), version: Some(VersionNumber(2)), reason: "seen".to_owned() },
-            Command::Rollback { list, to: None },
+            Command::Rollback { list: list.clone(), to: None },
             Command::Suppress {
                 fingerprint: fingerprint.clone(),
                 scope: SuppressionScope::Entry,
@@ -1201,6 +1303,9 @@ mod tests {
             Command::Lift { of: Lifting::Hash(fingerprint.clone()), author: "a".to_owned(), reason: "x".to_owned() },
             Command::Suppressions { before: None, lifted: true },
             Command::Explain { fingerprint: fingerprint.clone(), radius: None },
+            Command::Contents { list: list.clone(), version: Some(VersionNumber(3)) },
+            Command::Entries { list: list.clone(), after: Some("a".to_owned()) },
+            Command::Withdrawals { list, version: VersionNumber(3), after: Some(fingerprint.clone()) },
             Command::Compact,
         ] {
             assert!(command.needs_admin(), "{command:?}");
@@ -1238,7 +1343,8 @@ mod tests {
         assert_eq!(serde_json::from_str::<RaisedAlarm>(&json).unwrap(), alarm);
         for outcome in [
             Outcome::RadiusSet { previous: Some(Radius(0)), radius: None },
-            Outcome::Withdrawn(Withdrawn { withdrawn: 0, not_held: vec![fingerprint] }),
+            Outcome::Withdrawn(Withdrawn { withdrawn: 0, not_held: vec![fingerprint.clone()] }),
+            Outcome::Withdrawals(Page { items: vec![fingerprint], more: true }),
             Outcome::Published(Published {
                 version: VersionNumber(2),
                 replaced: None,

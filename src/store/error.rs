@@ -138,7 +138,7 @@ pub enum StoreError {
         source_id: String,
     },
     /// No such version is kept.
-    #[error("the list `{list}` has no version {wanted} to return to; kept are {kept}")]
+    #[error("the list `{list}` has no version {wanted}; kept are {kept}")]
     NoSuchVersion {
         /// The list.
         list: ListName,

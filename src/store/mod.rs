@@ -23,6 +23,7 @@
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
 //! | `backup`, `restore` | a consistent copy of the store; a copy put in place of what the store holds |
 //! | `tell` | lists, one list, status, verification |
+//! | `contents` | what a list holds, for those who read it out |
 //! | `explain` | everything behind a match |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
@@ -31,6 +32,7 @@ mod backup;
 mod change;
 mod checked;
 pub mod command;
+mod contents;
 mod entries;
 mod error;
 mod explain;
@@ -153,6 +155,14 @@ impl Store {
             Command::Restore { incoming } => self.restore(&incoming).map(Outcome::Restored),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
+            Command::Categories { list } => self.categories(&list).map(Outcome::Categories),
+            Command::Contents { list, version } => {
+                self.contents(&list, version).map(|contents| Outcome::Contents(Box::new(contents)))
+            }
+            Command::Entries { list, after } => self.entries_page(&list, after.as_deref()).map(Outcome::Entries),
+            Command::Withdrawals { list, version, after } => {
+                self.withdrawals_page(&list, version, after.as_ref()).map(Outcome::Withdrawals)
+            }
             Command::Explain { fingerprint, radius } => {
                 self.explain(fingerprint, radius).map(|found| Outcome::Explained(Box::new(found)))
             }

@@ -39,7 +39,11 @@ impl Store {
 
 impl State {
     /// The records files of a version, and whether there is one for each of its sources.
-    fn records_files_of(&self, list: ListId, version: VersionNumber) -> Result<(Vec<RecordsFile>, bool), StoreError> {
+    pub(super) fn records_files_of(
+        &self,
+        list: ListId,
+        version: VersionNumber,
+    ) -> Result<(Vec<RecordsFile>, bool), StoreError> {
         let files = self.catalogue.read().records_files_of(list, version)?;
         let version = self.catalogue.read().version(list, version)?;
         let complete = version.is_some_and(|version| version.sources.len() == files.len());

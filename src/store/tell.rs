@@ -175,6 +175,8 @@ impl State {
             let of_entries = of_list.map(|((_, kind), count)| (*kind, *count)).collect();
             let of_version =
                 |version: &VersionRow| version.segments.iter().map(|(kind, f)| (*kind, f.digests)).collect();
+            let records = version.as_ref().map(|version| self.kept_records(row.id, version.number)).transpose()?;
+            let records = records.flatten().map(|kept| kept.records);
             let ListRow { id, name, shape, state, roles, created_at, .. } = row;
             infos.push(ListInfo {
                 id,
@@ -186,7 +188,7 @@ impl State {
                 fingerprints: version.as_ref().map_or(of_entries, of_version),
                 roles: version.map_or(roles, |version| version.roles),
                 radii,
-                entries: entries.get(&id).copied().unwrap_or(0),
+                entries: records.or(entries.get(&id).copied()).unwrap_or(0),
                 withdrawn,
                 created_at,
                 changed_at: changes.get(&id).copied().unwrap_or(created_at),

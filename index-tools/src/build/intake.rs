@@ -39,6 +39,8 @@ pub struct Counts {
     pub unsupported: BTreeMap<String, u64>,
     /// Records that were skipped.
     pub rejected: u64,
+    /// The same by reason.
+    pub rejected_by_reason: BTreeMap<&'static str, u64>,
     /// The first of them, with the number of the file they stand in.
     pub rejected_told: Vec<(usize, Rejected)>,
 }
@@ -168,6 +170,7 @@ impl Sink for Intake {
 
     fn rejected(&mut self, rejected: Rejected) -> Result<(), SinkError> {
         self.counts.rejected += 1;
+        *self.counts.rejected_by_reason.entry(rejected.reason).or_default() += 1;
         if self.counts.rejected_told.len() < REJECTED_TOLD_MAX {
             self.counts.rejected_told.push((self.file, rejected));
         }

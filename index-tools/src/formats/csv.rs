@@ -1,10 +1,10 @@
-//! Comma- or tab-separated values under a header row: any of `name`, `size`, `category`, `scheme` and
+//! Comma- or tab-separated values under a header row: any of `name`, `size`, `category`, `scheme`, `flags` and
 //! the kinds' names in any order, or other headers that the user maps to these fields.
 
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
-use hashward::list::{Attribute, PackedAttributes};
+use hashward::list::{Attribute, Flag, Flags, PackedAttributes};
 
 use super::error::{FormatError, Refusal, Refused};
 use super::report::{Problem, Report, excerpt};
@@ -33,6 +33,7 @@ pub(super) fn parse(
     let mut unquoted = Vec::new();
     let mut code = Code::default();
     let mut scheme = Code::default();
+    let mut flags = Flags::NONE;
     let mut number = 0;
     while let Some(row) = rows.next()? {
         number += 1;
@@ -41,13 +42,15 @@ pub(super) fn parse(
             columns.read_values(&fields, &mut values, &mut unquoted)?;
             code.read("category", columns.category, &fields)?;
             scheme.read("scheme", columns.scheme, &fields)?;
+            flags = columns.read_flags(&fields, &mut unquoted)?;
             fields.read_attributes(&columns.attributes, &mut attributes, &mut unquoted);
             Ok(())
         });
         match read {
             Ok(()) => {
                 let (scheme, category, attributes) = (scheme.get(), code.get(), &attributes);
-                report.accept(&values, Record { scheme, category, attributes, ..Record::numbered(number, line) })?;
+                let record = Record { scheme, category, flags, attributes, ..Record::numbered(number, line) };
+                report.accept(&values, record)?;
             }
             Err(problem) => report.reject(number, line, problem)?,
         }
@@ -85,6 +88,7 @@ struct Columns {
     attributes: Vec<(Attribute, usize)>,
     category: Option<usize>,
     scheme: Option<usize>,
+    flags: Option<usize>,
     count: usize,
 }
 
@@ -95,6 +99,7 @@ enum Field {
     Attribute(Attribute),
     Category,
     Scheme,
+    Flags,
 }
 
 impl Field {
@@ -104,6 +109,7 @@ impl Field {
         Some(match (name.as_str(), attribute) {
             ("category", _) => Field::Category,
             ("scheme", _) => Field::Scheme,
+            ("flags", _) => Field::Flags,
             (_, Some(attribute)) => Field::Attribute(attribute),
             (other, None) => Field::Kind(other.parse().ok()?),
         })
@@ -145,6 +151,7 @@ impl Columns {
             attributes: attributes.collect(),
             category: place(Field::Category),
             scheme: place(Field::Scheme),
+            flags: place(Field::Flags),
             count: headers.len(),
         };
         if columns.kinds.is_empty() { Err(no_header(show(headers))) } else { Ok(columns) }
@@ -163,6 +170,19 @@ impl Columns {
             }
         }
         if values.is_empty() { Err(Problem::missing_hash("a value in one of the kinds' columns")) } else { Ok(()) }
+    }
+
+    /// Flags by their names, with blanks between them.
+    fn read_flags(&self, fields: &Fields<'_>, unquoted: &mut Vec<u8>) -> Result<Flags, Problem> {
+        let Some(place) = self.flags else { return Ok(Flags::NONE) };
+        let names = fields.get(place, unquoted).split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
+        names.into_iter().try_fold(Flags::NONE, |flags, name| {
+            let flag = Flag::ALL.into_iter().find(|flag| name.eq_ignore_ascii_case(flag.name().as_bytes()));
+            flag.map(|flag| flags.with(flag, true)).ok_or_else(|| {
+                let known = Flag::ALL.map(Flag::name).join(", ");
+                Problem::new("bad-flag", format!("expected flags among {known}, found `{}`", excerpt(name)))
+            })
+        })
     }
 }
 
@@ -192,7 +212,8 @@ fn bad_mapping(found: String) -> Refused {
         Refusal::Columns,
         "each field to be one column of the header row",
         found,
-        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, name, size and other attributes",
+        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, flags, name, size, series and \
+         other attributes",
     )
 }
 

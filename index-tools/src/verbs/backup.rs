@@ -18,7 +18,7 @@ use serde::Serialize;
 use super::copy::{copy, sync_folder};
 use super::import::ReportFormat;
 use super::progress::Progress;
-use super::{Place, let_daemon_go_first, print, unexpected};
+use super::{Place, give_way, print, unexpected};
 
 #[derive(Debug, Args)]
 pub(super) struct BackupArgs {
@@ -48,7 +48,7 @@ struct Report<'a> {
 pub(super) fn run(args: BackupArgs) -> anyhow::Result<ExitCode> {
     let started = Instant::now();
     let keeper = args.place.keeper()?;
-    let_daemon_go_first(&keeper);
+    give_way(&keeper);
     let target = Target::make(&args.folder, keeper.data())?;
     let progress = Progress::start();
     progress.waiting("copying");

@@ -9,12 +9,16 @@ mod add;
 mod backup;
 mod compact;
 mod copy;
+mod diff;
 mod explain;
+mod export;
 mod hashes;
 mod held;
 mod import;
 mod inspect;
 mod lists;
+mod open_list;
+mod overlap;
 mod print;
 mod progress;
 mod radius;
@@ -69,6 +73,12 @@ enum Verb {
     Lists(lists::ListsArgs),
     /// Show one list, its versions and its history
     Inspect(inspect::InspectArgs),
+    /// Show in what two versions of a list differ
+    Diff(diff::DiffArgs),
+    /// Show which fingerprints of a list other lists hold too
+    Overlap(overlap::OverlapArgs),
+    /// Write what a list holds, in a format that others read
+    Export(export::ExportArgs),
     /// Check every segment, the catalogue and the manifest
     Verify(verify::VerifyArgs),
     /// Let a list decide again
@@ -108,6 +118,17 @@ impl Place {
     }
 }
 
+/// The priority that long work gives itself beside a daemon (as `nice` counts), so that lookups come first.
+const NICE_BESIDE_A_DAEMON: i32 = 10;
+
+/// Lets a daemon that answers here come first.
+fn give_way(keeper: &Keeper) {
+    if keeper.daemon_answers() {
+        // Where the system does not allow it, the work is merely less polite.
+        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
+    }
+}
+
 /// A mistake in the arguments that only shows once they are held against the store.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -128,6 +149,9 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Sync(args) => sync::run(args),
         Verb::Lists(args) => lists::run(args),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Diff(args) => diff::run(args),
+        Verb::Overlap(args) => overlap::run(args),
+        Verb::Export(args) => export::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Enable(args) => state::run(args, ListState::Active),
         Verb::Disable(args) => state::run(args, ListState::Disabled),
@@ -146,17 +170,6 @@ pub fn run(cli: Cli) -> ExitCode {
             eprintln!("hashward-index: {error:#}");
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
-    }
-}
-
-/// The priority that long work gives itself beside a daemon (as `nice` counts), so that lookups come first.
-const NICE_BESIDE_A_DAEMON: i32 = 10;
-
-/// Lowers our priority if a daemon runs.
-fn let_daemon_go_first(keeper: &Keeper) {
-    if keeper.daemon_answers() {
-        // Where the system does not allow it, we are merely less polite.
-        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
     }
 }
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::copy::{copy, copy_expected};
 use super::import::ReportFormat;
 use super::progress::Progress;
-use super::{Place, Usage, let_daemon_go_first, print, unexpected};
+use super::{Place, Usage, give_way, print, unexpected};
 use crate::keeper::{Keeper, KeeperError};
 
 #[derive(Debug, Args)]
@@ -61,7 +61,7 @@ pub(super) fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
             if !args.yes {
                 expect_nothing(&keeper, &backup)?;
             }
-            let_daemon_go_first(&keeper);
+            give_way(&keeper);
             Some(restore(&args.folder, &backup, &keeper, &progress)?)
         }
     };

@@ -29,7 +29,7 @@ pub(super) use report::Report;
 use tempfile::TempDir;
 
 use super::progress::Progress;
-use super::{let_daemon_go_first, print, unexpected};
+use super::{give_way, print, unexpected};
 use crate::build::{BaseVersion, BuiltKind, Output, Taken, build_version};
 use crate::keeper::Keeper;
 
@@ -60,7 +60,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     let (radii, current) = current_version(args, &keeper)?;
     report.note_radii(args.radii(), &radii);
     let plan = RolePlan::decide(args, current.as_ref().map(|current| &current.roles))?;
-    let_daemon_go_first(&keeper);
+    give_way(&keeper);
     let workshop = Workshop::make(args, &keeper)?;
     let progress = Arc::new(Progress::start());
     let read = read::read_files(args, workshop.path(), workshop.records()?, plan.categories, &progress)?;
@@ -76,7 +76,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
         return Ok(());
     }
 
-    progress.rows("merging", read.taken.counts.fingerprints.values().sum());
+    progress.rows("merging", "rows", read.taken.counts.fingerprints.values().sum());
     let Workshop::Incoming(incoming) = workshop else {
         let Taken { sorter, labels, counts, .. } = read.taken;
         let on_rows = |rows| progress.advance(rows);

@@ -34,6 +34,8 @@ pub(super) struct FileRead {
     pub(super) kind_from: Option<&'static str>,
     /// Records in it, rejected ones included.
     pub(super) records: u64,
+    /// BLAKE3 of its bytes, unpacked if it was compressed, in hex.
+    pub(super) blake3: String,
 }
 
 /// Reads all files. `folder` is for what memory cannot hold; `records` takes the records, if they are to be kept.
@@ -120,6 +122,8 @@ fn read_file(
             Err(error) => return Err(from_format(error)),
         };
     let mut text = text.finish().map_err(FormatError::from)?;
+    // Of the file alone: what follows makes the same file with other companions another source.
+    let blake3 = text.to_hex().to_string();
     if let Some(base) = &args.base {
         let base = read_ahead(base, progress)?.finish().map_err(FormatError::from)?;
         text = blake3::Hasher::new().update(text.as_bytes()).update(base.as_bytes()).finalize();
@@ -137,7 +141,8 @@ fn read_file(
     if again {
         formats::parse_file(path, Some(format), &options, &Limits::default(), intake).map_err(from_format)?;
     }
-    let file = FileRead { file: path.to_owned(), format: format.name(), format_from, kind, kind_from, records: 0 };
+    let file =
+        FileRead { file: path.to_owned(), format: format.name(), format_from, kind, kind_from, records: 0, blake3 };
     Ok((file, text))
 }
 

@@ -11,7 +11,7 @@ use hashward::store::command::{Changes, Held, Overlap};
 use serde::Serialize;
 
 use super::super::held::{overlap, told};
-use super::super::print::{by_kind, counted, grouped};
+use super::super::print::{self, by_kind, counted, grouped, moment, plain};
 use super::args::ImportArgs;
 use super::read::Read;
 use crate::build::BuiltKind;
@@ -57,6 +57,7 @@ pub(in crate::verbs) struct Report {
     categories: BTreeMap<String, CategoryReport>,
     added: BTreeMap<Kind, u64>,
     removed: BTreeMap<Kind, u64>,
+    kept: BTreeMap<Kind, u64>,
     duplicates: u64,
     dropped: u64,
     unsupported: BTreeMap<String, u64>,
@@ -64,6 +65,10 @@ pub(in crate::verbs) struct Report {
     rejected: Vec<RejectedReport>,
     /// All rejected records.
     rejected_total: u64,
+    /// The same by reason.
+    rejected_by_reason: BTreeMap<&'static str, u64>,
+    /// When the import ended, in seconds since 1970-01-01 UTC.
+    finished_at: u64,
     pub(super) seconds: f64,
     /// Records a second, from the start to the answer.
     rows_per_s: f64,
@@ -132,11 +137,14 @@ impl Report {
             categories: BTreeMap::new(),
             added: BTreeMap::new(),
             removed: BTreeMap::new(),
+            kept: BTreeMap::new(),
             duplicates: 0,
             dropped: 0,
             unsupported: BTreeMap::new(),
             rejected: Vec::new(),
             rejected_total: 0,
+            rejected_by_reason: BTreeMap::new(),
+            finished_at: 0,
             seconds: 0.0,
             rows_per_s: 0.0,
             started: Instant::now(),
@@ -156,6 +164,7 @@ impl Report {
         self.dropped = counts.degenerate;
         self.unsupported.clone_from(&counts.unsupported);
         self.rejected_total = counts.rejected;
+        self.rejected_by_reason.clone_from(&counts.rejected_by_reason);
         let rejected = counts.rejected_told.iter().map(|(file, rejected)| RejectedReport {
             file: args.files[*file].clone(),
             record: rejected.record,
@@ -183,7 +192,9 @@ impl Report {
     pub(super) fn note_changes(&mut self, changes: impl IntoIterator<Item = (Kind, Changes)>) {
         self.compared = true;
         for (kind, changes) in changes {
-            for (counts, count) in [(&mut self.added, changes.added), (&mut self.removed, changes.removed)] {
+            for (counts, count) in
+                [(&mut self.added, changes.added), (&mut self.removed, changes.removed), (&mut self.kept, changes.kept)]
+            {
                 if count > 0 {
                     counts.insert(kind, count);
                 }
@@ -228,6 +239,7 @@ impl Report {
         if self.refused.is_some() {
             self.radii = Radii::none();
         }
+        self.finished_at = print::now();
         self.seconds = self.started.elapsed().as_secs_f64();
         self.rows_per_s = (self.records + self.rejected_total) as f64 / self.seconds.max(1e-9);
     }
@@ -262,6 +274,7 @@ impl Report {
         if let Some(dropped) = self.dropped_version {
             line("dropped", format!("version {dropped}, which was held until this one came"));
         }
+        line("when", format!("{} UTC", moment(self.finished_at)));
         if !self.radii.is_empty() {
             line("radius", self.radii.to_string());
         }
@@ -275,6 +288,7 @@ impl Report {
                     write!(how, ", kind {kind}{}", if from == "file name" { " (from the file's name)" } else { "" });
             }
             line("file", how);
+            line("", format!("{}, BLAKE3 {}", counted(file.records, "record", "records"), file.blake3));
         }
         if self.files.is_empty() {
             return text;
@@ -289,27 +303,44 @@ impl Report {
         }
         line("dropped", format!("{} of content that identifies nothing", grouped(self.dropped)));
         for (name, count) in &self.unsupported {
-            line("unsupported", format!("{name} {}", grouped(*count)));
+            line("unsupported", format!("{} {}", plain(name), grouped(*count)));
         }
         // A refusal for their sake tells them itself.
         if self.refused.is_none() && self.categories.keys().any(|name| name != UNCATEGORISED) {
             for (name, category) in &self.categories {
-                let name = if name == UNCATEGORISED { "none" } else { name };
+                let name = if name == UNCATEGORISED { "none".into() } else { plain(name) };
                 line(
                     "category",
                     format!("{name}: {}, {}", counted(category.count, "record", "records"), category.role),
                 );
             }
+        } else if let Some(only) = self.categories.get(UNCATEGORISED) {
+            line("role", only.role.to_string());
         }
         if self.compared {
             line("added", by_kind(self.added.iter().map(|(kind, count)| (*kind, *count))));
             line("removed", by_kind(self.removed.iter().map(|(kind, count)| (*kind, *count))));
+            line("kept", by_kind(self.kept.iter().map(|(kind, count)| (*kind, *count))));
         }
         text.push_str(&overlap(&self.overlap));
-        let mut line = |name: &str, value: String| {
-            let _ = writeln!(text, "  {name:11} {value}");
-        };
-        line("rejected", counted(self.rejected_total, "record", "records"));
+        let _ = writeln!(text, "  {:11} {}", "rejected", self.rejected_reasons());
+        self.tell_rejected(&mut text);
+        text
+    }
+
+    /// How many records were rejected, and how many of them for what.
+    fn rejected_reasons(&self) -> String {
+        let mut text = counted(self.rejected_total, "record", "records");
+        let mut separator = ": ";
+        for (reason, count) in &self.rejected_by_reason {
+            let _ = write!(text, "{separator}{reason} {}", grouped(*count));
+            separator = ", ";
+        }
+        text
+    }
+
+    /// The first rejected records one by one.
+    fn tell_rejected(&self, text: &mut String) {
         for rejected in &self.rejected {
             let at = rejected.line.map(|line| format!(" (line {line})")).unwrap_or_default();
             let RejectedReport { file, record, reason, detail, .. } = rejected;
@@ -319,6 +350,5 @@ impl Report {
             let more = self.rejected_total - self.rejected.len() as u64;
             let _ = writeln!(text, "    and {} more", grouped(more));
         }
-        text
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::super::command::{Command, ImportCounts, IncomingSegment, Outcome, Publish};
-use super::super::{Incoming, StoreOptions};
+use super::super::{GateLimits, Incoming, StoreOptions};
 use super::*;
 use crate::fingerprint::{Kind, hash_bytes};
 use crate::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
@@ -12,7 +12,8 @@ use crate::list::{Category, Label, Role, Roles};
 use crate::segment::LabelTable;
 
 fn open(folder: &Path) -> Store {
-    Store::open(folder, StoreOptions { create: true, serve: false, ..StoreOptions::default() }).unwrap()
+    Store::open(folder, StoreOptions { create: true, serve: false, gate: GateLimits::NONE, ..StoreOptions::default() })
+        .unwrap()
 }
 
 fn md5(number: u32) -> Fingerprint {

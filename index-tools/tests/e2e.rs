@@ -56,7 +56,7 @@ fn a_serving_daemon_takes_imports_and_changes() {
 #[test]
 fn a_serving_daemon_tells_what_it_holds() {
     let folder = Folder::new();
-    let daemon = Daemon::start(&folder);
+    let daemon = Daemon::start_with(&folder, "[gate]\nshrink = { share = 1.0, entries = 0 }\n");
     folder.write("a.md5", hex_list(0..50));
     folder.write("b.md5", hex_list(25..100));
     folder.run(&["import", "debian", "a.md5", "--role", "ignorable"]).done();

@@ -10,6 +10,8 @@ bench:
     cargo bench --bench copies
     cargo bench --bench near
     cargo bench --bench feeds
+    cargo bench -p hashward-index --bench parse
+    cargo bench -p hashward-index --bench import
     cargo bench --bench service
 
 # The same with 100 million digests: about 15 GB of disk and half an hour.
@@ -17,11 +19,13 @@ bench-large:
     HASHWARD_BENCH_LARGE=1 cargo bench --bench exact
     HASHWARD_BENCH_LARGE=1 cargo bench --bench near
     HASHWARD_BENCH_LARGE=1 cargo bench --bench service
+    HASHWARD_BENCH_LARGE=1 cargo bench -p hashward-index --bench import
 
 # hashward beside hfind, SQLite and Redis on the same digests, and beside FAISS on the same codes.
 peers:
     benches/peers/exact.sh
     benches/peers/near.sh
+    benches/peers/import.sh
 
 # docs/near.svg from the figures of the last `cargo bench --bench near`.
 chart:

@@ -19,6 +19,7 @@ pub mod cli;
 pub mod config;
 pub mod fingerprint;
 pub mod index;
+pub mod journal;
 pub mod list;
 pub mod matching;
 #[cfg(feature = "media")]

@@ -8,6 +8,11 @@
 //! protocol = "frame"
 //! rights = ["lookup"]                 # of others than the daemon's own user and root
 //!
+//! [[principal]]                       # see `hashward::access::PrincipalConfig`
+//! name = "scanner"
+//! token = "blake3:…"                  # as `hashward token` prints it
+//! rights = ["lookup"]
+//!
 //! [limits]                            # see `hashward::server::Limits` for all of them
 //! connections = 256
 //!
@@ -21,6 +26,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
 use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{BadLimit, BadListen, Limits, Listen};
@@ -32,6 +38,9 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen; never empty.
     pub listen: Vec<Listen>,
+    /// Who may do what.
+    #[serde(rename = "principal", skip_serializing_if = "Vec::is_empty")]
+    pub principals: Vec<PrincipalConfig>,
     /// The bounds.
     pub limits: Limits,
     /// The processes in which pictures are decoded; read at start.
@@ -46,6 +55,7 @@ pub struct Config {
 struct File {
     data: Option<PathBuf>,
     listen: Vec<Listen>,
+    principal: Vec<PrincipalConfig>,
     limits: Limits,
     pictures: WorkerConfig,
     near_threads: Option<NonZeroUsize>,
@@ -77,6 +87,9 @@ pub enum ConfigError {
     /// The same address twice.
     #[error("listen address {0} stands twice; expected each once")]
     Repeated(Address),
+    /// Principals that cannot be told apart.
+    #[error(transparent)]
+    Principal(#[from] BadAccess),
     /// A bound that leaves no room.
     #[error(transparent)]
     Limit(#[from] BadLimit),
@@ -103,12 +116,21 @@ impl Config {
         let config = Config {
             data,
             listen: parsed.listen,
+            principals: parsed.principal,
             limits: parsed.limits,
             pictures: parsed.pictures,
             near_threads: near_threads.map_or(1, NonZeroUsize::get),
         };
         config.check()?;
         Ok(config)
+    }
+
+    /// Who may do what, where this process is the daemon.
+    ///
+    /// # Errors
+    /// [`BadAccess`]; a config that was resolved has none.
+    pub fn access(&self) -> Result<Access, BadAccess> {
+        Access::new(UserId(rustix::process::geteuid().as_raw()), &self.principals)
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -118,6 +140,7 @@ impl Config {
                 return Err(ConfigError::Repeated(entry.address.clone()));
             }
         }
+        self.access()?;
         self.limits.check()?;
         Ok(self.pictures.check()?)
     }
@@ -193,6 +216,8 @@ mod tests {
             ("[[listen]]\naddress = 'a'\n[[listen]]\naddress = 'unix:a'", "stands twice"),
             ("[[listen]]\naddress = 'a'\nrights = ['all']", "unknown variant `all`"),
             ("[[listen]]\naddress = 'a'\nprotocol = 'smtp'", "unknown variant `smtp`"),
+            ("[[principal]]\nname = 'a'\nrights = []", "expected exactly one of uid, gid, token"),
+            ("[[principal]]\nname = 'a'\ntoken = 'secret'\nrights = []", "expected the digest of a token"),
             ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
             ("[limits]\nconections = 1", "unknown field `conections`"),
             ("[limits]\nradii = { pdq = 64 }", "expected at most 63"),

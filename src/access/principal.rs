@@ -99,7 +99,7 @@ pub enum BadAccess {
 }
 
 /// Somebody who asks, and what was asked so far.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Principal {
     /// Its name.
     pub name: PrincipalName,
@@ -113,7 +113,7 @@ pub struct Principal {
     /// How much it may ask.
     pub budget: Budget,
     /// What it has asked.
-    pub meter: Meter,
+    pub meter: Arc<Meter>,
 }
 
 impl Principal {
@@ -164,7 +164,7 @@ impl Access {
                 rights: config.rights.iter().copied().collect(),
                 bound_by_listener: true,
                 budget: config.budget,
-                meter: Meter::default(),
+                meter: Arc::default(),
             }));
         }
         let unnamed = |name: &str, rights, bound_by_listener| {
@@ -174,7 +174,7 @@ impl Access {
                 rights,
                 bound_by_listener,
                 budget: Budget::default(),
-                meter: Meter::default(),
+                meter: Arc::default(),
             })
         };
         let anyone = named.iter().find(|principal| principal.identity == Some(Identity::Anyone)).cloned();
@@ -195,10 +195,13 @@ impl Access {
     /// [`UnknownToken`].
     pub fn identify(&self, peer: Peer, token: Option<&Token>) -> Result<&Arc<Principal>, UnknownToken> {
         if let Some(token) = token {
-            let hash = token.hash();
+            let identity = Some(Identity::Token(token.hash()));
             // All are compared, each in constant time.
-            let matching = self.named.iter().filter(|principal| principal.identity == Some(Identity::Token(hash)));
-            return matching.last().ok_or(UnknownToken);
+            let found = self.named.iter().fold(None, |found, principal| match principal.identity == identity {
+                true => Some(principal),
+                false => found,
+            });
+            return found.ok_or(UnknownToken);
         }
         let Peer::Unix(user, group) = peer else { return Ok(&self.stranger) };
         if user == self.daemon {
@@ -209,6 +212,17 @@ impl Access {
         }
         let by = |identity| self.named.iter().find(|principal| principal.identity == Some(identity));
         Ok(by(Identity::User(user)).or_else(|| by(Identity::Group(group))).unwrap_or(&self.local))
+    }
+
+    /// The same, where those who were principals before have used of their budgets what they had used then.
+    pub fn with_meters_of(self, before: &Access) -> Access {
+        let carry = |principal: Arc<Principal>| {
+            let known = before.named.iter().find(|known| known.name == principal.name);
+            let meter = known.map_or(&principal.meter, |known| &known.meter);
+            Arc::new(Principal { meter: Arc::clone(meter), ..Principal::clone(&principal) })
+        };
+        let named = self.named.into_iter().map(carry).collect();
+        Access { named, local: carry(self.local), stranger: carry(self.stranger), ..self }
     }
 
     /// All whom the config names.
@@ -300,6 +314,28 @@ mod tests {
             assert_eq!(access.identify(peer, None).unwrap().name.as_str(), "public");
         }
         assert_eq!(access.identify(unix(1_000, 1), None).unwrap().name.as_str(), "daemon");
+    }
+
+    #[test]
+    fn a_reload_gives_nobody_a_second_budget() {
+        let budget = Budget { content_per_day: Some(1), ..Budget::default() };
+        let configs = [
+            PrincipalConfig { anyone: true, budget, ..config("public", &[]) },
+            PrincipalConfig { uid: Some(7), budget, ..config("examiner", &[]) },
+        ];
+        let new = || Access::new(DAEMON, &configs).unwrap();
+        let content = super::super::Cost { content: 1, ..Default::default() };
+        let take = |access: &Access, peer| {
+            let principal = access.identify(peer, None).unwrap();
+            principal.meter.take(&principal.budget, content, 1_000).is_ok()
+        };
+        let mut access = new();
+        for peer in [tcp(), unix(7, 7)] {
+            assert!(take(&access, peer) && !take(&access, peer));
+            access = new().with_meters_of(&access);
+            assert!(!take(&access, peer));
+        }
+        assert!(!take(&access, unix(8, 8)), "the same whoever, by another way");
     }
 
     #[test]

@@ -24,15 +24,8 @@ pub enum Right {
 
 impl Right {
     /// All rights, in the order of their bits.
-    pub const ALL: [Right; 7] = [
-        Right::Lookup,
-        Right::Admin,
-        Right::Content,
-        Right::Detail,
-        Right::Import,
-        Right::Suppress,
-        Right::Audit,
-    ];
+    pub const ALL: [Right; 7] =
+        [Right::Lookup, Right::Admin, Right::Content, Right::Detail, Right::Import, Right::Suppress, Right::Audit];
 
     /// The right's name in the config, in refusals and in the trail.
     pub const fn name(self) -> &'static str {
@@ -75,6 +68,11 @@ impl Rights {
     /// Whether `right` is in the set.
     pub const fn has(self, right: Right) -> bool {
         self.0 & right.bit() != 0
+    }
+
+    /// Whether anything can be changed with them.
+    pub const fn may_change(self) -> bool {
+        self.has(Right::Admin) || self.has(Right::Import) || self.has(Right::Suppress)
     }
 
     /// What both sets hold.

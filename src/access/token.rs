@@ -62,7 +62,9 @@ pub struct TokenHash(blake3::Hash);
 
 /// Text that is no token's digest. It is not repeated: somebody may have put the token itself there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected the digest of a token, `blake3:` and 64 hex digits, as `hashward token` prints it; found something else")]
+#[error(
+    "expected the digest of a token, `blake3:` and 64 hex digits, as `hashward token` prints it; found something else"
+)]
 pub struct BadTokenHash;
 
 impl FromStr for TokenHash {

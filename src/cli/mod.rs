@@ -15,6 +15,7 @@ mod match_files;
 mod output;
 mod serve;
 mod status;
+mod token;
 mod worker;
 
 use std::process::ExitCode;
@@ -48,6 +49,8 @@ enum Verb {
     Status(status::Arguments),
     /// Check a config, and show what it comes to
     CheckConfig(check_config::Arguments),
+    /// Make a token for somebody who shall ask over the network
+    Token(token::Arguments),
     /// Decode pictures for a parent, in a sandbox
     #[command(hide = true)]
     Worker(worker::Arguments),
@@ -81,6 +84,7 @@ pub fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(&arguments),
+        Verb::Token(arguments) => token::run(&arguments),
         Verb::Worker(arguments) => worker::run(&arguments),
     };
     match done {

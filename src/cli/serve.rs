@@ -71,8 +71,10 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let service = Arc::new(Service::loading());
     let pictures = WorkerPool::start(config.pictures.clone(), Program::Itself)?;
-    let mut server = Server::new(Arc::clone(&service), config.limits.clone(), pictures, config.near_threads)?;
-    server.reconfigure(&config.listen, config.limits.clone())?;
+    let limits = config.limits.clone();
+    let mut server =
+        Server::new(Arc::clone(&service), limits.clone(), config.access()?, pictures, config.near_threads)?;
+    server.reconfigure(&config.listen, config.access()?, limits)?;
 
     let (data, opened) = (config.data.clone(), Arc::clone(&service));
     let open = move || {
@@ -99,7 +101,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                     if (&reread.pictures, reread.near_threads) != (&config.pictures, config.near_threads) {
                         tracing::warn!("new settings of [pictures] and near_threads need a new start");
                     }
-                    match server.reconfigure(&reread.listen, reread.limits) {
+                    match server.reconfigure(&reread.listen, reread.access()?, reread.limits) {
                         Ok(()) => tracing::info!("config read again"),
                         Err(error) => tracing::error!(%error, "the config stays as it was"),
                     }

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 
 use super::descriptors::{Descriptors, PassingStream};
 use super::{Granted, Phase, Shared, frame};
-use crate::access::{Peer, Right, Rights, UserId};
+use crate::access::{GroupId, Peer, Right, Rights, UserId};
 use crate::protocol::{Address, RequestId, encode_busy};
 
 /// Read and write for the owner and the group; connecting needs to write.
@@ -46,8 +46,8 @@ pub struct Listen {
     /// Which protocol is spoken there. Default `frame`.
     #[serde(default)]
     pub protocol: Protocol,
-    /// What others than the daemon's own user and root may do there; these two may do everything at a Unix socket.
-    /// Default `["lookup"]`.
+    /// The most that anyone may do there, whatever rights they have besides; the daemon's own user and root may do
+    /// everything at a Unix socket. Default `["lookup"]`.
     #[serde(default = "lookup_only")]
     pub rights: Vec<Right>,
 }
@@ -155,8 +155,9 @@ impl Socket {
         match self {
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let user = UserId(stream.peer_cred()?.uid());
-                Ok(Accepted::Unix(PassingStream::new(stream), Peer::Unix(user)))
+                let credentials = stream.peer_cred()?;
+                let peer = Peer::Unix(UserId(credentials.uid()), GroupId(credentials.gid()));
+                Ok(Accepted::Unix(PassingStream::new(stream), peer))
             }
             Socket::Tcp(listener, _) => {
                 let (stream, address) = listener.accept().await?;

@@ -13,6 +13,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `asker` | who asks, what they may do, and the questions themselves |
 //! | `limits` | every bound, with its default |
 //! | `listen` | sockets: made, found stale or alive, removed |
 //! | `service` | what is answered, whatever the wire format |
@@ -23,6 +24,7 @@
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
 
+mod asker;
 mod content;
 mod descriptors;
 mod frame;
@@ -47,7 +49,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::access::{Rights, UserId};
+use crate::access::{Access, Rights};
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
 use limits::Gauge;
@@ -83,8 +85,7 @@ impl Granted {
 struct Shared {
     service: Arc<Service>,
     limits: ArcSwap<Limits>,
-    /// The daemon's own user.
-    user: UserId,
+    access: ArcSwap<Access>,
     connections: Gauge,
     commands: Gauge,
     large_frames: Gauge,
@@ -140,11 +141,17 @@ impl Server {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn new(service: Arc<Service>, limits: Limits, pictures: WorkerPool, threads: usize) -> std::io::Result<Server> {
+    pub fn new(
+        service: Arc<Service>,
+        limits: Limits,
+        access: Access,
+        pictures: WorkerPool,
+        threads: usize,
+    ) -> std::io::Result<Server> {
         let shared = Shared {
             service,
             limits: ArcSwap::from_pointee(limits),
-            user: UserId(rustix::process::geteuid().as_raw()),
+            access: ArcSwap::from_pointee(access),
             connections: Gauge::default(),
             commands: Gauge::default(),
             large_frames: Gauge::default(),
@@ -156,12 +163,12 @@ impl Server {
         Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new() })
     }
 
-    /// Listens as `listen` says from now on, within `limits`: opens what is new, lets go what is gone, and keeps what
+    /// Listens as `listen` says from now on, to whom `access` names, within `limits`: opens what is new, lets go what is gone, and keeps what
     /// stays, with its connections.
     ///
     /// # Errors
     /// An address that cannot be listened at. Then everything is as it was.
-    pub fn reconfigure(&mut self, listen: &[Listen], limits: Limits) -> Result<(), ListenError> {
+    pub fn reconfigure(&mut self, listen: &[Listen], access: Access, limits: Limits) -> Result<(), ListenError> {
         let is_new = |entry: &&Listen| !self.listening.contains_key(&entry.address);
         let opened: Vec<_> = listen
             .iter()
@@ -169,6 +176,8 @@ impl Server {
             .map(|entry| Ok((entry, Socket::open(&entry.address)?)))
             .collect::<Result<_, ListenError>>()?;
         self.shared.limits.store(Arc::new(limits));
+        let access = access.with_meters_of(&self.shared.access.load());
+        self.shared.access.store(Arc::new(access));
         let is_gone = |address: &&Address| !listen.iter().any(|entry| entry.address == **address);
         let gone: Vec<Address> = self.listening.keys().filter(is_gone).cloned().collect();
         for address in gone {

@@ -83,14 +83,6 @@ pub enum Command {
     Status,
 }
 
-impl Command {
-    /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
-    /// to look up; reading every byte on disk does, for it is costly.
-    pub fn needs_admin(&self) -> bool {
-        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Status)
-    }
-}
-
 /// A version that a tool has built, for [`Command::Publish`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Publish {

@@ -2,11 +2,12 @@
 //! questions themselves. Every protocol asks through this, so that none of them can forget a check.
 
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::content::{self, Incoming, NoAnswer};
-use super::limits::Limits;
+use super::limits::{Limits, Taken};
 use super::{Granted, Shared};
 use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token};
 use crate::fingerprint::{Kind, Radii};
@@ -170,25 +171,48 @@ impl Asker {
         if self.rights().has(Right::Detail) { answers } else { answers.without_detail() }
     }
 
-    /// Refuses those who may not give `command`.
-    pub(super) fn may_command(&mut self, command: &Command) -> Result<(), Failure> {
-        self.need(right_of(command))
+    /// What carries out a command; it waits for as long as the store needs.
+    pub(super) fn command(
+        &mut self,
+        limits: &Limits,
+        command: Command,
+    ) -> Result<impl FnOnce() -> Result<Vec<u8>, Failure> + Send + use<>, NoAnswer> {
+        let (name, right) = what_it_is(&command);
+        self.need(right)?;
+        if !self.shared.service.is_open() {
+            return Err(NoAnswer::Busy("the store is still loading"));
+        }
+        let taken = self.shared.commands.take(1, limits.commands);
+        let taken = taken.ok_or(NoAnswer::Busy("too many commands under way"))?;
+        if right != Right::Lookup {
+            // The rest of a command may hold fingerprints, which no log holds.
+            tracing::info!(principal = %self.principal()?.name, command = name, "command");
+        }
+        let shared = Arc::clone(&self.shared);
+        Ok(move || {
+            let _taken: Taken = taken;
+            let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
+            executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked")))
+        })
     }
 }
 
-/// The right that a command needs. Telling what lists there are needs no more than the right to look up; reading every
-/// byte on disk does, for it is costly.
-pub(super) fn right_of(command: &Command) -> Right {
+/// A command's name, and the right that it needs. Telling what lists there are needs no more than the right to look up;
+/// reading every byte on disk does, for it is costly.
+fn what_it_is(command: &Command) -> (&'static str, Right) {
     match command {
-        Command::Lists | Command::Inspect { .. } | Command::Status => Right::Lookup,
-        Command::BeginImport { .. } | Command::Publish(_) | Command::Add { .. } | Command::Withdraw { .. } => {
-            Right::Import
-        }
-        Command::SetState { .. }
-        | Command::SetRadius { .. }
-        | Command::Remove { .. }
-        | Command::Rollback { .. }
-        | Command::Compact
-        | Command::Verify => Right::Admin,
+        Command::Lists => ("lists", Right::Lookup),
+        Command::Inspect { .. } => ("inspect", Right::Lookup),
+        Command::Status => ("status", Right::Lookup),
+        Command::BeginImport { .. } => ("begin_import", Right::Import),
+        Command::Publish(_) => ("publish", Right::Import),
+        Command::Add { .. } => ("add", Right::Import),
+        Command::Withdraw { .. } => ("withdraw", Right::Import),
+        Command::SetState { .. } => ("set_state", Right::Admin),
+        Command::SetRadius { .. } => ("set_radius", Right::Admin),
+        Command::Remove { .. } => ("remove", Right::Admin),
+        Command::Rollback { .. } => ("rollback", Right::Admin),
+        Command::Compact => ("compact", Right::Admin),
+        Command::Verify => ("verify", Right::Admin),
     }
 }

@@ -20,6 +20,8 @@
 //! | `inbox` | a connection's read buffer |
 //! | `descriptors` | a Unix stream that keeps what is passed over it |
 //! | `frame` | a connection of the frame protocol: its bytes |
+//! | `http` | a connection of HTTP, and its paths |
+//! | `json` | answers as JSON objects |
 //! | `session` | what it is asked, and answers |
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
@@ -28,7 +30,9 @@ mod asker;
 mod content;
 mod descriptors;
 mod frame;
+mod http;
 mod inbox;
+pub(crate) mod json;
 mod limits;
 mod listen;
 mod service;
@@ -92,6 +96,7 @@ struct Shared {
     content_memory: Gauge,
     workshop: Workshop,
     pictures: WorkerPool,
+    http: axum::Router,
     started_at: Instant,
 }
 
@@ -158,6 +163,7 @@ impl Server {
             content_memory: Gauge::default(),
             workshop: Workshop::start(threads)?,
             pictures,
+            http: http::router(),
             started_at: Instant::now(),
         };
         Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new() })
@@ -195,7 +201,8 @@ impl Server {
             tracing::info!(address = %socket.address(), rights = ?entry.rights, "listening");
             let granted = Arc::new(Granted(AtomicU8::new(entry.granted().bits())));
             let (phase, phase_seen) = watch::channel(Phase::Serving);
-            let task = listen::accept(socket, Arc::clone(&granted), Arc::clone(&self.shared), phase_seen);
+            let task =
+                listen::accept(socket, entry.protocol, Arc::clone(&granted), Arc::clone(&self.shared), phase_seen);
             let task = tokio::spawn(task);
             self.listening.insert(entry.address.clone(), Listening { granted, phase, task });
         }

@@ -97,6 +97,16 @@ impl Service {
         self.store.get().is_some()
     }
 
+    /// What still keeps something from being asked; `None` if all that is held can be.
+    pub(super) fn not_ready(&self) -> Option<&'static str> {
+        let snapshot = self.snapshot();
+        let any = |bad: fn(&KindState) -> bool| Kind::ALL.iter().any(|kind| bad(snapshot.kind_state(*kind)));
+        if any(|state| matches!(state, KindState::Failed(_))) {
+            return Some("something cannot be read; see the status");
+        }
+        any(|state| *state == KindState::Loading).then_some("still loading")
+    }
+
     pub(super) fn status(&self) -> ServiceStatus {
         let snapshot = self.snapshot();
         let is_loading = Kind::ALL.iter().any(|kind| *snapshot.kind_state(*kind) == KindState::Loading);

@@ -6,15 +6,14 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::asker::{Asker, HashQuestion, right_of};
+use super::asker::{Asker, HashQuestion};
 use super::content::{Incoming, NoAnswer};
 use super::descriptors::Descriptors;
-use super::limits::{Limits, Taken};
+use super::limits::Limits;
 use super::{Granted, Shared};
 use crate::access::{Peer, Right, Rights, Token, UnknownToken};
 use crate::matching::Answers;
@@ -184,7 +183,7 @@ impl Session {
         self.content = if more { Pending::Refused(id) } else { Pending::None };
         match answered {
             NoAnswer::Failed(failure) => encode_error(&mut self.output, id, &failure),
-            NoAnswer::Busy => encode_busy(&mut self.output, id, "no room for more content now"),
+            NoAnswer::Busy(text) => encode_busy(&mut self.output, id, text),
         }
         Ok(())
     }
@@ -250,29 +249,17 @@ impl Session {
             self.asker.need(Right::Import)?;
         }
         let command = parse_command(payload)?;
-        self.asker.may_command(&command)?;
-        if !self.asker.shared.service.is_open() {
-            encode_busy(&mut self.output, id, "the store is still loading");
-            return Ok(());
-        }
         if self.commands.len() >= limits.commands_per_connection as usize {
             encode_busy(&mut self.output, id, "too many commands under way on this connection");
             return Ok(());
         }
-        let Some(taken) = self.asker.shared.commands.take(1, limits.commands) else {
-            encode_busy(&mut self.output, id, "too many commands under way");
-            return Ok(());
-        };
-        if right_of(&command) != Right::Lookup {
-            let principal = &self.asker.principal()?.name;
-            tracing::info!(%principal, command = command_name(payload), "command");
+        match self.asker.command(limits, command) {
+            Ok(run) => {
+                self.commands.spawn_blocking(move || (id, run()));
+            }
+            Err(NoAnswer::Busy(text)) => encode_busy(&mut self.output, id, text),
+            Err(NoAnswer::Failed(failure)) => return Err(failure),
         }
-        let shared = Arc::clone(&self.asker.shared);
-        self.commands.spawn_blocking(move || {
-            let _taken: Taken = taken;
-            let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
-            (id, executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked"))))
-        });
         Ok(())
     }
 
@@ -321,13 +308,4 @@ fn parse_command(json: &[u8]) -> Result<Command, Failure> {
     let parse = || serde_json::from_slice(json);
     let parsed = if json.len() > LONG_COMMAND_BYTES { tokio::task::block_in_place(parse) } else { parse() };
     parsed.map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))
-}
-
-/// The command's name for the log. The rest of a command may hold fingerprints, which no log holds.
-fn command_name(json: &[u8]) -> String {
-    #[derive(serde::Deserialize)]
-    struct Named {
-        command: String,
-    }
-    serde_json::from_slice::<Named>(json).map(|named| named.command).unwrap_or_default()
 }

@@ -15,10 +15,11 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("matching", &["fingerprint", "list", "segment", "index"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
+    ("journal", &[]),
     ("media", &["fingerprint", "matching"]),
     ("config", &["access", "media", "protocol", "server"]),
     ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
-    ("cli", &["fingerprint", "list", "store", "matching", "protocol", "access", "config", "server", "media"]),
+    ("cli", &["access", "fingerprint", "list", "store", "matching", "protocol", "config", "server", "media"]),
 ];
 
 /// Of each module of hashward-index: the modules of the library, then the modules of its own that it may name.

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
+use crate::audit::AuditConfig;
 use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{BadLimit, BadListen, Limits, Listen};
@@ -41,6 +42,8 @@ pub struct Config {
     /// Who may do what.
     #[serde(rename = "principal", skip_serializing_if = "Vec::is_empty")]
     pub principals: Vec<PrincipalConfig>,
+    /// The audit trail.
+    pub audit: AuditConfig,
     /// The bounds.
     pub limits: Limits,
     /// The processes in which pictures are decoded; read at start.
@@ -56,6 +59,7 @@ struct File {
     data: Option<PathBuf>,
     listen: Vec<Listen>,
     principal: Vec<PrincipalConfig>,
+    audit: AuditConfig,
     limits: Limits,
     pictures: WorkerConfig,
     near_threads: Option<NonZeroUsize>,
@@ -117,6 +121,7 @@ impl Config {
             data,
             listen: parsed.listen,
             principals: parsed.principal,
+            audit: parsed.audit,
             limits: parsed.limits,
             pictures: parsed.pictures,
             near_threads: near_threads.map_or(1, NonZeroUsize::get),
@@ -131,6 +136,12 @@ impl Config {
     /// [`BadAccess`]; a config that was resolved has none.
     pub fn access(&self) -> Result<Access, BadAccess> {
         Access::new(UserId(rustix::process::geteuid().as_raw()), &self.principals)
+    }
+
+    /// BLAKE3 of all that it says, in hex: what the trail and the status name it by.
+    pub fn digest(&self) -> String {
+        let text = toml::to_string(self).expect("a config is plain data");
+        blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
     fn check(&self) -> Result<(), ConfigError> {

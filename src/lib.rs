@@ -12,6 +12,8 @@
 //! `ARCHITECTURE.md` maps the code and says what is deliberately absent.
 
 pub mod access;
+#[cfg(feature = "server")]
+pub mod audit;
 pub mod catalogue;
 #[cfg(feature = "server")]
 pub mod cli;

@@ -16,10 +16,29 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
     ("journal", &[]),
+    ("audit", &["access", "fingerprint", "journal", "matching"]),
     ("media", &["fingerprint", "matching"]),
-    ("config", &["access", "media", "protocol", "server"]),
-    ("server", &["fingerprint", "list", "index", "store", "matching", "protocol", "access", "media"]),
-    ("cli", &["access", "fingerprint", "list", "store", "matching", "protocol", "config", "server", "media"]),
+    ("config", &["access", "audit", "media", "protocol", "server"]),
+    (
+        "server",
+        &["audit", "fingerprint", "journal", "list", "index", "store", "matching", "protocol", "access", "media"],
+    ),
+    (
+        "cli",
+        &[
+            "access",
+            "audit",
+            "journal",
+            "fingerprint",
+            "list",
+            "store",
+            "matching",
+            "protocol",
+            "config",
+            "server",
+            "media",
+        ],
+    ),
 ];
 
 /// Of each module of hashward-index: the modules of the library, then the modules of its own that it may name.

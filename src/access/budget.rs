@@ -95,6 +95,25 @@ impl Meter {
     }
 }
 
+/// How often somebody was refused since it was last told.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<(u64, u64)>);
+
+impl Refusals {
+    /// Counts one more at the time `now_ms`. Returns how many there were, if the last time that they were told is a second
+    /// ago or more.
+    pub fn count(&self, now_ms: u64) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (told_ms, times) = &mut *state;
+        *times += 1;
+        if *told_ms > 0 && now_ms.saturating_sub(*told_ms) < 1_000 {
+            return None;
+        }
+        *told_ms = now_ms;
+        Some(std::mem::take(times))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,6 +153,13 @@ mod tests {
                 prop_assert!(taken as f64 <= limit as f64 * (elapsed_s + 1.0) + largest as f64 + 1.0);
             }
         }
+    }
+
+    #[test]
+    fn refusals_are_told_once_a_second_and_none_is_lost() {
+        let refusals = Refusals::default();
+        let told: Vec<_> = [0, 10, 999, 1_000, 1_001, 5_000].map(|at| refusals.count(START_MS + at)).into();
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, GroupId, Meter, Peer, Right, Rights, Token, TokenHash, UserId};
+use super::{Budget, GroupId, Meter, Peer, Refusals, Right, Rights, Token, TokenHash, UserId};
 
 /// The user that may do everything on every machine.
 const ROOT: UserId = UserId(0);
@@ -114,6 +114,8 @@ pub struct Principal {
     pub budget: Budget,
     /// What it has asked.
     pub meter: Arc<Meter>,
+    /// How often it was refused.
+    pub refusals: Arc<Refusals>,
 }
 
 impl Principal {
@@ -165,6 +167,7 @@ impl Access {
                 bound_by_listener: true,
                 budget: config.budget,
                 meter: Arc::default(),
+                refusals: Arc::default(),
             }));
         }
         let unnamed = |name: &str, rights, bound_by_listener| {
@@ -175,6 +178,7 @@ impl Access {
                 bound_by_listener,
                 budget: Budget::default(),
                 meter: Arc::default(),
+                refusals: Arc::default(),
             })
         };
         let anyone = named.iter().find(|principal| principal.identity == Some(Identity::Anyone)).cloned();

@@ -295,7 +295,7 @@ fn refuse_whole_lines(file: &mut File, path: &Path, from: u64, seq: u64) -> Resu
 }
 
 /// Milliseconds since 1970-01-01 UTC; 0 if the clock stands before.
-fn now_ms() -> u64 {
+pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 

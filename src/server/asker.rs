@@ -4,16 +4,18 @@
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::content::{self, Incoming, NoAnswer};
 use super::limits::{Limits, Taken};
 use super::{Granted, Shared};
 use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token};
+use crate::audit::{Event, Matched, Tally, TrailCommand, TrailOutcome};
 use crate::fingerprint::{Kind, Radii};
+use crate::journal::{JournalError, now_ms};
+use crate::list::ListName;
 use crate::matching::Answers;
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
-use crate::store::Command;
+use crate::store::{Command, Publish};
 
 /// See the module's documentation.
 pub(super) struct Asker {
@@ -51,7 +53,10 @@ impl Asker {
 
     fn identify(&self, token: Option<&Token>) -> Result<Arc<Principal>, Failure> {
         let identified = self.access.identify(self.peer, token);
-        identified.cloned().map_err(|unknown| Failure::new(ErrorCode::Unauthenticated, unknown.to_string()))
+        identified.cloned().map_err(|unknown| {
+            self.note_refusal(&self.principal, &unknown.to_string());
+            Failure::new(ErrorCode::Unauthenticated, unknown.to_string())
+        })
     }
 
     /// Who asks, by the config that is in force now.
@@ -73,7 +78,7 @@ impl Asker {
     /// Refuses those who lack `right`.
     pub(super) fn need(&mut self, right: Right) -> Result<(), Failure> {
         let granted = self.granted.get();
-        let principal = self.principal()?;
+        let principal = Arc::clone(self.principal()?);
         if principal.rights_at(granted).has(right) {
             return Ok(());
         }
@@ -86,17 +91,56 @@ impl Asker {
             }
             (false, _) => format!("{name} lacks the right `{right_name}`"),
         };
+        self.note_refusal(&principal, &text);
         Err(Failure::new(ErrorCode::Forbidden, text))
     }
 
     /// Refuses those who have asked too much already.
     fn charge(&mut self, cost: Cost) -> Result<(), Failure> {
-        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64);
-        let principal = self.principal()?;
-        principal.meter.take(&principal.budget, cost, now_ms).map_err(|over| {
-            tracing::warn!(principal = %principal.name, what = over.what, limit = over.limit, "over budget");
+        let principal = Arc::clone(self.principal()?);
+        principal.meter.take(&principal.budget, cost, now_ms()).map_err(|over| {
+            self.note_refusal(&principal, &over.to_string());
             Failure::new(ErrorCode::OverBudget, over.to_string())
         })
+    }
+
+    /// Somebody was refused; said in the log and in the trail, but not as often as they like.
+    fn note_refusal(&self, principal: &Principal, because: &str) {
+        let Some(times) = principal.refusals.count(now_ms()) else { return };
+        tracing::warn!(principal = %principal.name, peer = ?self.peer, times, because, "refused");
+        let event = Event::Refused { by: &principal.name, from: self.from(), times, because };
+        if let Some(Err(error)) = self.shared.service.trail().map(|trail| trail.note(&event)) {
+            tracing::error!(%error, "the audit trail cannot be written");
+        }
+    }
+
+    /// Where the client is, as the trail says it.
+    fn from(&self) -> String {
+        match self.peer {
+            Peer::Unix(user, _) => format!("uid {}", user.0),
+            Peer::Tcp(address) => address.to_string(),
+        }
+    }
+
+    /// Records what was answered. What the trail cannot take is not answered, unless the config says otherwise.
+    fn note_answers(&mut self, what: &'static str, values: &[u8], answers: &Answers) -> Result<(), Failure> {
+        // Until the store is open nothing can be known but what is built in.
+        let Some(trail) = self.shared.service.trail().cloned() else { return Ok(()) };
+        let config = self.shared.audit.load_full();
+        let from = self.from();
+        let principal = self.principal()?;
+        let row_bytes = values.len() / (answers.rows as usize).max(1);
+        let event = Event::Asked {
+            by: &principal.name,
+            from,
+            what,
+            kinds: &answers.checked,
+            rows: answers.rows,
+            generation: answers.generation,
+            verdicts: Tally::of(answers),
+            matched: Matched::all(answers, values, row_bytes),
+        };
+        trail.note_question(&config, &event).map_err(|error| unwritten(&error))
     }
 
     /// Answers a question about hashes.
@@ -113,6 +157,7 @@ impl Asker {
         let shared = Arc::clone(&self.shared);
         let snapshot = shared.service.snapshot();
         let answers = shared.service.answer(snapshot, &shared.workshop, kinds, radii, values).await?;
+        self.note_answers("lookup", values, &answers)?;
         Ok(self.as_far_as_allowed(answers))
     }
 
@@ -129,7 +174,8 @@ impl Asker {
 
     /// Answers it, once all has come.
     pub(super) async fn answer_content(&mut self, incoming: Incoming) -> Result<Answers, NoAnswer> {
-        let answers = incoming.answer(&self.shared).await?;
+        let (values, answers) = incoming.answer(&self.shared).await?;
+        self.note_answers("content", &values, &answers)?;
         Ok(self.as_far_as_allowed(answers))
     }
 
@@ -141,7 +187,8 @@ impl Asker {
         options: &ContentOptions,
     ) -> Result<Answers, NoAnswer> {
         self.may_ask_content(limits, options)?;
-        let answers = content::answer_descriptor(descriptor, options, limits, &self.shared).await?;
+        let (values, answers) = content::answer_descriptor(descriptor, options, limits, &self.shared).await?;
+        self.note_answers("content", &values, &answers)?;
         Ok(self.as_far_as_allowed(answers))
     }
 
@@ -184,15 +231,51 @@ impl Asker {
         }
         let taken = self.shared.commands.take(1, limits.commands);
         let taken = taken.ok_or(NoAnswer::Busy("too many commands under way"))?;
-        if right != Right::Lookup {
-            // The rest of a command may hold fingerprints, which no log holds.
-            tracing::info!(principal = %self.principal()?.name, command = name, "command");
-        }
-        let shared = Arc::clone(&self.shared);
+        let from = self.from();
+        let (principal, shared) = (Arc::clone(self.principal()?), Arc::clone(&self.shared));
         Ok(move || {
             let _taken: Taken = taken;
+            let trail = shared.service.trail().filter(|_| right != Right::Lookup);
+            let ordered = trail.map(|trail| {
+                // The rest of a command may hold fingerprints, which no log holds.
+                tracing::info!(principal = %principal.name, command = name, "command");
+                let list = list_of(&command).map(ListName::as_str);
+                trail.note(&Event::Ordered { by: &principal.name, from, command: name, list })
+            });
+            let ordered = ordered.transpose().map_err(|error| unwritten(&error))?;
             let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
-            executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked")))
+            let executed = executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked")));
+            if let (Some(trail), Some(ordered)) = (trail, ordered) {
+                let refused = executed.as_ref().err().map(|failure| failure.text.as_str());
+                let generation = shared.service.snapshot().generation();
+                if let Err(error) = trail.note(&Event::CarriedOut { ordered, generation, refused }) {
+                    tracing::error!(%error, command = name, "the audit trail does not say what became of a command");
+                }
+            }
+            executed
+        })
+    }
+
+    /// What answers a question about the trail.
+    pub(super) fn trail_command(
+        &mut self,
+        command: TrailCommand,
+    ) -> Result<impl FnOnce() -> Result<Vec<u8>, Failure> + Send + use<>, NoAnswer> {
+        self.need(Right::Audit)?;
+        let trail = self.shared.service.trail().cloned().ok_or(NoAnswer::Busy("the store is still loading"))?;
+        let (principal, from) = (Arc::clone(self.principal()?), self.from());
+        Ok(move || {
+            let outcome = match command {
+                TrailCommand::AuditRead { after, limit } => {
+                    let records = trail.read(&principal.name, from, after, limit);
+                    TrailOutcome::AuditRecords { records: records.map_err(|error| unwritten(&error))? }
+                }
+                TrailCommand::AuditCheckpoint => {
+                    let failed = |error: std::io::Error| Failure::new(ErrorCode::Internal, error.to_string());
+                    TrailOutcome::AuditCheckpoint(trail.checkpoint(now_ms()).map_err(failed)?)
+                }
+            };
+            serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
         })
     }
 }
@@ -215,4 +298,26 @@ fn what_it_is(command: &Command) -> (&'static str, Right) {
         Command::Compact => ("compact", Right::Admin),
         Command::Verify => ("verify", Right::Admin),
     }
+}
+
+/// The list that a command is about.
+fn list_of(command: &Command) -> Option<&ListName> {
+    match command {
+        Command::BeginImport { list }
+        | Command::Publish(Publish { list, .. })
+        | Command::Add { list, .. }
+        | Command::Withdraw { list, .. }
+        | Command::SetState { list, .. }
+        | Command::SetRadius { list, .. }
+        | Command::Remove { list }
+        | Command::Rollback { list, .. }
+        | Command::Inspect { list } => Some(list),
+        Command::Lists | Command::Status | Command::Compact | Command::Verify => None,
+    }
+}
+
+fn unwritten(error: &JournalError) -> Failure {
+    tracing::error!(%error, "the audit trail cannot be written");
+    let text = "the audit trail cannot be written, so nothing is answered that it does not know of; see the log";
+    Failure::new(ErrorCode::Internal, text)
 }

@@ -109,8 +109,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// All has come: hashes the picture in it, and asks.
-    pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<Answers, NoAnswer> {
+    /// All has come: hashes the picture in it, and asks. Returns the file's values, packed, and what is said of it.
+    pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<(Vec<u8>, Answers), NoAnswer> {
         let source = self.intake.expect("no part is under way").finish();
         ask(shared, self.plan, &self.options, source).await
     }
@@ -122,7 +122,7 @@ pub(super) async fn answer_descriptor(
     options: &ContentOptions,
     limits: &Limits,
     shared: &Arc<Shared>,
-) -> Result<Answers, NoAnswer> {
+) -> Result<(Vec<u8>, Answers), NoAnswer> {
     let source_limits = SourceLimits {
         file_bytes_max: limits.content_bytes,
         picture_bytes_max: shared.pictures.config().input_bytes,
@@ -143,7 +143,13 @@ pub(super) async fn answer_descriptor(
     }
 }
 
-async fn ask(shared: &Arc<Shared>, plan: Plan, options: &ContentOptions, source: Source) -> Result<Answers, NoAnswer> {
+/// The file's values, packed, and what is said of it.
+async fn ask(
+    shared: &Arc<Shared>,
+    plan: Plan,
+    options: &ContentOptions,
+    source: Source,
+) -> Result<(Vec<u8>, Answers), NoAnswer> {
     let request = HashRequest { kinds: plan.perceptual, dihedral: options.dihedral };
     let mut values = Values::exact(&source.fingerprints);
     match source.content {
@@ -167,7 +173,7 @@ async fn ask(shared: &Arc<Shared>, plan: Plan, options: &ContentOptions, source:
     let (kinds, rows) = (values.kinds(), values.rows());
     let mut answers = service.answer(plan.snapshot, workshop, &kinds, &options.radii, &rows).await?.into_one();
     answers.lack(values.missing);
-    Ok(answers)
+    Ok((rows, answers))
 }
 
 fn panicked() -> Failure {

@@ -54,6 +54,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::access::{Access, Rights};
+use crate::audit::AuditConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
 use limits::Gauge;
@@ -90,6 +91,7 @@ struct Shared {
     service: Arc<Service>,
     limits: ArcSwap<Limits>,
     access: ArcSwap<Access>,
+    audit: ArcSwap<AuditConfig>,
     connections: Gauge,
     commands: Gauge,
     large_frames: Gauge,
@@ -157,6 +159,7 @@ impl Server {
             service,
             limits: ArcSwap::from_pointee(limits),
             access: ArcSwap::from_pointee(access),
+            audit: ArcSwap::default(),
             connections: Gauge::default(),
             commands: Gauge::default(),
             large_frames: Gauge::default(),
@@ -174,7 +177,13 @@ impl Server {
     ///
     /// # Errors
     /// An address that cannot be listened at. Then everything is as it was.
-    pub fn reconfigure(&mut self, listen: &[Listen], access: Access, limits: Limits) -> Result<(), ListenError> {
+    pub fn reconfigure(
+        &mut self,
+        listen: &[Listen],
+        access: Access,
+        audit: AuditConfig,
+        limits: Limits,
+    ) -> Result<(), ListenError> {
         let is_new = |entry: &&Listen| !self.listening.contains_key(&entry.address);
         let opened: Vec<_> = listen
             .iter()
@@ -184,6 +193,7 @@ impl Server {
         self.shared.limits.store(Arc::new(limits));
         let access = access.with_meters_of(&self.shared.access.load());
         self.shared.access.store(Arc::new(access));
+        self.shared.audit.store(Arc::new(audit));
         let is_gone = |address: &&Address| !listen.iter().any(|entry| entry.address == **address);
         let gone: Vec<Address> = self.listening.keys().filter(is_gone).cloned().collect();
         for address in gone {

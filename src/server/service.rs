@@ -9,6 +9,7 @@ use std::sync::{Arc, OnceLock};
 use serde::Serialize;
 
 use super::workshop::Workshop;
+use crate::audit::{Trail, TrailStatus};
 use crate::fingerprint::{Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
@@ -28,6 +29,7 @@ const NEAR_ROWS_PER_TURN: usize = 32;
 /// The store, or what stands in for it while it opens.
 pub struct Service {
     store: OnceLock<Arc<Store>>,
+    trail: OnceLock<Arc<Trail>>,
     loading: Arc<Snapshot>,
 }
 
@@ -37,12 +39,19 @@ impl Service {
         let states = Kind::ALL.into_iter().map(|kind| (kind, KindState::Loading)).collect();
         let parts =
             SnapshotParts { generation: 0, lists: Vec::new(), segments: Vec::new(), live: LiveLayer::empty(), states };
-        Service { store: OnceLock::new(), loading: Arc::new(Snapshot::new(parts)) }
+        Service { store: OnceLock::new(), trail: OnceLock::new(), loading: Arc::new(Snapshot::new(parts)) }
     }
 
-    /// From now on `store` answers. A second store is ignored: there is one to a daemon.
-    pub fn opened(&self, store: Arc<Store>) {
+    /// From now on `store` answers, and `trail` records it. A second store is ignored: there is one to a daemon.
+    pub fn opened(&self, store: Arc<Store>, trail: Arc<Trail>) {
+        // The trail first, so that no command comes before it.
+        let _ = self.trail.set(trail);
         let _ = self.store.set(store);
+    }
+
+    /// The audit trail, once the store is open.
+    pub(super) fn trail(&self) -> Option<&Arc<Trail>> {
+        self.trail.get()
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
@@ -115,6 +124,7 @@ impl Service {
         ServiceStatus {
             state: if is_loading { "loading" } else { "ready" },
             generation: snapshot.generation(),
+            audit: self.trail().map(|trail| trail.status()),
             held_kinds: snapshot.askable_kinds(),
             lists: snapshot.lists().iter().map(list).collect(),
         }
@@ -140,6 +150,8 @@ async fn answer_near(
 pub(super) struct ServiceStatus {
     state: &'static str,
     generation: u64,
+    /// `null` while the store is not open.
+    audit: Option<TrailStatus>,
     held_kinds: Vec<Kind>,
     lists: Vec<ListStatus>,
 }

@@ -16,6 +16,7 @@ use super::descriptors::Descriptors;
 use super::limits::Limits;
 use super::{Granted, Shared};
 use crate::access::{Peer, Right, Rights, Token, UnknownToken};
+use crate::audit::TrailCommand;
 use crate::matching::Answers;
 use crate::protocol::{
     ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
@@ -248,15 +249,21 @@ impl Session {
             // Whoever may only read has no use for a command of this size, and is not worth parsing it.
             self.asker.need(Right::Import)?;
         }
-        let command = parse_command(payload)?;
+        let trail_command = parse_trail_command(payload)?;
         if self.commands.len() >= limits.commands_per_connection as usize {
             encode_busy(&mut self.output, id, "too many commands under way on this connection");
             return Ok(());
         }
-        match self.asker.command(limits, command) {
-            Ok(run) => {
+        let started = match trail_command {
+            Some(command) => self.asker.trail_command(command).map(|run| {
                 self.commands.spawn_blocking(move || (id, run()));
-            }
+            }),
+            None => self.asker.command(limits, parse_command(payload)?).map(|run| {
+                self.commands.spawn_blocking(move || (id, run()));
+            }),
+        };
+        match started {
+            Ok(()) => {}
             Err(NoAnswer::Busy(text)) => encode_busy(&mut self.output, id, text),
             Err(NoAnswer::Failed(failure)) => return Err(failure),
         }
@@ -308,4 +315,18 @@ fn parse_command(json: &[u8]) -> Result<Command, Failure> {
     let parse = || serde_json::from_slice(json);
     let parsed = if json.len() > LONG_COMMAND_BYTES { tokio::task::block_in_place(parse) } else { parse() };
     parsed.map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))
+}
+
+/// A command to the audit trail, if it is one. Such commands are short.
+fn parse_trail_command(json: &[u8]) -> Result<Option<TrailCommand>, Failure> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        command: String,
+    }
+    if json.len() > READING_COMMAND_BYTES_MAX {
+        return Ok(None);
+    }
+    let malformed = |error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}"));
+    let Named { command } = serde_json::from_slice(json).map_err(malformed)?;
+    TrailCommand::is_named(&command).then(|| serde_json::from_slice(json).map_err(malformed)).transpose()
 }

@@ -1,13 +1,14 @@
 //! Lists, their entries, and every other command that the store takes.
 
-use axum::extract::{Path, Request};
+use axum::extract::{Path, Query, Request};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use super::{Ask, JSON, read_body};
+use crate::audit::TrailCommand;
 use crate::fingerprint::Fingerprint;
 use crate::list::{Entry, ListName, Role};
 use crate::protocol::{ErrorCode, Failure};
@@ -87,6 +88,46 @@ pub(super) async fn withdraw(ask: Ask, Path(list): Path<String>, request: Reques
     execute(ask, Command::Withdraw { list: list_name(list)?, fingerprints }).await
 }
 
+/// What is read of the audit trail.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct AuditPart {
+    /// The record before the first that is wanted.
+    #[serde(default)]
+    after: u64,
+    /// How many are wanted.
+    #[serde(default = "some_records")]
+    limit: u32,
+}
+
+fn some_records() -> u32 {
+    1_000
+}
+
+/// Some records of the audit trail.
+#[utoipa::path(
+    get, path = "/v1/audit", tag = "audit", params(AuditPart),
+    responses(
+        (status = 200, body = serde_json::Value),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn audit(ask: Ask, Query(AuditPart { after, limit }): Query<AuditPart>) -> Result<Response, Problem> {
+    execute_trail(ask, TrailCommand::AuditRead { after, limit }).await
+}
+
+/// The audit trail's last record, signed.
+#[utoipa::path(
+    get, path = "/v1/audit/checkpoint", tag = "audit",
+    responses(
+        (status = 200, body = serde_json::Value),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn audit_checkpoint(ask: Ask) -> Result<Response, Problem> {
+    execute_trail(ask, TrailCommand::AuditCheckpoint).await
+}
+
 /// Carries out any command, as COMMAND of the frame protocol does.
 #[utoipa::path(
     post, path = "/v1/commands", tag = "lists", request_body = Value,
@@ -111,6 +152,16 @@ fn list_name(name: String) -> Result<ListName, Problem> {
 
 async fn execute(Ask { mut asker, limits }: Ask, command: Command) -> Result<Response, Problem> {
     let run = asker.command(&limits, command)?;
+    run_apart(run).await
+}
+
+async fn execute_trail(Ask { mut asker, .. }: Ask, command: TrailCommand) -> Result<Response, Problem> {
+    let run = asker.trail_command(command)?;
+    run_apart(run).await
+}
+
+/// Runs what takes long on a thread of its own.
+async fn run_apart(run: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static) -> Result<Response, Problem> {
     let gone = |error| Failure::new(ErrorCode::Internal, format!("the command was given up: {error}"));
     let outcome = tokio::task::spawn_blocking(run).await.map_err(gone)??;
     Ok(([(header::CONTENT_TYPE, JSON)], outcome).into_response())

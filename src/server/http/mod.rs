@@ -84,6 +84,8 @@ pub(super) fn router() -> Router {
         .routes(routes!(commands::add))
         .routes(routes!(commands::withdraw))
         .routes(routes!(commands::command))
+        .routes(routes!(commands::audit))
+        .routes(routes!(commands::audit_checkpoint))
         .routes(routes!(health::status))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))

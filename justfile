@@ -9,6 +9,7 @@ bench:
     cargo bench --bench exact
     cargo bench --bench copies
     cargo bench --bench near
+    cargo bench --bench feeds
     cargo bench --bench service
 
 # The same with 100 million digests: about 15 GB of disk and half an hour.

@@ -16,8 +16,15 @@
 //! [limits]                            # see `hashward::server::Limits` for all of them
 //! connections = 256
 //!
+//! [gate]                              # see `hashward::store::GateLimits`
+//! shrink = { share = 0.1, entries = 10 }
+//!
 //! [pictures]                          # see `hashward::media::worker::WorkerConfig`
 //! deadline_s = 10
+//!
+//! index_program = "/usr/bin/hashward-index"   # what reads feeds; without it, the one beside the daemon's own program
+//!
+//! [[feed]]                            # see `hashward::feed`
 //! ```
 
 use std::io;
@@ -28,9 +35,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
 use crate::audit::AuditConfig;
+use crate::feed::{FeedConfig, FeedError, FeedSection, place_and_message};
 use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{BadLimit, BadListen, Limits, Listen};
+use crate::store::{BadGateLimit, GateLimits};
 
 /// What a daemon is told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,10 +55,16 @@ pub struct Config {
     pub audit: AuditConfig,
     /// The bounds.
     pub limits: Limits,
+    /// What new versions of lists must keep to; read at start.
+    pub gate: GateLimits,
     /// The processes in which pictures are decoded; read at start.
     pub pictures: WorkerConfig,
     /// Threads for questions by distance and the hashing of content; read at start. Default: one a processor.
     pub near_threads: usize,
+    /// What lists are filled from, over and over.
+    pub feeds: Vec<FeedConfig>,
+    /// `hashward-index`, which reads feeds; without it, the one beside the daemon's own program.
+    pub index_program: Option<PathBuf>,
 }
 
 /// What stands in the file: everything may be left out.
@@ -61,8 +76,11 @@ struct File {
     principal: Vec<PrincipalConfig>,
     audit: AuditConfig,
     limits: Limits,
+    gate: GateLimits,
     pictures: WorkerConfig,
     near_threads: Option<NonZeroUsize>,
+    feed: Vec<FeedSection>,
+    index_program: Option<PathBuf>,
 }
 
 /// Why a configuration is refused.
@@ -78,12 +96,12 @@ pub enum ConfigError {
         source: io::Error,
     },
     /// The file is no TOML, or has a key or a value that hashward does not know.
-    #[error("the config {} is refused: {source}", path.display())]
+    #[error("the config {} is refused: {found}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
+        /// Where and why; without the line itself, which may hold a secret that does not belong there.
+        found: String,
     },
     /// An address that must not be listened at.
     #[error(transparent)]
@@ -97,9 +115,15 @@ pub enum ConfigError {
     /// A bound that leaves no room.
     #[error(transparent)]
     Limit(#[from] BadLimit),
+    /// A limit of the gate that is none.
+    #[error(transparent)]
+    Gate(#[from] BadGateLimit),
     /// A bound of the workers with which no picture could be decoded.
     #[error(transparent)]
     Pictures(#[from] BadWorkerConfig),
+    /// A feed that could not work.
+    #[error(transparent)]
+    Feed(#[from] FeedError),
 }
 
 impl Config {
@@ -109,6 +133,7 @@ impl Config {
     /// [`ConfigError`].
     pub fn resolve(file: Option<&Path>, data: Option<&Path>, listen: &[Address]) -> Result<Config, ConfigError> {
         let mut parsed = file.map(read).transpose()?.unwrap_or_default();
+        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
         let data = data.map(Path::to_owned).or(parsed.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
         if !listen.is_empty() {
             parsed.listen = listen.iter().cloned().map(Listen::at).collect();
@@ -123,8 +148,11 @@ impl Config {
             principals: parsed.principal,
             audit: parsed.audit,
             limits: parsed.limits,
+            gate: parsed.gate,
             pictures: parsed.pictures,
             near_threads: near_threads.map_or(1, NonZeroUsize::get),
+            feeds: FeedSection::resolve_all(parsed.feed, folder)?,
+            index_program: parsed.index_program.map(|program| folder.join(program)),
         };
         config.check()?;
         Ok(config)
@@ -153,6 +181,7 @@ impl Config {
         }
         self.access()?;
         self.limits.check()?;
+        self.gate.check()?;
         Ok(self.pictures.check()?)
     }
 }
@@ -160,8 +189,8 @@ impl Config {
 /// Reads a file; relative paths in it are relative to its folder.
 fn read(path: &Path) -> Result<File, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let mut file: File = toml::from_str(&text)
-        .map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })?;
+    let parse = |error| ConfigError::Parse { path: path.to_owned(), found: place_and_message(&text, &error) };
+    let mut file: File = toml::from_str(&text).map_err(parse)?;
     let folder = path.parent().unwrap_or(Path::new(""));
     file.data = file.data.map(|data| folder.join(data));
     for entry in &mut file.listen {
@@ -176,6 +205,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
 mod tests {
     use super::*;
     use crate::access::Right;
+    use crate::store::Limit;
 
     fn resolve(text: &str) -> Result<Config, String> {
         let folder = tempfile::tempdir().unwrap();
@@ -208,9 +238,11 @@ mod tests {
     fn the_file_is_read_and_options_go_before_it() {
         let config = resolve(
             "data = 'd'\n[[listen]]\naddress = 'unix:s'\n[[listen]]\naddress = 'tcp:127.0.0.1:1'\n\
-             rights = ['lookup', 'admin']\n[limits]\nconnections = 3\n",
+             rights = ['lookup', 'admin']\n[limits]\nconnections = 3\n\
+             [gate]\ngrowth = { share = 2, entries = 5 }\n",
         )
         .unwrap();
+        assert_eq!(config.gate, GateLimits { growth: Limit::new(2.0, 5), ..GateLimits::default() });
         assert_eq!((config.data.to_str(), config.limits.connections), (Some("d"), 3));
         assert_eq!(config.listen[0], Listen::at("unix:s".parse().unwrap()));
         assert_eq!(config.listen[1].rights, [Right::Lookup, Right::Admin]);
@@ -232,6 +264,9 @@ mod tests {
             ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
             ("[limits]\nconections = 1", "unknown field `conections`"),
             ("[limits]\nradii = { pdq = 64 }", "expected at most 63"),
+            ("[gate]\nshrink = { share = -0.1, entries = 1 }", "gate.shrink.share: expected a share from 0"),
+            ("[gate]\nshrink = { share = 0.1 }", "missing field `entries`"),
+            ("[gate]\nshrinking = 1", "unknown field `shrinking`"),
             ("[pictures]\nworkers = 0", "pictures.workers: expected 1"),
             ("near_threads = 0", "nonzero"),
             ("data = 1", "invalid type"),

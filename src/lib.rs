@@ -3,7 +3,7 @@
 //! ```text
 //! list files ─▶ hashward-index: formats ─▶ entries ─▶ sort, merge ─▶ a version: a segment per kind ─┐
 //!                                                                                                   ├─▶ publish ─▶ generation
-//! own entries ─▶ command ─▶ catalogue (durable) ─▶ live layer ─▶ seal ──────────────────────────────┘        │
+//! own entries, feeds ─▶ command ─▶ catalogue (durable) ─▶ live layer ─▶ seal ───────────────────────┘        │
 //!                                                       └──────────────────────────┬─────────────────────────┘
 //! files ─┬▶ digests ─────────────────────────┬▶ question ─▶ matching (on one snapshot) ─▶ verdict ─▶ server: protocol ─▶ clients
 //!        └▶ worker: pixels ─▶ perceptual hash ┘
@@ -19,6 +19,7 @@ pub mod catalogue;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+pub mod feed;
 pub mod fingerprint;
 pub mod index;
 pub mod journal;
@@ -27,6 +28,7 @@ pub mod matching;
 #[cfg(feature = "media")]
 pub mod media;
 pub mod protocol;
+pub mod records;
 pub mod segment;
 #[cfg(feature = "server")]
 pub mod server;

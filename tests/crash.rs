@@ -5,6 +5,7 @@
 
 mod store_support;
 
+use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::Path;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use hashward::list::{ListShape, ListState, Role, VersionNumber};
 use hashward::store::command::Published;
-use hashward::store::{Command, Outcome, Store, StoreOptions};
+use hashward::store::{Command, GateLimits, Limit, Outcome, Store, StoreOptions};
 use store_support::model::{Content, List, Model, Version, check};
 use store_support::*;
 
@@ -79,6 +80,13 @@ enum Step {
     Rollback {
         list: &'static str,
     },
+    Suppress {
+        file: Fingerprint,
+        with_entries: bool,
+    },
+    Lift {
+        file: Fingerprint,
+    },
     Compact,
 }
 
@@ -86,7 +94,7 @@ fn step(number: u64) -> Step {
     let mut random = Random::of(number);
     let lists = [FILE_LISTS[0], FILE_LISTS[1], FEED_LISTS[0], FEED_LISTS[1]];
     let code = 1 + (number % 250) as u8;
-    match random.next(17) {
+    match random.next(21) {
         0..4 => {
             let said = (0..FILES).filter(|_| random.next(3) == 0).map(|number| (file(number), [code].into())).collect();
             let role = if random.next(2) == 0 { Role::Illegal } else { Role::Ignorable };
@@ -117,12 +125,18 @@ fn step(number: u64) -> Step {
         }
         13 if random.next(3) == 0 => Step::Remove { list: lists[random.next(4) as usize] },
         13 | 14 => Step::Rollback { list: FILE_LISTS[random.next(2) as usize] },
+        // Of few, so that what is suppressed is also lifted.
+        17..20 => Step::Suppress { file: file(random.next(8)), with_entries: random.next(3) > 0 },
+        20 => Step::Lift { file: file(random.next(8)) },
         _ => Step::Compact,
     }
 }
 
 fn opened(folder: &Path) -> Store {
-    let store = Store::open(folder, StoreOptions { create: true, seal_at: 30, ..StoreOptions::default() }).unwrap();
+    // About half of the imports that follow another are held, and then accepted.
+    let gate = GateLimits { growth: Limit::new(0.0, 18), ..GateLimits::NONE };
+    let store =
+        Store::open(folder, StoreOptions { create: true, seal_at: 30, gate, ..StoreOptions::default() }).unwrap();
     store.load().unwrap();
     store
 }
@@ -163,10 +177,14 @@ fn do_step(store: &Store, step: Step) -> u32 {
     let command = match step {
         Step::Import { list, said, role, radii } => {
             let outcome = import_with(store, &name(list), &said, role, &format!("{said:?}"), false, radii).unwrap();
-            return match outcome {
-                Outcome::Published(Published { version, .. }) | Outcome::Unchanged { version } => version.0,
+            let version = match outcome {
+                Outcome::Published(Published { version, .. }) | Outcome::Unchanged { version } => return version.0,
+                Outcome::Held(held) => held.version,
                 outcome => panic!("{outcome:?}"),
             };
+            let accept = Command::Accept { list: name(list), version: Some(version), reason: "seen".to_owned() };
+            let Outcome::Accepted(accepted) = store.execute(accept).unwrap() else { panic!() };
+            return accepted.version.0;
         }
         Step::Add { list, entries } => {
             let entries = entries.into_iter().map(|(id, files, code)| entry(&id, files, code)).collect();
@@ -176,6 +194,8 @@ fn do_step(store: &Store, step: Step) -> u32 {
         Step::SetState { list, state } => Command::SetState { list: name(list), state },
         Step::SetRadius { list, radius } => Command::SetRadius { list: name(list), kind: Kind::Pdq, radius },
         Step::Remove { list } => Command::Remove { list: name(list) },
+        Step::Suppress { file, with_entries } => suppress(&file, with_entries),
+        Step::Lift { file } => lift(&file),
         Step::Rollback { list } => Command::Rollback { list: name(list), to: None },
         Step::Compact => Command::Compact,
     };
@@ -256,14 +276,23 @@ fn after(model: &Model, number: u64, version: Option<u32>) -> Vec<Model> {
             *current = number;
         }
         Step::Add { list, entries } => {
+            // Of two of the same source id the last counts.
+            let entries: BTreeMap<_, _> = entries.into_iter().map(|(id, files, code)| (id, (files, code))).collect();
+            entries.values().for_each(|(files, _)| next.cover(&files.iter().cloned().collect()));
             let content = Content::Feed { role: Role::Illegal, entries: Default::default() };
             let list = next.0.entry(list.to_owned()).or_insert(List::new(content));
             let Content::Feed { entries: into, .. } = &mut list.content else { panic!() };
-            into.extend(entries.into_iter().map(|(id, files, code)| (id, (files.into_iter().collect(), code))));
+            into.extend(entries.into_iter().map(|(id, (files, code))| (id, (files.into_iter().collect(), code))));
         }
         Step::Withdraw { list, files } => {
             next.0.get_mut(list).into_iter().for_each(|list| list.withdraw(&files.iter().cloned().collect()))
         }
+        Step::Suppress { file, with_entries } => {
+            if !next.1.contains_key(&(file.clone(), with_entries)) {
+                next.suppress(file, with_entries);
+            }
+        }
+        Step::Lift { file } => drop(next.lift(&file)),
         Step::SetState { list, state } => next.0.get_mut(list).into_iter().for_each(|list| list.state = state),
         Step::SetRadius { list, radius } => next.0.get_mut(list).into_iter().for_each(|list| match radius {
             Some(radius) => list.radii.set(Kind::Pdq, radius).unwrap(),

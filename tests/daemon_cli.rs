@@ -10,7 +10,8 @@ use std::process::{Command as Process, Output, Stdio};
 
 use daemon_support::{Daemon, KNOWN_COUNT, known};
 use hashward::fingerprint::{Fingerprint, Kind, hash_bytes};
-use hashward::list::TEST_CONTENT;
+use hashward::list::{SuppressionScope, TEST_CONTENT};
+use hashward::store::Command;
 use pictures_support::{jpeg, mirrored, pdq, photo, png, resized};
 use serde_json::{Value, json};
 
@@ -65,6 +66,41 @@ fn lookups_are_aligned_to_the_questions() {
     assert_eq!(output.status.code(), Some(2));
     let answer = &lines(&output)[0];
     assert_eq!((&answer["verdict"], &answer["reason"]), (&json!("undecided"), &json!("no_list_for_kind")));
+}
+
+#[test]
+fn a_suppressed_match_is_told_in_every_format() {
+    let daemon = Daemon::start("");
+    let command = |command: Command| {
+        let answer = daemon.client().command_json(&serde_json::to_vec(&command).unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&answer).unwrap()
+    };
+    let (fingerprint, author) = (known(3), "an operator".to_owned());
+    let (scope, reason) = (SuppressionScope::Entry, "a stock photo".to_owned());
+    let answer = command(Command::Suppress { fingerprint: fingerprint.clone(), scope, author, reason });
+    assert_eq!((&answer["outcome"], &answer["held_by"]), (&json!("suppressed"), &json!(["known"])));
+
+    let hashes = [known(3).to_string(), known(4).to_string()];
+    let lookup = |format: &str| {
+        let output = hashward(&daemon, &["lookup", "--format", format, &hashes[0], &hashes[1]], "");
+        assert_eq!(output.status.code(), Some(0));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let answers: Vec<Value> = lookup("json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((&answers[0]["verdict"], &answers[0]["suppressed"]), (&json!("unknown"), &json!(true)));
+    assert_eq!((&answers[1]["verdict"], &answers[1]["suppressed"]), (&json!("known"), &Value::Null));
+    assert_eq!(answers[0]["matches"], json!([]));
+    assert!(lookup("tsv").starts_with(&format!("{}\tmd5\tunknown\t\tsuppressed\tmd5\t\n", hashes[0])));
+    assert!(lookup("text").starts_with(&format!("unknown    {}  (suppressed)\n", hashes[0])));
+
+    let folder = daemon.folder.path();
+    fs::write(folder.join("a"), "file 3").unwrap();
+    let output = hashward(&daemon, &["match", "--format", "json", "a"], "");
+    assert_eq!((output.status.code(), &lines(&output)[0]["suppressed"]), (Some(0), &json!(true)));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("1 with suppressed matches"));
+    let explained = command(Command::Explain { fingerprint, radius: None });
+    assert_eq!((&explained["outcome"], &explained["kind_state"]), (&json!("explained"), &json!("ready")));
+    assert_eq!(explained["suppressions"][0]["reason"], "a stock photo");
 }
 
 #[test]
@@ -340,6 +376,28 @@ fn the_other_verbs_do_their_job() {
         .unwrap();
     assert_eq!(nobody.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&nobody.stderr).contains("hashward serve"));
+}
+
+#[test]
+fn status_tells_alarms_by_the_limits_of_the_config() {
+    let daemon = Daemon::start("[gate]\ndeletion = { share = 0.0, entries = 1 }");
+    let withdraw = |numbers: std::ops::Range<u32>| {
+        let command = Command::Withdraw { list: "known".parse().unwrap(), fingerprints: numbers.map(known).collect() };
+        daemon.client().command_json(&serde_json::to_vec(&command).unwrap()).unwrap();
+    };
+    let alarms = || {
+        let text = hashward(&daemon, &["status"], "").stdout;
+        let text = String::from_utf8(text).unwrap();
+        text.lines().filter_map(|line| Some(line.strip_prefix("alarm")?.trim().to_owned())).collect::<Vec<_>>()
+    };
+    withdraw(0..1);
+    assert!(alarms().is_empty());
+    withdraw(1..3);
+    let expected = format!("known: 2 of {} fingerprints were taken away at once", KNOWN_COUNT - 1);
+    assert_eq!(alarms(), [expected]);
+    let status = hashward(&daemon, &["status", "--format", "json"], "");
+    let alarm = &lines(&status)[0]["store"]["alarms"][0];
+    assert_eq!((&alarm["alarm"], &alarm["removed"]), (&json!("mass_deletion"), &json!(2)));
 }
 
 #[test]

@@ -218,9 +218,13 @@ fn tcp_may_look_up_and_change_nothing() {
     check_answers(&mut client);
     assert_ne!(client.welcome().rights, Client::connect(&socket).unwrap().welcome().rights);
     let remove = Command::Remove { list: "known".parse().unwrap() };
-    match client.command_json(&serde_json::to_vec(&remove).unwrap()) {
-        Err(ClientError::Failed(Failure { code: ErrorCode::Forbidden, .. })) => {}
-        other => panic!("expected FORBIDDEN, found {other:?}"),
+    // What only tells, and gives out hashes of lists, is no less than a change.
+    let explain = Command::Explain { fingerprint: known(1), radius: None };
+    for command in [remove, explain, Command::Suppressions { before: None, lifted: false }] {
+        match client.command_json(&serde_json::to_vec(&command).unwrap()) {
+            Err(ClientError::Failed(Failure { code: ErrorCode::Forbidden, .. })) => {}
+            other => panic!("expected FORBIDDEN, found {other:?}"),
+        }
     }
     client.command_json(&serde_json::to_vec(&Command::Lists).unwrap()).unwrap();
     check_answers(&mut client);

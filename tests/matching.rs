@@ -1,10 +1,10 @@
 //! All rules of verdicts, held against a plain model: random lists in random states and with random radii over segments of all locators,
-//! the live layer and withdrawals, asked in random questions of one or more kinds.
+//! the live layer, withdrawals and suppressions, asked in random questions of one or more kinds.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashward::fingerprint::{DegenerateDigests, Fingerprint, Kind, Radii, Radius, hash_bytes};
+use hashward::fingerprint::{DegenerateDigests, Fingerprint, FingerprintSet, Kind, Radii, Radius, hash_bytes};
 use hashward::index::live::{LiveChange, LiveLayer};
 use hashward::index::sealed::{LocatorKind, Segment, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
@@ -33,6 +33,10 @@ fn value(kind: Kind, number: u8) -> Vec<u8> {
     seed.value()[..kind.width()].to_vec()
 }
 
+fn fingerprint(kind: usize, number: u8) -> Fingerprint {
+    Fingerprint::new(KINDS[kind], &value(KINDS[kind], number)).unwrap()
+}
+
 fn name(list: ListId) -> String {
     format!("list-{}", list.0)
 }
@@ -46,6 +50,7 @@ struct World {
     segments: Vec<Written>,
     live: Said,
     states: BTreeMap<usize, KindState>,
+    suppressed: BTreeSet<(usize, u8)>,
 }
 
 /// A segment, and what was withdrawn from it since it was written.
@@ -102,8 +107,9 @@ fn world() -> impl Strategy<Value = World> {
     let kind_state = prop_oneof![Just(KindState::Loading), Just(KindState::Failed("a file".to_owned()))];
     let states = prop_oneof![3 => Just(BTreeMap::new()), 1 => btree_map(0..KINDS.len(), kind_state, 1..3)];
     let lists = vec((state, 1u32..3, roles, radii()), LISTS.len());
-    (lists, vec(segment(), 0..4), said(0..KINDS.len(), 1..2), states)
-        .prop_map(|(lists, segments, live, states)| World { lists, segments, live, states })
+    let suppressed = prop_oneof![Just(BTreeSet::new()), btree_set((0..KINDS.len(), 0..VALUES), 0..8)];
+    (lists, vec(segment(), 0..4), said(0..KINDS.len(), 1..2), states, suppressed)
+        .prop_map(|(lists, segments, live, states, suppressed)| World { lists, segments, live, states, suppressed })
 }
 
 impl World {
@@ -160,7 +166,7 @@ impl World {
             });
         }
         let changes = changes.into_iter().map(|((kind, number, list), labels)| LiveChange {
-            fingerprint: Fingerprint::new(KINDS[kind], &value(KINDS[kind], number)).unwrap(),
+            fingerprint: fingerprint(kind, number),
             list,
             labels,
         });
@@ -170,6 +176,7 @@ impl World {
             segments: segments.collect(),
             live: LiveLayer::empty().with(changes.collect()),
             states: self.states.iter().map(|(kind, state)| (KINDS[*kind], state.clone())).collect(),
+            suppressed: Arc::new(self.suppressed.iter().map(|(kind, number)| fingerprint(*kind, *number)).collect()),
         })
     }
 
@@ -218,7 +225,12 @@ impl World {
     /// The answer to a row of these kinds and numbers; the count of further places is not modelled, for there are never
     /// so many.
     fn answer(&self, kinds: &[usize], row: &[u8], asked: &Radii, miss: Verdict) -> Option<Answer> {
-        let said: Vec<_> = kinds.iter().zip(row).flat_map(|(kind, number)| self.said(*kind, *number, asked)).collect();
+        let is_suppressed = |(found, number): &(Match, u8)| {
+            self.suppressed.iter().any(|(kind, of)| (KINDS[*kind], of) == (found.kind, number))
+        };
+        let said = kinds.iter().zip(row).flat_map(|(kind, number)| self.said(*kind, *number, asked));
+        let (vetoed, said): (Vec<_>, Vec<_>) = said.partition(is_suppressed);
+        let suppressed = !vetoed.is_empty();
         let mut matches: BTreeMap<Match, Option<u16>> = BTreeMap::new();
         for (found, _) in &said {
             let key = Match { distance: None, ..found.clone() };
@@ -242,7 +254,8 @@ impl World {
         let watched = any(Role::Watch);
         let matches: Vec<_> = matches.into_iter().map(|(found, distance)| Match { distance, ..found }).collect();
         let nearest = nearest.into_iter().collect();
-        (!matches.is_empty()).then_some(Answer { verdict, watched, matches, nearest, further: 0 })
+        let is_hit = suppressed || !matches.is_empty();
+        is_hit.then_some(Answer { verdict, watched, suppressed, matches, nearest, further: 0 })
     }
 
     fn held(&self, kind: usize) -> bool {
@@ -313,8 +326,18 @@ proptest! {
 }
 
 fn empty() -> Snapshot {
-    let (lists, segments) = (Vec::new(), Vec::new());
-    Snapshot::new(SnapshotParts { generation: 0, lists, segments, live: LiveLayer::empty(), states: BTreeMap::new() })
+    with_suppressed(FingerprintSet::default())
+}
+
+fn with_suppressed(suppressed: FingerprintSet) -> Snapshot {
+    Snapshot::new(SnapshotParts {
+        generation: 0,
+        lists: Vec::new(),
+        segments: Vec::new(),
+        live: LiveLayer::empty(),
+        states: BTreeMap::new(),
+        suppressed: Arc::new(suppressed),
+    })
 }
 
 #[test]
@@ -344,6 +367,19 @@ fn built_in_lists_answer_without_any_other() {
         let found = answers.iter().next().unwrap().expect("the test list knows its content");
         assert!(found.watched);
         assert_eq!(found.verdict, Verdict::Undecided(Reason::NoListForKind));
+    }
+}
+
+#[test]
+fn nobody_can_silence_the_built_in_lists() {
+    let snapshot =
+        with_suppressed(Kind::COMPUTED.map(|kind| hash_bytes(kind, TEST_CONTENT.as_bytes())).into_iter().collect());
+    for kind in Kind::COMPUTED {
+        let test = hash_bytes(kind, TEST_CONTENT.as_bytes());
+        let answers =
+            answer(&snapshot, &Question { kinds: &[kind], rows: test.value(), radii: &Radii::none() }).unwrap();
+        let found = answers.iter().next().unwrap().expect("the test list knows its content");
+        assert!(found.watched && !found.suppressed);
     }
 }
 

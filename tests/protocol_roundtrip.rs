@@ -61,8 +61,16 @@ fn answer() -> impl Strategy<Value = Answer> {
         4 => proptest::collection::vec(neighbour(), 0..3),
         1 => neighbour().prop_map(|near| vec![near; NEAREST_MAX]),
     ];
-    (verdict(), any::<bool>(), proptest::collection::vec(one_match(), 0..4), nearest, any::<u32>()).prop_map(
-        |(verdict, watched, matches, nearest, further)| Answer { verdict, watched, matches, nearest, further },
+    let bits = any::<(bool, bool)>();
+    (verdict(), bits, proptest::collection::vec(one_match(), 0..4), nearest, any::<u32>()).prop_map(
+        |(verdict, (watched, suppressed), matches, nearest, further)| Answer {
+            verdict,
+            watched,
+            suppressed,
+            matches,
+            nearest,
+            further,
+        },
     )
 }
 

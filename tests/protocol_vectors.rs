@@ -117,6 +117,18 @@ fn answers(name: &str) -> (u32, Answers) {
             };
             (7, answers)
         }
+        "answers-suppressed" => {
+            let answers = Answers {
+                generation: 9,
+                rows: 1,
+                checked: vec![Kind::Md5],
+                incomplete: vec![],
+                miss: Verdict::Unknown,
+                distinct: vec![Answer { suppressed: true, ..Answer::of(vec![], Verdict::Unknown) }],
+                hits: vec![(0, 0)],
+            };
+            (9, answers)
+        }
         "answers-undecided" => {
             let answers = Answers {
                 generation: 0,
@@ -175,7 +187,7 @@ fn the_page_and_the_code_agree() {
     let payload = check(vectors, "content", Op::Content, 8, |out, id| encode_content(out, id, &content));
     assert_eq!(ContentFrame::decode(&payload), Ok(content));
 
-    for name in ["answers", "answers-category", "answers-near", "answers-undecided"] {
+    for name in ["answers", "answers-category", "answers-near", "answers-suppressed", "answers-undecided"] {
         let (id, answers) = answers(name);
         let payload = check(vectors, name, Op::Answers, id, |out, id| encode_answers(out, id, &answers).unwrap());
         assert_eq!(decode_answers(&payload), Ok(answers));

@@ -11,7 +11,7 @@ use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius, hash_bytes};
 use hashward::index::snapshot::KindState;
 use hashward::list::{ListId, ListShape, ListState, Role, Source, VersionNumber};
 use hashward::matching::{Reason, Verdict};
-use hashward::store::command::{ListInfo, Withdrawn};
+use hashward::store::command::{KeptRecords, ListInfo, Withdrawn};
 use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
 use store_support::*;
 
@@ -76,7 +76,7 @@ fn commands_that_make_no_sense_are_refused_and_change_nothing() {
         (Command::Remove { list: name("hashward-test") }, "part of hashward"),
         (Command::Rollback { list: name("own"), to: None }, "no versions"),
         (Command::Rollback { list: name("debian"), to: None }, "no version before 1"),
-        (Command::Rollback { list: name("debian"), to: Some(VersionNumber(1)) }, "no version 1 to return to"),
+        (Command::Rollback { list: name("debian"), to: Some(VersionNumber(1)) }, "no version 1; kept are"),
         (Command::Inspect { list: name("absent") }, "no list"),
     ] {
         let message = store.execute(command.clone()).unwrap_err().to_string();
@@ -139,14 +139,26 @@ fn radii_are_the_lists_and_not_the_versions() {
     assert_eq!(lists(&store)["debian"].radii, Radii::none());
 }
 
+/// What version 3 of the catalogue's schema brought.
+const VERSION_3_TABLES: [&str; 8] =
+    ["version_records", "holds", "alarms", "suppressions", "suppressed", "feeds", "feed_faults", "feed_tombstones"];
+
 #[test]
 fn a_store_with_a_catalogue_of_version_1_answers_as_before() {
-    let (folder, sound) = filled();
-    let before = lists(&open(folder.path(), true));
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    publish_bare(&store, "debian", "a", false, false).unwrap();
+    add(&store, "own", 50..70).unwrap();
+    let (before, sound) = (lists(&store), verdicts(&store, 0..100));
+    drop(store);
     let catalogue = rusqlite::Connection::open(folder.path().join("catalogue.sqlite")).unwrap();
-    catalogue.execute_batch("DROP TABLE radii; DROP TABLE staged_radii; PRAGMA user_version = 1").unwrap();
+    for table in ["radii", "staged_radii"].into_iter().chain(VERSION_3_TABLES) {
+        catalogue.execute_batch(&format!("DROP TABLE {table}")).unwrap();
+    }
+    catalogue.execute_batch("PRAGMA user_version = 1").unwrap();
     drop(catalogue);
     let store = open(folder.path(), true);
+    assert_eq!(kept_records(&store, "debian"), [None]);
     assert_eq!((lists(&store), verdicts(&store, 0..100)), (before, sound));
     let command = Command::SetRadius { list: name("own"), kind: Kind::Pdq, radius: Some(Radius(40)) };
     store.execute(command).unwrap();
@@ -197,6 +209,7 @@ fn an_import_overtaken_or_based_on_what_is_gone_is_refused() {
             base,
             incoming: incoming.name().to_owned(),
             segments,
+            records: None,
             roles: hashward::list::Roles::uniform(Role::Illegal),
             source: "b".to_owned(),
             adds: false,
@@ -239,11 +252,176 @@ fn old_versions_go_and_their_files_with_them() {
     let kept: Vec<_> = inspected.versions.iter().map(|version| version.version.0).collect();
     assert_eq!(kept, [8, 7, 6]);
     assert!(inspected.versions[0].current && inspected.history.len() > 8);
-    assert_eq!(fs::read_dir(folder.path().join("segments")).unwrap().count(), 3);
+    // Of each version its segment and its records.
+    assert_eq!(fs::read_dir(folder.path().join("segments")).unwrap().count(), 6);
     assert_eq!(fs::read_dir(folder.path().join("incoming")).unwrap().count(), 0);
     let outcome = store.execute(Command::Rollback { list: debian, to: Some(VersionNumber(6)) }).unwrap();
     assert!(matches!(outcome, Outcome::RolledBack { .. }), "{outcome:?}");
     assert_eq!(verdicts(&store, [4, 5, 8, 9]), [Verdict::Unknown, Verdict::Known, Verdict::Known, Verdict::Unknown]);
+}
+
+fn kept_records(store: &Store, list: &str) -> Vec<Option<KeptRecords>> {
+    let Ok(Outcome::Inspected(inspected)) = store.execute(Command::Inspect { list: name(list) }) else { panic!() };
+    inspected.versions.into_iter().map(|version| version.records).collect()
+}
+
+fn files_of(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    segment_files(folder).into_iter().filter(|path| path.extension().unwrap() == extension).collect()
+}
+
+/// Publishes four fingerprints, with their records or, as an earlier hashward, without.
+fn publish_bare(
+    store: &Store,
+    list: &str,
+    source: &str,
+    adds: bool,
+    with_records: bool,
+) -> Result<Outcome, StoreError> {
+    let Ok(Outcome::ImportBegun(begun)) = store.execute(Command::BeginImport { list: name(list) }) else { panic!() };
+    let incoming = Incoming::create(store.folder(), "x").unwrap();
+    let label = Source { list: begun.list_id, version: begun.version };
+    store.execute(Command::Publish(Publish {
+        list: name(list),
+        list_id: begun.list_id,
+        version: begun.version,
+        base: None,
+        incoming: incoming.name().to_owned(),
+        segments: write_version(&incoming, &said(0..4, 1), label, begun.applied_seq),
+        records: with_records.then(|| write_records(&incoming, &said(0..4, 1))),
+        roles: hashward::list::Roles::uniform(Role::Ignorable),
+        source: source.to_owned(),
+        adds,
+        radii: Radii::none(),
+        counts: Default::default(),
+    }))
+}
+
+#[test]
+fn a_version_keeps_the_records_of_all_its_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let debian = name("debian");
+    for (numbers, source, adds) in [(0..4, "a", false), (4..6, "b", true), (5..9, "c", true)] {
+        import(&store, &debian, &said(numbers, 1), Role::Ignorable, source, adds).unwrap();
+    }
+    // Nothing is written twice: three versions name three files.
+    let told: Vec<_> = kept_records(&store, "debian").into_iter().map(|kept| kept.unwrap()).collect();
+    assert_eq!(told.iter().map(|kept| (kept.files, kept.records)).collect::<Vec<_>>(), [(3, 10), (2, 6), (1, 4)]);
+    assert_eq!(files_of(folder.path(), "rec").len(), 3);
+    let id = lists(&store)["debian"].id;
+    let numbers = |version| records_of(&store, id, VersionNumber(version)).unwrap();
+    assert_eq!((numbers(1), numbers(2), numbers(3)), (said(0..4, 1), said(0..6, 1), said(0..9, 1)));
+    let records = store.records_of(id, VersionNumber(3)).unwrap();
+    let shared: Vec<_> = records.files.iter().flat_map(|file| file.find(&fingerprint(Kind::Md5, 5))).collect();
+    assert_eq!(shared.len(), 2, "the second and the third source hold it");
+    // A base that is no longer kept still stands behind what was added to it.
+    store.execute(Command::Rollback { list: debian.clone(), to: Some(VersionNumber(1)) }).unwrap();
+    for source in 0..6 {
+        import(&store, &debian, &said(source..source + 1, 2), Role::Ignorable, &source.to_string(), true).unwrap();
+    }
+    assert_eq!(kept_records(&store, "debian")[0].unwrap().files, 7);
+    let Ok(Outcome::Verified { records: 7, damage, .. }) = store.execute(Command::Verify) else { panic!() };
+    assert_eq!(damage, Vec::<String>::new());
+    let reopened = {
+        drop(store);
+        open(folder.path(), true)
+    };
+    assert_eq!(files_of(folder.path(), "rec").len(), 7);
+    assert_eq!(kept_records(&reopened, "debian")[0].unwrap().records, 10);
+    // What is open is read to its end, whatever becomes of the list; then nothing of it is left.
+    let records = reopened.records_of(id, VersionNumber(9)).unwrap();
+    reopened.execute(Command::Remove { list: debian }).unwrap();
+    assert_eq!(records.files.iter().flat_map(|file| file.iter()).map(Result::unwrap).count(), 10);
+    assert_eq!(files_of(folder.path(), "rec"), Vec::<PathBuf>::new());
+    let gone = reopened.records_of(id, VersionNumber(9)).unwrap();
+    assert!(gone.files.is_empty() && !gone.complete);
+}
+
+#[test]
+fn a_version_without_records_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let publish = |source: &str, adds, with_records| {
+        let Ok(Outcome::Published(published)) = publish_bare(&store, "old", source, adds, with_records) else {
+            panic!()
+        };
+        let records = store.records_of(lists(&store)["old"].id, published.version).unwrap();
+        (records.files.len(), records.complete)
+    };
+    assert_eq!(publish("a", false, false), (0, false));
+    assert_eq!(publish("b", true, true), (1, false), "half of it is not all of it");
+    assert_eq!(publish("c", false, true), (1, true));
+    assert_eq!(
+        kept_records(&store, "old").into_iter().map(|kept| kept.is_some()).collect::<Vec<_>>(),
+        [true, false, false]
+    );
+}
+
+#[test]
+fn damaged_records_are_told_and_change_no_answer() {
+    let (folder, sound) = filled();
+    let store = open(folder.path(), true);
+    let id = lists(&store)["debian"].id;
+    let newest = files_of(folder.path(), "rec").pop().unwrap();
+    let bytes = fs::read(&newest).unwrap();
+    let check = |damaged: &[u8], expected: &str| {
+        fs::write(&newest, damaged).unwrap();
+        let error = records_of(&store, id, VersionNumber(2)).unwrap_err();
+        assert!(error.contains(expected) && error.contains(newest.to_str().unwrap()), "{error}");
+        let Ok(Outcome::Verified { damage, records: 1, .. }) = store.execute(Command::Verify) else { panic!() };
+        assert_eq!(damage.len(), 1, "{damage:?}");
+        assert!(damage[0].contains(expected), "{damage:?}");
+        assert_eq!(verdicts(&store, 0..100), sound);
+    };
+    let flipped = |at: usize| [&bytes[..at], &[bytes[at] ^ 1], &bytes[at + 1..]].concat();
+    check(&flipped(20), "section `header` is damaged");
+    check(&flipped(bytes.len() - 1), "section `directory` is damaged");
+    check(&flipped(bytes.len() - 140), "section `texts of block 0` is damaged");
+    check(&bytes[..bytes.len() - 1], "section `header` is damaged");
+    check(b"", "expected a hashward records file");
+    check(&fs::read(&files_of(folder.path(), "rec")[0]).unwrap(), "expected the records file with BLAKE3");
+    fs::write(&newest, bytes).unwrap();
+    assert_eq!(records_of(&store, id, VersionNumber(2)).unwrap(), said(20..60, 2));
+}
+
+#[test]
+fn records_that_a_tool_built_badly_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path(), true);
+    let Ok(Outcome::ImportBegun(begun)) = store.execute(Command::BeginImport { list: name("debian") }) else {
+        panic!()
+    };
+    let label = Source { list: begun.list_id, version: begun.version };
+    for (file, expected) in [
+        ("../records.rec", "plain file name"),
+        ("absent.rec", "absent.rec"),
+        ("md5.seg", "expected a hashward records file"),
+        ("damaged.rec", "is damaged"),
+    ] {
+        let incoming = Incoming::create(folder.path(), "x").unwrap();
+        let segments = write_version(&incoming, &said(0..4, 1), label, begun.applied_seq);
+        let mut bytes = fs::read(incoming.path().join(write_records(&incoming, &said(0..4, 1)))).unwrap();
+        bytes[110] ^= 1;
+        fs::write(incoming.path().join("damaged.rec"), bytes).unwrap();
+        let refused = store.execute(Command::Publish(Publish {
+            list: name("debian"),
+            list_id: begun.list_id,
+            version: begun.version,
+            base: None,
+            incoming: incoming.name().to_owned(),
+            segments,
+            records: Some(file.to_owned()),
+            roles: hashward::list::Roles::uniform(Role::Ignorable),
+            source: "a".to_owned(),
+            adds: false,
+            radii: Radii::none(),
+            counts: Default::default(),
+        }));
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains(expected), "{file}: {message}");
+    }
+    assert!(!lists(&store).contains_key("debian"));
+    assert_eq!(segment_files(folder.path()), Vec::<PathBuf>::new());
 }
 
 /// A folder with something of everything, and what it answers.

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use hashward::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use hashward::list::{ListState, Role, VersionNumber};
-use hashward::store::command::{Changes, Published, Withdrawn};
+use hashward::store::command::{Changes, HoldReason, Published, Withdrawn};
 use hashward::store::{Command, Outcome, Store, StoreError};
 use proptest::prelude::*;
+use store_support::backup::{back_up, restore, restore_closed};
 use store_support::model::{Content, List, Model, Version, check};
 use store_support::*;
 
@@ -26,10 +27,14 @@ enum Step {
     SetState { list: usize, state: ListState },
     SetRadius { list: usize, radius: Option<u16> },
     Remove { list: usize },
+    Suppress { file: u32, with_entries: bool },
+    Lift { file: u32 },
     Rollback { list: usize, to: Option<u32> },
     Maintain,
     Compact,
     Verify,
+    Backup,
+    Restore { closed: bool },
     Reopen { serve: bool },
 }
 
@@ -49,10 +54,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
             2 => (0..4usize, state).prop_map(|(list, state)| Step::SetState { list, state }),
             2 => (0..4usize, radius()).prop_map(|(list, radius)| Step::SetRadius { list, radius }),
             1 => (0..4usize).prop_map(|list| Step::Remove { list }),
+            3 => (0..2 * FILES, any::<bool>()).prop_map(|(file, with_entries)| Step::Suppress { file, with_entries }),
+            1 => (0..2 * FILES).prop_map(|file| Step::Lift { file }),
             3 => (0..2usize, prop::option::of(1u32..5)).prop_map(|(list, to)| Step::Rollback { list, to }),
             4 => Just(Step::Maintain),
             2 => Just(Step::Compact),
             1 => Just(Step::Verify),
+            2 => Just(Step::Backup),
+            2 => any::<bool>().prop_map(|closed| Step::Restore { closed }),
             3 => prop::bool::weighted(0.7).prop_map(|serve| Step::Reopen { serve }),
         ],
         1..24,
@@ -81,7 +90,9 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             radius.iter().for_each(|bits| radii.set(Kind::Pdq, Radius(*bits)).unwrap());
             let list = list_name(*list);
             let outcome = import_with(store, &name(list), &asked, *role, &source, *adds, radii.clone()).unwrap();
-            imported(model, list, asked, *role, source, *adds, outcome);
+            if !imported(model, list, asked, *role, source, *adds, outcome) {
+                return;
+            }
             model.0.get_mut(list).unwrap().radii.merge(radii);
         }
         Step::Add { list, role, entries } => {
@@ -93,6 +104,9 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
                 .collect();
             let list = list_name(*list);
             store.execute(Command::Add { list: name(list), role: Some(*role), entries: entries.clone() }).unwrap();
+            // Of two of the same source id the last counts.
+            let last: BTreeMap<_, _> = entries.iter().map(|entry| (&entry.source_id, &entry.fingerprints)).collect();
+            last.values().for_each(|held| model.cover(&held.iter().cloned().collect()));
             let content = Content::Feed { role: *role, entries: BTreeMap::new() };
             let into = model.0.entry(list.to_owned()).or_insert(List::new(content));
             let Content::Feed { entries: into, .. } = &mut into.content else { panic!() };
@@ -147,6 +161,25 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
                 None => assert!(matches!(result, Err(StoreError::NoSuchList(_)))),
             }
         }
+        Step::Suppress { file, with_entries } => {
+            let veto = (number(*file), *with_entries);
+            let result = store.execute(suppress(&veto.0, veto.1));
+            match model.1.contains_key(&veto) {
+                true => assert!(matches!(result, Err(StoreError::Suppressed(_))), "{result:?}"),
+                false => {
+                    model.suppress(veto.0.clone(), veto.1);
+                    let Ok(Outcome::Suppressed(suppressed)) = result else { panic!("{result:?}") };
+                    assert!(suppressed.covered.iter().eq(&model.1[&veto]), "{suppressed:?}");
+                }
+            }
+        }
+        Step::Lift { file } => {
+            let result = store.execute(lift(&number(*file)));
+            match model.lift(&number(*file)) {
+                true => assert!(matches!(result, Ok(Outcome::Lifted { .. })), "{result:?}"),
+                false => assert!(matches!(result, Err(StoreError::NotSuppressed { .. })), "{result:?}"),
+            }
+        }
         Step::Rollback { list, to } => {
             let to = to.map(VersionNumber);
             let result = store.execute(Command::Rollback { list: name(list_name(*list)), to });
@@ -173,12 +206,21 @@ fn take(store: &Store, model: &mut Model, step: &Step, count: usize) {
             let Ok(Outcome::Verified { damage, .. }) = store.execute(Command::Verify) else { panic!() };
             assert_eq!(damage, Vec::<String>::new(), "step {count}");
         }
-        Step::Reopen { .. } => unreachable!("the caller reopens"),
+        Step::Backup | Step::Restore { .. } | Step::Reopen { .. } => unreachable!("the caller does these"),
     }
 }
 
-/// Imports in the model, and holds what the store said of it against that.
-fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: String, adds: bool, outcome: Outcome) {
+/// Imports in the model, and holds what the store said of it against that. Returns false if the version is held, as it
+/// must be if and only if it empties the list.
+fn imported(
+    model: &mut Model,
+    name: &str,
+    asked: Said,
+    role: Role,
+    source: String,
+    adds: bool,
+    outcome: Outcome,
+) -> bool {
     let current = model.0.get(name).map(|list| {
         let Content::File { versions, current } = &list.content else { panic!() };
         versions.iter().find(|version| version.number == *current).unwrap().clone()
@@ -190,7 +232,16 @@ fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: Stri
     if same {
         let number = current.unwrap().number;
         assert_eq!(outcome, Outcome::Unchanged { version: VersionNumber(number) });
-        return;
+        return true;
+    }
+    let empties = current.as_ref().filter(|current| !adds && asked.is_empty() && !current.said.is_empty());
+    if let Some(current) = empties {
+        let Outcome::Held(held) = outcome else { panic!("{outcome:?}") };
+        assert_eq!(held.in_force, Some(VersionNumber(current.number)));
+        if !held.already {
+            assert_eq!(held.reasons, [HoldReason::Emptied { of: current.said.len() as u64 }]);
+        }
+        return false;
     }
     let Outcome::Published(Published { version, replaced, changes, .. }) = outcome else { panic!("{outcome:?}") };
     assert_eq!(replaced.map(|replaced| replaced.0), current.as_ref().map(|current| current.number));
@@ -223,6 +274,7 @@ fn imported(model: &mut Model, name: &str, asked: Said, role: Role, source: Stri
     let Content::File { versions, current } = &mut list.content else { panic!() };
     versions.push(version);
     *current = number;
+    true
 }
 
 proptest! {
@@ -233,13 +285,35 @@ proptest! {
         let mut model = Model::default();
         let files: Vec<_> = (0..2 * FILES).map(number).collect();
         let (mut store, mut serves) = (open(folder.path(), true), true);
+        // The newest backup, with what it must answer.
+        let mut kept: Option<(tempfile::TempDir, Model)> = None;
         for (count, step) in steps.iter().enumerate() {
-            if let Step::Reopen { serve } = step {
-                drop(store);
-                store = open(folder.path(), *serve);
-                serves = *serve;
-            } else {
-                take(&store, &mut model, step, count);
+            match step {
+                Step::Reopen { serve } => {
+                    drop(store);
+                    store = open(folder.path(), *serve);
+                    serves = *serve;
+                }
+                Step::Backup => {
+                    let backup = tempfile::tempdir().unwrap();
+                    back_up(&store, backup.path());
+                    kept = Some((backup, model.clone()));
+                }
+                Step::Restore { closed } => {
+                    let Some((backup, then)) = &kept else { continue };
+                    let before = store.snapshot().generation();
+                    let restored = if *closed {
+                        drop(store);
+                        let restored = restore_closed(folder.path(), backup.path()).unwrap();
+                        store = open(folder.path(), serves);
+                        restored
+                    } else {
+                        restore(&store, backup.path()).unwrap()
+                    };
+                    prop_assert!(restored.generation > before && store.snapshot().generation() >= restored.generation);
+                    model = then.clone();
+                }
+                step => take(&store, &mut model, step, count),
             }
             if serves {
                 check(&store, &model, &files).unwrap();

@@ -80,7 +80,7 @@ impl Sink for Counter {
     fn record(&mut self, record: &Record<'_>) -> Result<(), SinkError> {
         self.records += 1;
         let values = record.values.iter().map(|(_, value)| u64::from(value[0]));
-        self.sum += values.sum::<u64>() + record.name.map_or(0, |name| name.len() as u64);
+        self.sum += values.sum::<u64>() + record.name().map_or(0, |name| name.len() as u64);
         Ok(())
     }
 

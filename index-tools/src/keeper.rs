@@ -121,7 +121,7 @@ impl Keeper {
     /// # Errors
     /// [`KeeperError`]; nothing was changed then.
     pub fn execute(&self, command: Command) -> Result<Outcome, KeeperError> {
-        self.carry_out(command, false)
+        self.carry_out(command, false, &mut None)
     }
 
     /// The same, making the data folder if there is none.
@@ -129,12 +129,21 @@ impl Keeper {
     /// # Errors
     /// As [`Keeper::execute`].
     pub fn execute_or_create(&self, command: Command) -> Result<Outcome, KeeperError> {
-        self.carry_out(command, true)
+        self.carry_out(command, true, &mut None)
     }
 
-    fn carry_out(&self, command: Command, create: bool) -> Result<Outcome, KeeperError> {
+    /// Several commands in a row.
+    pub fn session(&self) -> Session<'_> {
+        Session { keeper: self, opened: None }
+    }
+
+    /// `opened` is the store that an earlier command opened, or the place for the one that this opens.
+    fn carry_out(&self, command: Command, create: bool, opened: &mut Option<Store>) -> Result<Outcome, KeeperError> {
         let asked = Instant::now();
         loop {
+            if let Some(store) = opened {
+                return store.execute(command).map_err(KeeperError::Store);
+            }
             if let Some(mut client) = self.connect()? {
                 match client.command_json(&serde_json::to_vec(&command)?) {
                     Ok(answer) => return Ok(serde_json::from_slice(&answer)?),
@@ -143,19 +152,39 @@ impl Keeper {
                     Err(error) => return Err(KeeperError::Daemon(error)),
                 }
             } else {
-                let options = StoreOptions { create, serve: false, ..StoreOptions::default() };
-                match Store::open(&self.data, options) {
-                    Ok(store) => return store.execute(command).map_err(KeeperError::Store),
+                let refused = match &command {
+                    // Also a store that cannot be opened any more is restored.
+                    Command::Restore { incoming } => match Store::restore_closed(&self.data, incoming) {
+                        Ok(restored) => return Ok(Outcome::Restored(restored)),
+                        Err(error) => error,
+                    },
+                    command => match self.open(create, command) {
+                        Ok(store) => {
+                            *opened = Some(store);
+                            continue;
+                        }
+                        Err(error) => error,
+                    },
+                };
+                match refused {
                     // Another tool holds it for one command, or a daemon that is just starting.
-                    Err(StoreError::Locked { .. }) if asked.elapsed() < LOCKED_MAX => {}
-                    Err(StoreError::Locked { folder, holder }) => {
+                    StoreError::Locked { .. } if asked.elapsed() < LOCKED_MAX => {}
+                    StoreError::Locked { folder, holder } => {
                         return Err(KeeperError::Locked { data: folder, holder, socket: self.socket.clone() });
                     }
-                    Err(error) => return Err(KeeperError::Store(error)),
+                    error => return Err(KeeperError::Store(error)),
                 }
             }
             std::thread::sleep(PAUSE);
         }
+    }
+
+    /// The store itself, where no daemon has it.
+    fn open(&self, create: bool, command: &Command) -> Result<Store, StoreError> {
+        // What is behind a match is seen only where questions are answered.
+        let serve = matches!(command, Command::Explain { .. });
+        let store = Store::open(&self.data, StoreOptions { create, serve, ..StoreOptions::default() })?;
+        store.load().map(|()| store)
     }
 
     /// A connection to the daemon; `None` if none runs.
@@ -171,5 +200,27 @@ impl Keeper {
             }
             Err(error) => Err(KeeperError::Daemon(error)),
         }
+    }
+}
+
+/// Commands in a row to one keeper. Where no daemon runs, the store that is opened for the first command stays open,
+/// and locked, until this is dropped: opening one checks its whole catalogue.
+pub struct Session<'k> {
+    keeper: &'k Keeper,
+    opened: Option<Store>,
+}
+
+impl Session<'_> {
+    /// Has a command carried out on a data folder that exists.
+    ///
+    /// # Errors
+    /// As [`Keeper::execute`].
+    pub fn execute(&mut self, command: Command) -> Result<Outcome, KeeperError> {
+        self.keeper.carry_out(command, false, &mut self.opened)
+    }
+
+    /// The data folder.
+    pub fn data(&self) -> &Path {
+        self.keeper.data()
     }
 }

@@ -3,96 +3,37 @@
 
 mod program;
 
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
 
-use hashward::fingerprint::{Kind, Radii};
-use hashward::matching::{Reason, Verdict};
-use hashward::protocol::{Address, Client};
-use program::{Folder, HASHWARD_INDEX, hex_list, md5};
-
-/// Nothing here takes longer unless it hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A daemon on a folder's default data folder, killed when dropped.
-struct Daemon {
-    process: Child,
-    address: Address,
-}
-
-impl Daemon {
-    fn start(folder: &Folder) -> Daemon {
-        let program = daemon_program();
-        let process = Command::new(&program)
-            .arg("serve")
-            .current_dir(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
-        let daemon = Daemon { process, address: Address::Unix(folder.data().join("hashward.sock")) };
-        let started = Instant::now();
-        while let Err(error) = Client::connect(&daemon.address) {
-            assert!(started.elapsed() < PATIENCE, "the daemon does not answer: {error}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        daemon
-    }
-
-    /// The verdicts of made-up files, in order, once all is loaded.
-    fn verdicts(&self, numbers: std::ops::Range<u32>) -> Vec<Verdict> {
-        let started = Instant::now();
-        loop {
-            let verdicts = verdicts(&mut Client::connect(&self.address).unwrap(), numbers.clone());
-            if !verdicts.contains(&Verdict::Undecided(Reason::Loading)) {
-                return verdicts;
-            }
-            assert!(started.elapsed() < PATIENCE, "the daemon does not become ready");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// The daemon's program is built into the same folder as ours.
-fn daemon_program() -> PathBuf {
-    let program = Path::new(HASHWARD_INDEX).with_file_name("hashward");
-    assert!(program.exists(), "expected {}, found nothing; `cargo test --workspace` builds it", program.display());
-    program
-}
-
-fn verdicts(client: &mut Client, numbers: std::ops::Range<u32>) -> Vec<Verdict> {
-    let rows: Vec<u8> = numbers.flat_map(|number| md5(number).value().to_vec()).collect();
-    let answers = client.lookup(&[Kind::Md5], &Radii::none(), &rows).unwrap();
-    answers.iter().map(|answer| answer.map_or(answers.miss, |answer| answer.verdict)).collect()
-}
+use hashward::matching::Verdict;
+use hashward::protocol::Client;
+use program::daemon::{Daemon, verdicts};
+use program::{Folder, hex_list, md5};
 
 #[test]
 fn a_serving_daemon_takes_imports_and_changes() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder);
     folder.write("a.md5", hex_list(0..50));
-    folder.write("b.md5", hex_list(25..100));
+    folder.write("b.md5", hex_list(5..100));
     folder.run(&["import", "debian", "a.md5", "--role", "ignorable"]).done();
     assert_eq!(daemon.verdicts(0..50), vec![Verdict::Ignorable; 50]);
     assert_eq!(daemon.verdicts(50..60), vec![Verdict::Unknown; 10]);
 
     folder.run(&["import", "debian", "b.md5"]).done();
-    assert_eq!(daemon.verdicts(0..25), vec![Verdict::Unknown; 25]);
+    assert_eq!(daemon.verdicts(0..5), vec![Verdict::Unknown; 5]);
     folder.run(&["import", "debian", "a.md5", "--add"]).done();
     assert_eq!(daemon.verdicts(0..100), vec![Verdict::Ignorable; 100]);
 
     folder.run(&["add", "cases", &md5(7).to_string(), &md5(200).to_string(), "--role", "illegal"]).done();
     assert_eq!((daemon.verdicts(7..8), daemon.verdicts(200..201)), (vec![Verdict::Conflict], vec![Verdict::Known]));
+    let vetoed = md5(200).to_string();
+    folder.run(&["suppress", &vetoed, "--reason", "a stock photo"]).done();
+    assert_eq!(daemon.verdicts(200..201), [Verdict::Unknown]);
+    let text = folder.run(&["explain", &vetoed]).done();
+    assert!(text.contains("list cases") && text.contains("a stock photo"), "{text}");
+    folder.run(&["lift", &vetoed, "--reason", "looked at again"]).done();
+    assert_eq!(daemon.verdicts(200..201), [Verdict::Known]);
     folder.run(&["withdraw", "cases", &md5(7).to_string()]).done();
     assert_eq!(daemon.verdicts(7..8), [Verdict::Ignorable]);
     folder.run(&["disable", "debian"]).done();
@@ -113,10 +54,35 @@ fn a_serving_daemon_takes_imports_and_changes() {
 }
 
 #[test]
-fn questions_see_one_version_or_the_other_while_imports_go_on() {
+fn a_serving_daemon_tells_what_it_holds() {
     let folder = Folder::new();
     let daemon = Daemon::start(&folder);
-    // Two halves, of which every version holds exactly one.
+    folder.write("a.md5", hex_list(0..50));
+    folder.write("b.md5", hex_list(25..100));
+    folder.run(&["import", "debian", "a.md5", "--role", "ignorable"]).done();
+    folder.run(&["import", "debian", "b.md5"]).done();
+    // More than a page of entries.
+    let own: Vec<_> = (90..3_090).map(|number| md5(number).to_string()).collect();
+    let own: Vec<_> = own.iter().map(String::as_str).collect();
+    folder.run(&[&["add", "cases", "--role", "illegal", "--category", "XX:1"], &own[..]].concat()).done();
+    folder.run(&["withdraw", "debian", &md5(95).to_string()]).done();
+
+    let diff = folder.run(&["diff", "debian", "--format", "json"]).json();
+    assert_eq!(diff["kinds"]["md5"], serde_json::json!({"added": 49, "removed": 25, "changed": 0, "same": 25}));
+    let overlap = folder.run(&["overlap", "cases", "--format", "json"]).json();
+    assert_eq!((&overlap["shared"], &overlap["fingerprints"]), (&9.into(), &3_000.into()));
+    let text = folder.run(&["export", "cases", "--format", "sum", "--kind", "md5"]).done();
+    assert_eq!(text.lines().count(), 3_000);
+    let text = folder.run(&["export", "debian", "--format", "csv"]).done();
+    assert_eq!(text.lines().count(), 75);
+    drop(daemon);
+}
+
+#[test]
+fn questions_see_one_version_or_the_other_while_imports_go_on() {
+    let folder = Folder::new();
+    // Two halves, of which every version holds exactly one; so the gate must let all of a version go.
+    let daemon = Daemon::start_with(&folder, "[gate]\nshrink = { share = 1.0, entries = 0 }\n");
     folder.write("a.md5", hex_list(0..1_000));
     folder.write("b.md5", hex_list(1_000..2_000));
     folder.run(&["import", "debian", "a.md5", "--role", "ignorable"]).done();

@@ -4,8 +4,8 @@ mod program;
 
 use std::collections::BTreeMap;
 
-use hashward::fingerprint::{Encoding, Fingerprint, Kind};
-use hashward::list::Role;
+use hashward::fingerprint::{Encoding, Fingerprint, Kind, hash_bytes};
+use hashward::list::{ListId, Role, VersionNumber};
 use hashward::matching::Verdict;
 use program::{Folder, ask, hex_list, md5};
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn check_held(folder: &Folder, asked: std::ops::Range<u32>, held: impl Fn(u32) -
 fn a_list_is_replaced_as_a_whole_or_added_to() {
     let folder = Folder::new();
     folder.write("a.md5", hex_list(0..300));
-    folder.write("b.md5", hex_list(200..400));
+    folder.write("b.md5", hex_list(20..400));
 
     let report = import(&folder, "debian", &["a.md5", "--role", "ignorable"]).json();
     assert_eq!(report["format"], "hex");
@@ -40,18 +40,65 @@ fn a_list_is_replaced_as_a_whole_or_added_to() {
     assert_eq!((&report["unchanged"], &report["version"]), (&json!(true), &json!(1)));
 
     let report = import(&folder, "debian", &["b.md5"]).json();
-    assert_eq!((&report["added"], &report["removed"]), (&json!({"md5": 100}), &json!({"md5": 200})));
-    check_held(&folder, 0..450, |number| (200..400).contains(&number));
+    assert_eq!((&report["added"], &report["removed"]), (&json!({"md5": 100}), &json!({"md5": 20})));
+    check_held(&folder, 0..450, |number| (20..400).contains(&number));
 
     let report = import(&folder, "debian", &["a.md5", "--add"]).json();
-    assert_eq!((&report["added"], &report["removed"]), (&json!({"md5": 200}), &json!({})));
+    assert_eq!((&report["added"], &report["removed"]), (&json!({"md5": 20}), &json!({})));
     assert_eq!((&report["accepted"], &report["duplicates"]), (&json!({"md5": 300}), &json!(0)));
     check_held(&folder, 0..450, |number| number < 400);
 
     let report = import(&folder, "debian", &["b.md5", "--add"]).json();
     assert_eq!(report["unchanged"], true, "it was added before");
     let report = import(&folder, "debian", &["a.md5", "b.md5"]).json();
-    assert_eq!((&report["duplicates"], &report["records"]), (&json!(100), &json!(500)));
+    assert_eq!((&report["duplicates"], &report["records"]), (&json!(280), &json!(680)));
+    assert_eq!(folder.leftovers(), 0);
+}
+
+/// What stands behind a fingerprint in the version that answers: of each record its name, category and fingerprints.
+fn records(folder: &Folder, list: &str, asked: &Fingerprint) -> Vec<(String, Option<String>, Vec<Fingerprint>)> {
+    let info = &folder.lists()[list];
+    let number = |key: &str| info[key].as_u64().unwrap() as u32;
+    let records = folder.store(false).records_of(ListId(number("id")), VersionNumber(number("version"))).unwrap();
+    assert!(records.complete);
+    let found = records.files.iter().flat_map(|file| file.find(asked)).map(Result::unwrap);
+    found
+        .map(|found| (found.attributes["name"].clone(), found.category.map(String::from), found.fingerprints))
+        .collect()
+}
+
+#[test]
+fn a_version_keeps_the_records_of_its_files() {
+    let folder = Folder::new();
+    let empty = hash_bytes(Kind::Md5, b"");
+    let sha1 = |number: u32| hash_bytes(Kind::Sha1, &number.to_le_bytes());
+    let row =
+        |md5: &Fingerprint, number: u32, rest: &str| format!("{},{},{rest}\n", md5.to_hex(), sha1(number).to_hex());
+    let header = "md5,sha1,name,category\n";
+    let first =
+        [row(&md5(1), 1, "one,A"), row(&md5(2), 2, "two,"), row(&md5(1), 3, "again,B"), row(&empty, 4, "none,A")];
+    folder.write("a.csv", header.to_owned() + &first.concat());
+    folder.write("b.csv", format!("{header}{}", row(&md5(1), 5, "added,")));
+    let options = ["--role", "watch", "--all-categories"];
+    import(&folder, "cases", &[&["a.csv", "--dry-run"], &options[..]].concat()).json();
+    assert!(!folder.data().exists());
+    import(&folder, "cases", &[&["a.csv"], &options[..]].concat()).json();
+    let named = |name: &str, category: Option<&str>, fingerprints: &[Fingerprint]| {
+        (name.to_owned(), category.map(str::to_owned), fingerprints.to_vec())
+    };
+    let one = named("one", Some("A"), &[md5(1), sha1(1)]);
+    let again = named("again", Some("B"), &[md5(1), sha1(3)]);
+    assert_eq!(records(&folder, "cases", &md5(1)), [one.clone(), again.clone()]);
+    assert_eq!(records(&folder, "cases", &sha1(3)), std::slice::from_ref(&again));
+    // Of the record with the empty file's MD5 the rest is kept.
+    assert_eq!(records(&folder, "cases", &sha1(4)), [named("none", Some("A"), &[sha1(4)])]);
+    assert_eq!(records(&folder, "cases", &empty), []);
+    import(&folder, "cases", &["b.csv", "--add"]).json();
+    assert_eq!(records(&folder, "cases", &md5(1)), [one, again, named("added", None, &[md5(1), sha1(5)])]);
+    let verified = folder.run(&["verify"]).done();
+    assert!(verified.contains("2 records files"), "{verified}");
+    import(&folder, "cases", &[&["b.csv"], &options[..]].concat()).json();
+    assert_eq!(records(&folder, "cases", &md5(1)), [named("added", None, &[md5(1), sha1(5)])]);
     assert_eq!(folder.leftovers(), 0);
 }
 
@@ -258,4 +305,33 @@ fn every_kind_of_a_record_is_found_with_either_locator() {
 /// Fills `value` with bytes that follow from `seed`.
 fn digest_into(seed: &blake3::Hash, value: &mut [u8]) {
     blake3::Hasher::new().update(seed.as_bytes()).finalize_xof().fill(value);
+}
+
+#[test]
+fn a_named_mapping_gives_roles_to_its_issuers_codes() {
+    let folder = Folder::new();
+    let medium = |number: u32, category: u32| {
+        format!("{{\"MediaID\":{number},\"Category\":{category},\"MD5\":\"{}\"}}", md5(number).to_hex())
+    };
+    let list = |region: &str| {
+        let media: Vec<_> = (0..4).map(|number| medium(number, number)).collect();
+        let context = format!("http://example/DataModels/2.0.xml/{region}/$metadata#Media");
+        format!("{{\"@odata.context\":\"{context}\",\"value\":[{}]}}", media.join(","))
+    };
+    folder.write("us.json", list("US"));
+    folder.write("elsewhere.json", list("Elsewhere"));
+    // The refusal proposes what fits, and nothing where nothing does.
+    import(&folder, "us", &["us.json", "--role", "illegal"])
+        .refused(1, &["US:1 (1)", "--roles vics-us", "--all-categories"]);
+    let refused = import(&folder, "elsewhere", &["elsewhere.json", "--role", "illegal"]);
+    assert!(!refused.stderr.contains("vics-us"), "{}", refused.stderr);
+    refused.refused(1, &["Elsewhere:1 (1)", "--roles"]);
+    // Codes that the mapping does not name stay `watch`, and others may be named beside it.
+    let report = import(&folder, "us", &["us.json", "--role", "illegal", "--roles", "vics-us,US:3=illegal"]).json();
+    let role = |code: &str| report["categories"][code]["role"].as_str().unwrap().to_owned();
+    assert_eq!(["US:0", "US:1", "US:2", "US:3"].map(role), ["watch", "illegal", "watch", "illegal"]);
+    // Another issuer's codes are not meant.
+    import(&folder, "elsewhere", &["elsewhere.json", "--role", "illegal", "--roles", "vics-us"])
+        .refused(1, &["found none of them", "Elsewhere:1 (1)"]);
+    folder.run(&["import", "x", "y", "--roles", "vics-xx"]).refused(2, &["vics-us", "icse-baseline"]);
 }

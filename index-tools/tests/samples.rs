@@ -12,13 +12,15 @@ use hashward_index::formats::{Format, Limits, ParseOptions, detect, open, parse_
 use serde_json::Value;
 
 /// Formats whose parsers exist.
-const FORMATS: [(&str, Format); 16] = [
+const FORMATS: [(&str, Format); 18] = [
     ("sum", Format::Sum),
     ("hex", Format::Hex),
     ("hashdeep", Format::Hashdeep),
     ("csv", Format::Csv),
     ("tsv", Format::Tsv),
     ("nsrl-v2", Format::NsrlV2),
+    ("nsrl-v3", Format::NsrlV3),
+    ("nsrl-v3-delta", Format::NsrlV3Delta),
     ("vics", Format::Vics),
     ("clamav", Format::Clamav),
     ("hashkeeper", Format::Hashkeeper),
@@ -55,7 +57,7 @@ fn check_folder(folder: &Path) -> Option<usize> {
         if let Some((_, format)) = format {
             // The shared table has the format `csv` with either delimiter.
             let format = if path.ends_with(".tsv") { Format::Tsv } else { *format };
-            check(&folder.join(path), format, expected);
+            check(folder, path, format, expected);
             checked += 1;
         } else if let Ok(mut input) = open(&folder.join(path), &Limits::default()) {
             let detected = detect(input.fill_buf().unwrap());
@@ -65,11 +67,12 @@ fn check_folder(folder: &Path) -> Option<usize> {
     Some(checked)
 }
 
-fn check(file: &Path, format: Format, expected: &Value) {
-    let path = file.display();
+fn check(folder: &Path, path: &str, format: Format, expected: &Value) {
+    let file = &folder.join(path);
     let options = ParseOptions {
         kind: expected["kind"].as_str().map(|kind| kind.parse().unwrap()),
         columns: columns(expected),
+        base: expected["base"].as_str().map(|base| folder.join(base)),
         ..ParseOptions::default()
     };
     let mut sink = Collector::new();

@@ -5,10 +5,16 @@ mod program;
 use std::io::Write;
 use std::process::{Command, Stdio};
 
+use hashward::fingerprint::{Kind, hash_bytes};
 use hashward::matching::Verdict;
 use hashward::store::{Store, StoreOptions};
 use program::{Ended, Folder, HASHWARD_INDEX, ask, hex_list, md5};
-use serde_json::json;
+use serde_json::{Value, json};
+
+/// A code like that of a picture.
+fn pdq(number: u32) -> String {
+    hash_bytes(Kind::Sha256, &number.to_le_bytes()).to_hex()
+}
 
 fn verdict(folder: &Folder, number: u32) -> Verdict {
     ask(&folder.snapshot(), &md5(number)).0
@@ -52,6 +58,83 @@ fn hashes_come_from_standard_input() {
 }
 
 #[test]
+fn a_held_version_is_told_and_accepted() {
+    let folder = Folder::new();
+    folder.write("corpus.md5", hex_list(0..20));
+    folder.write("a.md5", hex_list(100..200));
+    folder.write("b.md5", hex_list((0..20).chain(130..200)));
+    folder.run(&["import", "corpus", "corpus.md5", "--role", "ignorable"]).done();
+    folder.run(&["import", "seized", "a.md5", "--role", "illegal"]).done();
+    folder.run(&["held", "seized"]).refused(1, &["no version of the list `seized` is held"]);
+
+    let ended = folder.run(&["import", "seized", "b.md5"]);
+    assert_eq!(ended.code, 1);
+    for words in [
+        "seized: version 2 is held",
+        "it lacks 30 md5 of the 100 in force (limit: 10 % and 10)",
+        "other lists say the opposite of 20 of the 90 that it newly calls illegal (limit: 0.1 % and 10)",
+        "20 md5 are ignorable in corpus, 20 of them newly",
+        "version 1 answers on",
+        "hashward-index accept seized 2 --reason TEXT",
+        "hashward-index held seized shows 20 entries",
+    ] {
+        assert!(ended.stdout.contains(words), "expected `{words}` in: {}", ended.stdout);
+    }
+    assert_eq!((verdict(&folder, 0), verdict(&folder, 100)), (Verdict::Ignorable, Verdict::Known));
+
+    let ended = folder.run(&["import", "seized", "b.md5", "--report", "json"]);
+    let report: Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!((ended.code, &report["version"], &report["held"]["already"]), (1, &json!(1), &json!(true)));
+    assert_eq!(report["held"]["reasons"][0]["reason"], "shrunk");
+    assert_eq!(report["held"]["overlap"]["entries"].as_array().unwrap().len(), 20);
+
+    let line = |text: &str, start: &str| text.lines().find(|line| line.starts_with(start)).unwrap().to_owned();
+    assert!(line(&folder.run(&["lists"]).done(), "seized ").contains("1 (2 held)"));
+    let text = folder.run(&["inspect", "seized"]).done();
+    assert!(
+        line(&text, "  held ").contains("version 2, since") && line(&text, "  alarm ").contains("version 2 is held")
+    );
+    assert!(text.contains("it lacks 30 md5") && !text.contains(&md5(0).to_hex()), "{text}");
+    let text = folder.run(&["held", "seized"]).done();
+    assert!(text.starts_with("seized: version 2 is held since") && text.contains(&md5(0).to_string()), "{text}");
+    let text = folder.run(&["held", "seized", "--format", "tsv"]).done();
+    assert!(text.lines().any(|line| line == format!("{}\t-\tcorpus\tignorable\t-\t-", md5(3))), "{text}");
+    assert_eq!(folder.run(&["held", "seized", "--format", "json"]).json()["in_force"], 1);
+
+    folder.run(&["accept", "seized", "2"]).refused(2, &["--reason"]);
+    folder.run(&["accept", "seized", "2", "--reason", " "]).refused(1, &["expected a reason of one line"]);
+    folder.run(&["accept", "seized", "3", "--reason", "x"]).refused(1, &["does not hold version 3", "version 2 is"]);
+    let text = folder.run(&["accept", "seized", "2", "--reason", "the issuer confirmed it"]).done();
+    assert!(text.contains("version 2 answers now, version 1 no more"), "{text}");
+    assert!(text.contains("20 added, 30 removed, 70 kept"), "{text}");
+    assert_eq!((verdict(&folder, 0), verdict(&folder, 100)), (Verdict::Conflict, Verdict::Unknown));
+    let text = folder.run(&["inspect", "seized"]).done();
+    assert!(text.contains("accepted version 2: the issuer confirmed it") && !text.contains("alarm"), "{text}");
+    let text = folder.run(&["accept", "seized", "--reason", "x"]).done();
+    assert_eq!(text, "seized: there was no alarm\n");
+
+    // A list of benign files that holds what is illegal elsewhere does not answer at all.
+    folder.write("poisoned.md5", hex_list(150..160));
+    let ended = folder.run(&["import", "benign", "poisoned.md5", "--role", "ignorable"]);
+    assert!(ended.code == 1 && ended.stdout.contains("nothing of the list answers"), "{}", ended.stdout);
+    assert_eq!(verdict(&folder, 150), Verdict::Known);
+    assert!(line(&folder.run(&["lists"]).done(), "benign ").contains("- (1 held)"));
+    assert!(folder.run(&["verify"]).done().starts_with("all is well"));
+    assert_eq!(folder.leftovers(), 0);
+}
+
+#[test]
+fn codes_of_flat_pictures_are_dropped_and_counted() {
+    let folder = Folder::new();
+    folder.write(
+        "a.csv",
+        format!("md5,pdq\n{},{}\n{},{}\n", md5(1).to_hex(), "0f3c".repeat(16), md5(2).to_hex(), "ab".repeat(32)),
+    );
+    let report = folder.run(&["import", "seized", "a.csv", "--role", "watch", "--report", "json"]).json();
+    assert_eq!((&report["dropped"], &report["accepted"]), (&json!(2), &json!({"md5": 2})));
+}
+
+#[test]
 fn lists_are_disabled_rolled_back_and_removed() {
     let folder = Folder::new();
     folder.write("a.md5", hex_list(0..20));
@@ -84,8 +167,8 @@ fn lists_are_disabled_rolled_back_and_removed() {
 #[test]
 fn a_list_has_radii_of_its_own() {
     let folder = Folder::new();
-    folder.write("a.csv", format!("md5,pdq\n{},{}\n", md5(1).to_hex(), "0f".repeat(32)));
-    folder.write("b.csv", format!("md5,pdq\n{},{}\n", md5(2).to_hex(), "3c".repeat(32)));
+    folder.write("a.csv", format!("md5,pdq\n{},{}\n", md5(1).to_hex(), pdq(1)));
+    folder.write("b.csv", format!("md5,pdq\n{},{}\n", md5(2).to_hex(), pdq(2)));
     let import = |file: &str, more: &[&str]| folder.run(&[&["import", "seized", file], more].concat());
     let radii = || folder.lists()["seized"].get("radii").cloned();
     import("a.csv", &["--role", "watch", "--radius", "pdq=64"]).refused(2, &["--radius", "at most 63"]);
@@ -152,7 +235,7 @@ fn lists_are_shown_in_every_format() {
     let text = folder.run(&["lists"]).done();
     assert!(text.lines().any(|line| line.starts_with("seized ") && line.ends_with("md5 2")), "{text}");
     let text = folder.run(&["lists", "--format", "tsv"]).done();
-    assert!(text.lines().all(|line| line.split('\t').count() == 9), "{text}");
+    assert!(text.lines().all(|line| line.split('\t').count() == 10), "{text}");
     let text = folder.run(&["inspect", "seized"]).done();
     assert!(text.contains("category 7: illegal") && text.contains("any other category: watch"), "{text}");
     let inspected = folder.run(&["inspect", "seized", "--format", "json"]).json();

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use rusqlite::types::{Type, Value};
+use rusqlite::types::{Type, Value, ValueRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
-use crate::list::{Entry, ListId, ListName, ListShape, ListState, Roles, VersionNumber};
+use crate::list::{Entry, ListId, ListName, ListShape, ListState, Roles, Suppression, VersionNumber};
 
 /// A row of a guarded table; values in the order of the table's columns.
 pub(super) trait Row: Sized {
@@ -40,6 +40,8 @@ pub(crate) enum VersionState {
     Staged,
     /// The manifest has named it.
     Published,
+    /// Its files are in place, and it waits for an operator.
+    Held,
 }
 
 /// A segment file with what it must be.
@@ -54,6 +56,19 @@ pub(crate) struct SegmentFile {
     /// The last batch whose withdrawals were taken into account while it was written.
     pub(crate) applied_seq: u64,
     /// BLAKE3 of its header, which holds those of its sections, in hex.
+    pub(crate) blake3: String,
+}
+
+/// A records file with what it must be. Versions that were made by adding share those of their bases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordsFile {
+    /// Its name in `segments/`.
+    pub(crate) file: String,
+    /// Records in it.
+    pub(crate) records: u64,
+    /// Its length.
+    pub(crate) bytes: u64,
+    /// BLAKE3 of its header, which covers everything else, in hex.
     pub(crate) blake3: String,
 }
 
@@ -74,6 +89,29 @@ pub(crate) struct VersionRow {
     pub(crate) created_at: u64,
 }
 
+/// Why a version waits for an operator.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct HoldRow {
+    pub(crate) list: ListId,
+    pub(crate) version: VersionNumber,
+    /// Since when, in seconds since 1970-01-01 UTC.
+    pub(crate) at: u64,
+    /// What the gate found, as JSON; only the store reads it.
+    pub(crate) report: String,
+}
+
+/// An alarm that nobody has acknowledged yet.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct AlarmRow {
+    /// The batch that raised it.
+    pub(crate) seq: u64,
+    pub(crate) list: Option<ListId>,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) at: u64,
+    /// What happened, as JSON; only the store reads it.
+    pub(crate) alarm: String,
+}
+
 /// One entry of a feed list.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct EntryRow {
@@ -83,11 +121,61 @@ pub(crate) struct EntryRow {
     pub(crate) entry: Entry,
 }
 
+/// One entry as the catalogue has it, with its text, which an earlier hashward may have written differently.
+pub(crate) struct StoredEntry {
+    pub(crate) row: EntryRow,
+    pub(super) text: String,
+}
+
 /// From `seq` on the list does not say what older segments hold of the fingerprint.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct WithdrawalRow {
     pub(crate) list: ListId,
     pub(crate) fingerprint: Fingerprint,
+    pub(crate) seq: u64,
+}
+
+/// How far a feed has been read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FeedRow {
+    pub(crate) list: ListId,
+    /// Where the next window begins, in the source's own words.
+    pub(crate) checkpoint: Option<String>,
+    /// The batch that closed the last window; 0 before the first.
+    pub(crate) closed_seq: u64,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) synced_at: Option<u64>,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) attempted_at: Option<u64>,
+    pub(crate) fault: Option<String>,
+}
+
+impl FeedRow {
+    /// Of a feed that was never read.
+    pub(crate) fn unread(list: ListId) -> FeedRow {
+        FeedRow { list, checkpoint: None, closed_seq: 0, synced_at: None, attempted_at: None, fault: None }
+    }
+}
+
+/// An item of a feed that cannot be read.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct FaultRow {
+    pub(crate) list: ListId,
+    pub(crate) item: String,
+    /// In seconds since 1970-01-01 UTC.
+    pub(crate) at: u64,
+    pub(crate) tries: u64,
+    pub(crate) fault: String,
+}
+
+/// An entry that is gone, as long as an older state of it may still come.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct TombstoneRow {
+    pub(crate) list: ListId,
+    pub(crate) source_id: String,
+    /// By the source's clock, as [`Entry::changed_at`].
+    pub(crate) changed_at: i64,
+    /// The batch that last wrote it.
     pub(crate) seq: u64,
 }
 
@@ -147,37 +235,182 @@ impl Row for VersionRow {
     }
 }
 
-impl Row for EntryRow {
+impl Row for HoldRow {
     fn values(&self) -> Vec<Value> {
         vec![
             i64::from(self.list.0).into(),
-            self.entry.source_id.clone().into(),
-            (self.seq as i64).into(),
-            json(&self.entry),
+            i64::from(self.version.0).into(),
+            (self.at as i64).into(),
+            self.report.clone().into(),
         ]
     }
 
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<EntryRow> {
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<HoldRow> {
+        Ok(HoldRow {
+            list: ListId(row.get(0)?),
+            version: VersionNumber(row.get(1)?),
+            at: read_u64(row, 2)?,
+            report: row.get(3)?,
+        })
+    }
+}
+
+impl Row for AlarmRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            (self.seq as i64).into(),
+            self.list.map_or(Value::Null, |list| i64::from(list.0).into()),
+            (self.at as i64).into(),
+            self.alarm.clone().into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<AlarmRow> {
+        Ok(AlarmRow {
+            seq: read_u64(row, 0)?,
+            list: row.get::<_, Option<u32>>(1)?.map(ListId),
+            at: read_u64(row, 2)?,
+            alarm: row.get(3)?,
+        })
+    }
+}
+
+impl EntryRow {
+    /// What stands in the column `entry`.
+    pub(super) fn text(&self) -> String {
+        json_text(&self.entry)
+    }
+
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<EntryRow> {
         Ok(EntryRow { list: ListId(row.get(0)?), seq: read_u64(row, 2)?, entry: read_json(row, 3)? })
     }
 }
 
-impl Row for WithdrawalRow {
-    fn values(&self) -> Vec<Value> {
-        vec![
-            i64::from(self.list.0).into(),
-            i64::from(self.fingerprint.kind().code()).into(),
-            self.fingerprint.value().to_vec().into(),
-            (self.seq as i64).into(),
-        ]
+impl StoredEntry {
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredEntry> {
+        Ok(StoredEntry { row: EntryRow::read(row)?, text: row.get(3)? })
     }
+}
 
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<WithdrawalRow> {
+impl WithdrawalRow {
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<WithdrawalRow> {
         Ok(WithdrawalRow {
             list: ListId(row.get(0)?),
             fingerprint: read_fingerprint(row, 1, 2)?,
             seq: read_u64(row, 3)?,
         })
+    }
+}
+
+impl Row for FeedRow {
+    fn values(&self) -> Vec<Value> {
+        let number = |number: Option<u64>| number.map_or(Value::Null, |number| (number as i64).into());
+        let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+        vec![
+            i64::from(self.list.0).into(),
+            text(&self.checkpoint),
+            (self.closed_seq as i64).into(),
+            number(self.synced_at),
+            number(self.attempted_at),
+            text(&self.fault),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<FeedRow> {
+        Ok(FeedRow {
+            list: ListId(row.get(0)?),
+            checkpoint: row.get(1)?,
+            closed_seq: read_u64(row, 2)?,
+            synced_at: row.get::<_, Option<i64>>(3)?.map(|_| read_u64(row, 3)).transpose()?,
+            attempted_at: row.get::<_, Option<i64>>(4)?.map(|_| read_u64(row, 4)).transpose()?,
+            fault: row.get(5)?,
+        })
+    }
+}
+
+impl Row for FaultRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            self.item.clone().into(),
+            (self.at as i64).into(),
+            (self.tries as i64).into(),
+            self.fault.clone().into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<FaultRow> {
+        Ok(FaultRow {
+            list: ListId(row.get(0)?),
+            item: row.get(1)?,
+            at: read_u64(row, 2)?,
+            tries: read_u64(row, 3)?,
+            fault: row.get(4)?,
+        })
+    }
+}
+
+impl Row for TombstoneRow {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            i64::from(self.list.0).into(),
+            self.source_id.clone().into(),
+            self.changed_at.into(),
+            (self.seq as i64).into(),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<TombstoneRow> {
+        Ok(TombstoneRow {
+            list: ListId(row.get(0)?),
+            source_id: row.get(1)?,
+            changed_at: row.get(2)?,
+            seq: read_u64(row, 3)?,
+        })
+    }
+}
+
+impl Row for Suppression {
+    fn values(&self) -> Vec<Value> {
+        vec![
+            (self.id as i64).into(),
+            i64::from(self.fingerprint.kind().code()).into(),
+            self.fingerprint.value().to_vec().into(),
+            word(&self.scope),
+            self.author.clone().into(),
+            self.reason.clone().into(),
+            (self.at as i64).into(),
+            self.lifted.as_ref().map_or(Value::Null, json),
+        ]
+    }
+
+    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Suppression> {
+        Ok(Suppression {
+            id: read_u64(row, 0)?,
+            fingerprint: read_fingerprint(row, 1, 2)?,
+            scope: read_word(row, 3)?,
+            author: row.get(4)?,
+            reason: row.get(5)?,
+            at: read_u64(row, 6)?,
+            lifted: match row.get_ref(7)? {
+                ValueRef::Null => None,
+                _ => Some(read_json(row, 7)?),
+            },
+        })
+    }
+}
+
+impl RecordsFile {
+    /// The row's last columns, after list, version and ordinal.
+    pub(super) fn values(&self) -> [Value; 4] {
+        let numbers = [self.records, self.bytes].map(|number| Value::from(number as i64));
+        let [records, bytes] = numbers;
+        [self.file.clone().into(), records, bytes, self.blake3.clone().into()]
+    }
+
+    /// Reads `file, records, bytes, blake3`.
+    pub(super) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<RecordsFile> {
+        Ok(RecordsFile { file: row.get(0)?, records: read_u64(row, 1)?, bytes: read_u64(row, 2)?, blake3: row.get(3)? })
     }
 }
 
@@ -209,7 +442,11 @@ fn conversion(column: usize, error: impl std::error::Error + Send + Sync + 'stat
 }
 
 fn json(value: &impl Serialize) -> Value {
-    Value::Text(serde_json::to_string(value).expect("rows are plain data with text keys"))
+    Value::Text(json_text(value))
+}
+
+fn json_text(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("rows are plain data with text keys")
 }
 
 fn read_json<T: DeserializeOwned>(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<T> {

@@ -58,6 +58,9 @@ pub(super) const VERSION_RECORDS: Table = Table {
     since: 3,
 };
 
+/// Which of the columns of [`VERSION_RECORDS`] names a file.
+pub(super) const VERSION_RECORDS_FILE: usize = 3;
+
 pub(super) const HOLDS: Table =
     Table { name: "holds", columns: &["list", "version", "at", "report"], key: 2, since: 3 };
 
@@ -65,22 +68,26 @@ pub(super) const ALARMS: Table = Table { name: "alarms", columns: &["seq", "list
 
 pub(super) const SUPPRESSIONS: Table = Table {
     name: "suppressions",
-    columns: &["seq", "kind", "value", "scope", "author", "reason", "at"],
+    columns: &["seq", "kind", "value", "scope", "author", "reason", "at", "lifted"],
     key: 1,
     since: 3,
 };
 
 pub(super) const SUPPRESSED: Table =
-    Table { name: "suppressed", columns: &["kind", "value", "suppression"], key: 3, since: 3 };
+    Table { name: "suppressed", columns: &["kind", "value", "suppression", "list", "version"], key: 5, since: 3 };
 
-pub(super) const FEEDS: Table =
-    Table { name: "feeds", columns: &["list", "checkpoint", "synced_at", "attempted_at", "fault"], key: 1, since: 3 };
+pub(super) const FEEDS: Table = Table {
+    name: "feeds",
+    columns: &["list", "checkpoint", "closed_seq", "synced_at", "attempted_at", "fault"],
+    key: 1,
+    since: 3,
+};
 
 pub(super) const FEED_FAULTS: Table =
     Table { name: "feed_faults", columns: &["list", "item", "at", "tries", "fault"], key: 2, since: 3 };
 
 pub(super) const TOMBSTONES: Table =
-    Table { name: "feed_tombstones", columns: &["list", "source_id", "changed_at"], key: 2, since: 3 };
+    Table { name: "feed_tombstones", columns: &["list", "source_id", "changed_at", "seq"], key: 2, since: 3 };
 
 /// All guarded tables.
 pub(super) const GUARDED: [&Table; 16] = [
@@ -158,8 +165,9 @@ CREATE TABLE staged_radii (
 
 /// What a list keeper needs. `version_records` are the files with the records of a version; `holds` say why a version
 /// waits for an operator. An alarm and a suppression are numbered by the batch that brought them; `suppressed` holds
-/// every fingerprint that a suppression covers. Of a feed: how far it has been read, what of it cannot be read, and
-/// what was deleted in the window that is being read.
+/// every fingerprint that a suppression covers: at once where list and version are 0, else as soon as that version
+/// answers. Of a feed: how far it has been read, with the batch that closed the last window (`closed_seq`); what of it
+/// cannot be read; and what was deleted in this window and the one before.
 const KEEPING: &str = "
 CREATE TABLE version_records (
     list INTEGER NOT NULL, version INTEGER NOT NULL, ordinal INTEGER NOT NULL, file TEXT NOT NULL,
@@ -172,21 +180,23 @@ CREATE TABLE holds (
 CREATE TABLE alarms (seq INTEGER PRIMARY KEY NOT NULL, list INTEGER, at INTEGER NOT NULL, alarm TEXT NOT NULL) STRICT;
 CREATE TABLE suppressions (
     seq INTEGER PRIMARY KEY NOT NULL, kind INTEGER NOT NULL, value BLOB NOT NULL, scope TEXT NOT NULL,
-    author TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL
+    author TEXT NOT NULL, reason TEXT NOT NULL, at INTEGER NOT NULL, lifted TEXT
 ) STRICT;
 CREATE TABLE suppressed (
-    kind INTEGER NOT NULL, value BLOB NOT NULL, suppression INTEGER NOT NULL, PRIMARY KEY (kind, value, suppression)
+    kind INTEGER NOT NULL, value BLOB NOT NULL, suppression INTEGER NOT NULL, list INTEGER NOT NULL,
+    version INTEGER NOT NULL, PRIMARY KEY (kind, value, suppression, list, version)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE feeds (
-    list INTEGER PRIMARY KEY NOT NULL, checkpoint TEXT NOT NULL, synced_at INTEGER NOT NULL,
-    attempted_at INTEGER NOT NULL, fault TEXT
+    list INTEGER PRIMARY KEY NOT NULL, checkpoint TEXT, closed_seq INTEGER NOT NULL, synced_at INTEGER,
+    attempted_at INTEGER, fault TEXT
 ) STRICT;
 CREATE TABLE feed_faults (
     list INTEGER NOT NULL, item TEXT NOT NULL, at INTEGER NOT NULL, tries INTEGER NOT NULL, fault TEXT NOT NULL,
     PRIMARY KEY (list, item)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE feed_tombstones (
-    list INTEGER NOT NULL, source_id TEXT NOT NULL, changed_at INTEGER NOT NULL, PRIMARY KEY (list, source_id)
+    list INTEGER NOT NULL, source_id TEXT NOT NULL, changed_at INTEGER NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (list, source_id)
 ) STRICT, WITHOUT ROWID;
 ";
 

@@ -46,11 +46,11 @@ fn lanes(bytes: &[u8; 32]) -> [u64; 4] {
 
 /// The hash of a row of `table`: every value with its type and its length, so that no two rows read alike.
 pub(super) fn row_hash<'v>(table: &str, values: impl Iterator<Item = ValueRef<'v>>) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
+    let mut row = Vec::with_capacity(512);
     let mut text = |tag: u8, bytes: &[u8]| {
-        hasher.update(&[tag]);
-        hasher.update(&(bytes.len() as u64).to_le_bytes());
-        hasher.update(bytes);
+        row.push(tag);
+        row.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        row.extend_from_slice(bytes);
     };
     text(b't', table.as_bytes());
     for value in values {
@@ -62,7 +62,7 @@ pub(super) fn row_hash<'v>(table: &str, values: impl Iterator<Item = ValueRef<'v
             ValueRef::Blob(bytes) => text(b'b', bytes),
         }
     }
-    hasher.finalize()
+    blake3::hash(&row)
 }
 
 /// The checksum of a batch and all batches before it.

@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::fingerprint::{Fingerprint, Kind, KindRadius, Radii, Radius, hash_bytes};
-use crate::list::{Entry, ListId, ListShape, ListState, Role, Roles, VersionNumber};
+use crate::list::{
+    Entry, Lifted, ListId, ListShape, ListState, Role, Roles, Suppression, SuppressionScope, VersionNumber,
+};
 use proptest::prelude::*;
 use std::fs;
 use std::sync::LazyLock;
@@ -25,6 +27,18 @@ fn entry(list: ListId, seq: u64, source_id: &str, contents: &[&str]) -> EntryRow
     EntryRow { list, seq, entry: Entry { source_id: source_id.to_owned(), fingerprints, ..Entry::default() } }
 }
 
+/// Adds or replaces an entry with its fingerprints.
+fn put(batch: &mut Batch<'_>, row: &EntryRow) {
+    let old = batch.entry(row.list, &row.entry.source_id).unwrap();
+    batch.change_entry(old.as_ref(), Some(row)).unwrap();
+    for fingerprint in old.iter().flat_map(|old| &old.row.entry.fingerprints) {
+        batch.remove_holder(row.list, fingerprint, &row.entry.source_id).unwrap();
+    }
+    for fingerprint in &row.entry.fingerprints {
+        batch.add_holder(row.list, fingerprint, &row.entry.source_id).unwrap();
+    }
+}
+
 fn md5(text: &str) -> Fingerprint {
     hash_bytes(Kind::Md5, text.as_bytes())
 }
@@ -40,11 +54,14 @@ fn filled(file: &Path) -> Catalogue {
     let mut batch = catalogue.batch().unwrap();
     let id = batch.new_list_id().unwrap();
     batch.put_list(&list(id, "own")).unwrap();
-    batch.put_entry(&entry(id, batch.seq(), "a", &["one", "two"])).unwrap();
-    batch.put_entry(&entry(id, batch.seq(), "b", &["two"])).unwrap();
+    let seq = batch.seq();
+    put(&mut batch, &entry(id, seq, "a", &["one", "two"]));
+    let seq = batch.seq();
+    put(&mut batch, &entry(id, seq, "b", &["two"]));
     batch.commit(2, Some(id), "added").unwrap();
     let mut batch = catalogue.batch().unwrap();
-    batch.put_entry(&entry(id, batch.seq(), "a", &["one"])).unwrap();
+    let seq = batch.seq();
+    put(&mut batch, &entry(id, seq, "a", &["one"]));
     batch.withdraw(id, &md5("two")).unwrap();
     batch.commit(3, Some(id), "withdrew").unwrap();
     catalogue
@@ -119,6 +136,62 @@ fn radii_are_set_staged_and_applied() {
     batch.commit(6, Some(id), "removed").unwrap();
     assert_eq!(catalogue.read().radii(id).unwrap(), Radii::none());
     assert_eq!(catalogue.audit().unwrap().rows, 1);
+}
+
+#[test]
+fn files_are_renamed_and_numbers_only_rise() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("catalogue.sqlite");
+    let mut catalogue = filled(&file);
+    let id = crate::list::FIRST_FREE_LIST_ID;
+    let segment = |file: &str| SegmentFile {
+        file: file.to_owned(),
+        digests: 1,
+        bytes: 2,
+        applied_seq: 3,
+        blake3: "ab".to_owned(),
+    };
+    let version = |file: &str| VersionRow {
+        list: id,
+        number: VersionNumber(1),
+        state: VersionState::Published,
+        roles: Roles::uniform(Role::Illegal),
+        sources: Vec::new(),
+        counts: "{}".to_owned(),
+        segments: [(Kind::Md5, segment(file))].into(),
+        created_at: 4,
+    };
+    let mut batch = catalogue.batch().unwrap();
+    batch.put_version(&version("00000001.seg")).unwrap();
+    let numbers = [id.0.into(), 1i64, 0].map(rusqlite::types::Value::from);
+    let texts = ["00000002.rec".to_owned().into(), 5i64.into(), 6i64.into(), "cd".to_owned().into()];
+    let records: Vec<rusqlite::types::Value> = numbers.into_iter().chain(texts).collect();
+    batch.insert(&schema::VERSION_RECORDS, &records).unwrap();
+    batch.commit(5, Some(id), "a version").unwrap();
+
+    let names = [("00000001.seg", "00000007.seg"), ("00000002.rec", "00000008.rec")];
+    let names = names.map(|(old, new)| (old.to_owned(), new.to_owned())).into();
+    let mut batch = catalogue.batch().unwrap();
+    batch.rename_files(id, &names).unwrap();
+    batch.raise_next_list(ListId(40)).unwrap();
+    batch.raise_next_list(ListId(30)).unwrap();
+    batch.commit(6, None, "renamed").unwrap();
+    // Elsewhere it is the same, and what it holds agrees with its checksums.
+    let moved = folder.path().join("moved.sqlite");
+    let done = catalogue.move_to(&moved, || {
+        fs::rename(&file, &moved).unwrap();
+        Ok::<_, CatalogueError>(())
+    });
+    done.unwrap();
+    catalogue.audit().unwrap();
+    assert_eq!(catalogue.read().versions().unwrap(), [version("00000007.seg")]);
+    assert_eq!(catalogue.batch().unwrap().new_list_id().unwrap(), ListId(40));
+    drop(catalogue);
+    let read_only = Catalogue::open_read_only(&moved).unwrap();
+    let sql = "SELECT file FROM version_records";
+    let kept: String = read_only.connection.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!((kept.as_str(), read_only.begun()), ("00000008.rec", 0));
+    assert!(!file.exists());
 }
 
 /// The golden file in a folder of its own.
@@ -226,8 +299,8 @@ fn contents(catalogue: &Catalogue) -> String {
         read.versions().unwrap(),
         read.pairs_after(0).unwrap(),
         read.entries_with(own, &md5("two")).unwrap(),
-        read.entry(own, "a").unwrap(),
-        read.withdrawals_up_to(own, 9).unwrap(),
+        read.entries_with(own, &md5("one")).unwrap(),
+        read.withdrawals_up_to(own, 9, 9).unwrap(),
         read.radii(own).unwrap(),
         read.staged_radii(own, VersionNumber(1)).unwrap(),
     )
@@ -253,4 +326,67 @@ proptest! {
             prop_assert_eq!(&contents(&catalogue), expected);
         }
     }
+}
+
+#[test]
+fn suppressions_are_kept_and_cover_what_entries_hold_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("catalogue.sqlite");
+    let mut catalogue = filled(&file);
+    let (id, one, two) = (crate::list::FIRST_FREE_LIST_ID, VersionNumber(1), VersionNumber(2));
+    let (author, reason) = ("an operator".to_owned(), "a stock photo".to_owned());
+    let mut batch = catalogue.batch().unwrap();
+    let (seq, scope) = (batch.seq(), SuppressionScope::Entry);
+    let suppression = Suppression { id: seq, fingerprint: md5("one"), scope, author, reason, at: 9, lifted: None };
+    batch.suppress(&suppression).unwrap();
+    put(&mut batch, &entry(id, seq, "c", &["one", "three"]));
+    put(&mut batch, &entry(id, seq, "d", &["three", "four"]));
+    assert_eq!(batch.take_covered(), [md5("one"), md5("three")]);
+    batch.stage_cover(&[md5("five"), md5("one")], id, one).unwrap();
+    batch.stage_cover(&[md5("six"), md5("one")], id, two).unwrap();
+    assert_eq!(batch.take_covered(), [md5("five"), md5("six")]);
+    batch.commit(5, None, "suppressed").unwrap();
+    drop(catalogue);
+
+    let mut catalogue = Catalogue::open(&file).unwrap();
+    let covered = |catalogue: &Catalogue| {
+        let mut covered = catalogue.read().covered().unwrap();
+        covered.sort();
+        covered
+    };
+    let expected = |rows: &[(&str, Option<VersionNumber>)]| {
+        let mut rows: Vec<_> = rows.iter().map(|(text, with)| (md5(text), with.map(|version| (id, version)))).collect();
+        rows.sort();
+        rows
+    };
+    let rows = [("one", None), ("three", None), ("five", Some(one)), ("six", Some(two))];
+    assert_eq!(covered(&catalogue), expected(&rows));
+    assert_eq!(catalogue.read().covered_by(seq, 1).unwrap().0, 2);
+    assert_eq!(catalogue.read().suppressions_over(&md5("three")).unwrap(), std::slice::from_ref(&suppression));
+    assert_eq!(catalogue.read().suppressions_over(&md5("five")).unwrap(), []);
+
+    // One version comes to answer, the other never does; then the list goes, and the veto stays.
+    let mut batch = catalogue.batch().unwrap();
+    batch.apply_staged_cover(id, one).unwrap();
+    batch.remove_version(id, two).unwrap();
+    batch.remove_list(id).unwrap();
+    batch.commit(6, Some(id), "published, and removed").unwrap();
+    assert_eq!(covered(&catalogue), expected(&[("one", None), ("three", None), ("five", None)]));
+    assert_eq!(catalogue.read().entry_roots().unwrap(), [md5("one")]);
+
+    let mut batch = catalogue.batch().unwrap();
+    let end = Lifted { seq: batch.seq(), author: "another".to_owned(), reason: "corrected".to_owned(), at: 10 };
+    let lifted = Suppression { lifted: Some(end), ..suppression };
+    batch.lift(&lifted).unwrap();
+    // An entry that comes now is covered by nobody.
+    put(&mut batch, &entry(id, seq, "e", &["one", "seven"]));
+    assert_eq!(batch.take_covered(), []);
+    batch.commit(7, None, "lifted").unwrap();
+    assert_eq!((covered(&catalogue), catalogue.read().entry_roots().unwrap()), (vec![], vec![]));
+    assert_eq!(catalogue.read().suppressions(None, false, 9).unwrap(), []);
+    assert_eq!(catalogue.read().suppressions(None, true, 9).unwrap(), std::slice::from_ref(&lifted));
+    assert_eq!(catalogue.read().suppressions(Some(seq), true, 9).unwrap(), []);
+    assert_eq!(catalogue.read().suppressions_of(&md5("one")).unwrap(), std::slice::from_ref(&lifted));
+    drop(catalogue);
+    assert_eq!(Catalogue::open(&file).unwrap().read().suppression(seq).unwrap(), Some(lifted));
 }

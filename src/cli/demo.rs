@@ -105,6 +105,13 @@ impl Stage {
     /// Imports three lists; gives the digest of the one's own case.
     fn lists(&self) -> Result<String> {
         self.title(2, "Three lists come in, each in its own format.");
+        let sums: String = [4, 5, 6]
+            .map(|number| format!("{}  picture-{number}.pgm\n", hash_bytes(Kind::Md5, &picture(number)).to_hex()))
+            .concat();
+        let sums_file = self.folder.join("system-files.md5");
+        fs::write(&sums_file, sums)?;
+        self.import("system-files", &sums_file, &["--role", "ignorable"], "md5sum text; known to be harmless")?;
+
         let media = |(id, number, category): (u32, u32, u32)| {
             let hex = |kind| hash_bytes(kind, &picture(number)).to_hex().to_uppercase();
             json!({"MediaID": id, "Category": category, "MD5": hex(Kind::Md5), "SHA1": hex(Kind::Sha1),
@@ -119,13 +126,6 @@ impl Stage {
         fs::write(&vics_file, vics.to_string())?;
         let roles = ["--role", "illegal", "--roles", "XX:1=illegal,XX:2=illegal"];
         self.import("partner", &vics_file, &roles, "VICS JSON; its codes 1 and 2 mean illegal, 5 is left to watch")?;
-
-        let sums: String = [4, 5, 6]
-            .map(|number| format!("{}  picture-{number}.pgm\n", hash_bytes(Kind::Md5, &picture(number)).to_hex()))
-            .concat();
-        let sums_file = self.folder.join("system-files.md5");
-        fs::write(&sums_file, sums)?;
-        self.import("system-files", &sums_file, &["--role", "ignorable"], "md5sum text; known to be harmless")?;
 
         let own = hash_bytes(Kind::Md5, &picture(7)).to_string();
         self.keep(&["add", "own-cases", &own, "--role", "illegal"])?;

@@ -91,6 +91,7 @@ struct Count {
     undecided: u64,
     unreadable: u64,
     watched: u64,
+    suppressed: u64,
     /// Harmless as far as asked, while a kind that applies could not be asked.
     ignorable_in_part: u64,
     /// Whether a kind came to apply that was not asked about.
@@ -134,6 +135,7 @@ impl Count {
             (self.undecided, "undecided"),
             (self.unreadable, "unreadable"),
             (self.watched, "watched"),
+            (self.suppressed, "with suppressed matches"),
             (passed_over.links, "links not followed"),
             (passed_over.special, "special files passed over"),
         ] {
@@ -193,6 +195,7 @@ impl Asker {
                     let answer = answers.iter().next().flatten();
                     self.count.add(answer.map_or(answers.miss, |answer| answer.verdict), answers.incomplete.is_empty());
                     self.count.watched += u64::from(answer.is_some_and(|answer| answer.watched));
+                    self.count.suppressed += u64::from(answer.is_some_and(|answer| answer.suppressed));
                     write_answer(&mut self.output, self.format, subject, &answers, answer)?;
                 }
             }

@@ -126,7 +126,7 @@ pub(super) fn write_answer(
             subject.columns(),
             answer.verdict.name(),
             answer.verdict.reason().map_or("", |reason| reason.name()),
-            if answer.watched { "watched" } else { "" },
+            besides(answer, ","),
             names(&answers.checked, ","),
             matches_text(&answer.matches),
         )),
@@ -137,6 +137,9 @@ pub(super) fn write_answer(
             }
             if !answer.matches.is_empty() {
                 line += &format!("  [{}]", matches_text(&answer.matches));
+            }
+            if answer.suppressed {
+                line += "  (suppressed)";
             }
             if answer.verdict.reason().is_none() && !answers.incomplete.is_empty() && !answer.matches.is_empty() {
                 let kinds: Vec<Kind> = answers.incomplete.iter().map(|(kind, _)| *kind).collect();
@@ -157,6 +160,12 @@ pub(super) fn write_error(output: &mut Output, format: Format, subject: Subject<
         }
         Format::Text => output.line(&format!("{:<10} {}  ({error})", "error", subject.text())),
     }
+}
+
+/// What an answer says beside its verdict: whether it is watched, and whether something that matched is suppressed.
+fn besides(answer: &Answer, separator: &str) -> String {
+    let said = [(answer.watched, "watched"), (answer.suppressed, "suppressed")];
+    said.into_iter().filter(|(said, _)| *said).map(|(_, word)| word).collect::<Vec<_>>().join(separator)
 }
 
 fn names(kinds: &[Kind], separator: &str) -> String {
@@ -199,6 +208,9 @@ impl Serialize for AnswerLine<'_> {
         }
         if self.answer.watched {
             map.serialize_entry("watched", &true)?;
+        }
+        if self.answer.suppressed {
+            map.serialize_entry("suppressed", &true)?;
         }
         map.serialize_entry("checked", &self.answers.checked)?;
         if !self.answers.incomplete.is_empty() {
@@ -245,7 +257,7 @@ mod tests {
             flags: Flags::NONE.with(Flag::Distributed, true),
             distance: None,
         };
-        let answer = Answer { watched: true, ..Answer::of(vec![found], Verdict::Unknown) };
+        let answer = Answer { watched: true, suppressed: true, ..Answer::of(vec![found], Verdict::Unknown) };
         let answers = Answers {
             generation: 3,
             rows: 1,
@@ -258,9 +270,10 @@ mod tests {
         let line = AnswerLine { subject: Subject::Query("00", Some(Kind::Md5)), answers: &answers, answer: &answer };
         assert_eq!(
             serde_json::to_string(&line).unwrap(),
-            r#"{"query":"00","kind":"md5","verdict":"known","watched":true,"checked":["md5"],"incomplete":[{"kind":"sha1","reason":"failed"}],"matches":[{"list":"own","role":"illegal","category":"1","scheme":"US","flags":["distributed"],"kind":"md5"}],"generation":3}"#
+            r#"{"query":"00","kind":"md5","verdict":"known","watched":true,"suppressed":true,"checked":["md5"],"incomplete":[{"kind":"sha1","reason":"failed"}],"matches":[{"list":"own","role":"illegal","category":"1","scheme":"US","flags":["distributed"],"kind":"md5"}],"generation":3}"#
         );
         assert_eq!(matches_text(&answer.matches), "own=illegal(US:1)+distributed");
+        assert_eq!(besides(&answer, ","), "watched,suppressed");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::audit::{Event, Trail};
 use crate::config::Config;
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
-use crate::server::{Server, Service};
+use crate::server::{Server, Service, SyncProgram};
 use crate::store::{Store, StoreOptions};
 
 /// How often the store is asked whether something is due.
@@ -76,10 +76,12 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let mut server =
         Server::new(Arc::clone(&service), limits.clone(), config.access()?, pictures, config.near_threads)?;
     server.reconfigure(&config.listen, config.access()?, config.audit, limits)?;
+    follow(&mut server, arguments, &config);
 
     let (data, opened, audit, digest) = (config.data.clone(), Arc::clone(&service), config.audit, config.digest());
+    let options = StoreOptions { create: true, gate: config.gate.clone(), ..StoreOptions::default() };
     let open = move || {
-        let store = Arc::new(Store::open(&data, StoreOptions { create: true, ..StoreOptions::default() })?);
+        let store = Arc::new(Store::open(&data, options)?);
         // The store's lock is held from here on, so that nobody else writes the trail.
         let trail = Arc::new(Trail::open(&data, &audit)?);
         trail.note(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &digest })?;
@@ -104,12 +106,14 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                     if reread.data != config.data {
                         tracing::warn!(data = %reread.data.display(), "a new data folder needs a new start");
                     }
-                    if (&reread.pictures, reread.near_threads) != (&config.pictures, config.near_threads) {
-                        tracing::warn!("new settings of [pictures] and near_threads need a new start");
+                    let at_start = |config: &Config| (config.gate.clone(), config.pictures.clone(), config.near_threads);
+                    if at_start(&reread) != at_start(&config) {
+                        tracing::warn!("new settings of [gate], [pictures] and near_threads need a new start");
                     }
                     let digest = reread.digest();
-                    match server.reconfigure(&reread.listen, reread.access()?, reread.audit, reread.limits) {
+                    match server.reconfigure(&reread.listen, reread.access()?, reread.audit, reread.limits.clone()) {
                         Ok(()) => {
+                            follow(&mut server, arguments, &reread);
                             tracing::info!("config read again");
                             note(trail.as_deref(), &Event::ConfigRead { config: &digest });
                         }
@@ -136,6 +140,25 @@ fn note(trail: Option<&Trail>, event: &Event<'_>) {
     if let Some(Err(error)) = noted {
         tracing::error!(%error, "the audit trail cannot be written");
     }
+}
+
+/// Reads the config's feeds on time, through the first Unix socket that the daemon listens at.
+fn follow(server: &mut Server, arguments: &Arguments, config: &Config) {
+    let unix = config.listen.iter().find_map(|listen| match &listen.address {
+        Address::Unix(path) => Some(path.clone()),
+        Address::Tcp(_) => None,
+    });
+    let beside = || std::env::current_exe().unwrap_or_default().with_file_name("hashward-index");
+    let program = unix.zip(arguments.config.clone()).map(|(socket, file)| SyncProgram {
+        program: config.index_program.clone().unwrap_or_else(beside),
+        config: file,
+        data: config.data.clone(),
+        socket,
+    });
+    if program.is_none() && config.feeds.iter().any(|feed| feed.interval_s.is_some()) {
+        tracing::error!("feeds are not read: expected a Unix socket among [[listen]], found none");
+    }
+    server.follow(&config.feeds, program.as_ref());
 }
 
 /// The thread on which the store seals and merges.

@@ -1,5 +1,7 @@
 //! `hashward status`: how the daemon is, and what its store holds.
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +12,7 @@ use super::output::{Format, Output};
 use crate::fingerprint::Kind;
 use crate::media::worker::PoolStatus;
 use crate::protocol::{Client, ClientError};
-use crate::store::command::{Command, Outcome, StoreStatus};
+use crate::store::command::{Command, FeedInfo, Outcome, StoreStatus};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -32,6 +34,17 @@ pub(super) struct DaemonStatus {
     pub(super) connections: u64,
     pub(super) connections_max: u64,
     pub(super) pictures: PoolStatus,
+    feeds: Vec<FeedLine>,
+}
+
+/// How a feed's schedule stands.
+#[derive(Deserialize)]
+struct FeedLine {
+    feed: String,
+    list: String,
+    state: String,
+    failures: u32,
+    fault: Option<String>,
 }
 
 impl DaemonStatus {
@@ -89,6 +102,25 @@ fn decoding(pictures: &PoolStatus) -> String {
     text
 }
 
+/// How long ago a list was brought up to date.
+fn freshness(feed: &FeedInfo) -> String {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let mut text = match feed.synced_at {
+        Some(at) => format!("synced {} s ago", now.saturating_sub(at)),
+        None => "never synced".to_owned(),
+    };
+    if feed.stale {
+        text += ", stale";
+    }
+    if feed.faulty_items > 0 {
+        text += &format!(", {} items cannot be read", feed.faulty_items);
+    }
+    if let Some(fault) = &feed.fault {
+        text += &format!("; the last attempt failed: {fault}");
+    }
+    text
+}
+
 fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, String)> {
     let line = |name: &str, value: String| (name.to_owned(), value);
     let kinds: Vec<&str> = daemon.held_kinds.iter().map(|kind| kind.name()).collect();
@@ -106,12 +138,24 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
     ];
     if let Some(store) = store {
         lines.push(line("lists", store.lists.to_string()));
+        lines.extend(store.alarms.iter().map(|raised| {
+            let list = raised.list.as_ref().map(|list| format!("{list}: ")).unwrap_or_default();
+            line("alarm", format!("{list}{}", raised.alarm))
+        }));
         lines.extend(store.live_fingerprints.map(|count| line("live layer", count.to_string())));
         for (kind, status) in &store.kinds {
             let (digests, segments, bytes) = (status.digests, status.segments, status.bytes);
             let text = format!("{digests} digests in {segments} segments, {bytes} bytes, {}", status.state);
             lines.push((kind.name().to_owned(), text));
         }
+        lines.extend(store.feeds.iter().map(|(list, feed)| (list.to_string(), freshness(feed))));
+    }
+    for FeedLine { feed, list, state, failures, fault } in &daemon.feeds {
+        let mut text = format!("{state}, fills {list}");
+        if let Some(fault) = fault {
+            text += &format!("; failed {failures} times in a row: {fault}");
+        }
+        lines.push((format!("feed {feed}"), text));
     }
     lines
 }

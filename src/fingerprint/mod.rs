@@ -7,11 +7,13 @@
 mod degenerate;
 mod hasher;
 mod radius;
+mod set;
 mod text;
 
-pub use degenerate::{DegenerateDigests, degenerate_contents};
+pub use degenerate::{DegenerateDigests, degenerate_contents, is_degenerate_code};
 pub use hasher::{Hasher, NotComputed, hash_bytes, hash_reader};
 pub use radius::{BadRadius, KindRadius, Radii, Radius};
+pub use set::FingerprintSet;
 pub use text::{Encoding, ValueError};
 
 use std::fmt;

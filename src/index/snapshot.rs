@@ -9,8 +9,8 @@ use std::sync::{Arc, LazyLock};
 use roaring::RoaringBitmap;
 
 use super::live::{LiveChange, LiveLayer};
-use super::sealed::{Place, Segment};
-use crate::fingerprint::{DegenerateDigests, Fingerprint, Kind, Radii, Radius};
+use super::sealed::{FoundNear, Place, Segment};
+use crate::fingerprint::{DegenerateDigests, Fingerprint, FingerprintSet, Kind, Radii, Radius};
 use crate::list::{
     BUILT_IN, BuiltInList, DEGENERATE, Flags, Label, ListId, ListName, ListShape, ListState, Role, Roles, Source, TEST,
     VersionNumber, test_fingerprints,
@@ -74,6 +74,23 @@ pub struct SegmentView {
     pub withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>>,
 }
 
+/// What one list says of a hash, whether it counts or not.
+pub(crate) struct Stated {
+    pub(crate) label: Label,
+    /// The hash as the list holds it.
+    pub(crate) fingerprint: Fingerprint,
+    /// Of a perceptual kind: in how many bits it differs from the one that was asked.
+    pub(crate) distance: Option<u16>,
+    /// Whether the list says it no more.
+    pub(crate) withdrawn: bool,
+}
+
+/// Where something is said of a hash.
+enum StatedAt<'a> {
+    Segment(&'a EffectiveSegment, Place, LabelSetId),
+    Live(&'a [Label]),
+}
+
 /// What [`Snapshot::new`] is made from.
 pub struct SnapshotParts {
     /// The generation's number.
@@ -86,6 +103,8 @@ pub struct SnapshotParts {
     pub live: LiveLayer,
     /// Kinds that are not [`KindState::Ready`].
     pub states: BTreeMap<Kind, KindState>,
+    /// Of which no list's word counts, except that of the built-in ones.
+    pub suppressed: Arc<FingerprintSet>,
 }
 
 /// See the module's documentation.
@@ -95,6 +114,7 @@ pub struct Snapshot {
     by_id: HashMap<ListId, usize>,
     kinds: BTreeMap<Kind, KindIndex>,
     live: LiveLayer,
+    suppressed: Arc<FingerprintSet>,
 }
 
 /// All that a snapshot holds of one kind.
@@ -133,7 +153,7 @@ impl Snapshot {
             index.segments.push(EffectiveSegment { view, counts });
         }
         let live = parts.live.with(BUILT_IN_CHANGES.clone());
-        Snapshot { generation: parts.generation, lists, by_id, kinds, live }
+        Snapshot { generation: parts.generation, lists, by_id, kinds, live, suppressed: parts.suppressed }
     }
 
     /// The generation's number.
@@ -171,6 +191,66 @@ impl Snapshot {
 
     pub(crate) fn live(&self) -> &LiveLayer {
         &self.live
+    }
+
+    /// The fingerprints that are suppressed.
+    pub(crate) fn suppressed(&self) -> &FingerprintSet {
+        &self.suppressed
+    }
+
+    /// Tells all that the current versions of lists in any state say of a hash, and of those that lie as near to it as a
+    /// list's radius reaches: the nearest first.
+    pub(crate) fn stated(&self, asked: &Fingerprint, radius: Option<Radius>, mut tell: impl FnMut(Stated)) {
+        let kind = asked.kind();
+        for (distance, value, place) in self.places(asked, radius) {
+            let mut say = |label: &Label, withdrawn| {
+                let Some(list) = self.by_id.get(&label.source.list).map(|index| &self.lists[*index]) else { return };
+                if list.current == label.source.version && Radius(distance) <= list.radius(kind, radius) {
+                    let fingerprint = Fingerprint::new(kind, value).expect("what is held has its kind's width");
+                    let distance = (!kind.is_exact()).then_some(distance);
+                    tell(Stated { label: label.clone(), fingerprint, distance, withdrawn });
+                }
+            };
+            match place {
+                StatedAt::Live(labels) => labels.iter().for_each(|label| say(label, false)),
+                StatedAt::Segment(segment, place, set) => {
+                    let labels = segment.view.segment.labels().set(set);
+                    labels.for_each(|label| say(label, segment.is_withdrawn(label.source.list, place)));
+                }
+            }
+        }
+    }
+
+    /// Where the hash stands, or one within the widest radius of any list: distance, the value there, and the place.
+    fn places<'a>(&'a self, asked: &'a Fingerprint, radius: Option<Radius>) -> Vec<(u16, &'a [u8], StatedAt<'a>)> {
+        let (kind, value) = (asked.kind(), asked.value());
+        let widest = self.lists.iter().map(|list| list.radius(kind, radius)).max().unwrap_or(Radius(0));
+        let mut places = Vec::new();
+        for effective in &self.of_kind(kind).segments {
+            let segment = &effective.view.segment;
+            if kind.is_exact() {
+                let at = |(place, set)| (0, value, StatedAt::Segment(effective, place, set));
+                places.extend(segment.find(value).map(at));
+            } else {
+                let mut near = Vec::new();
+                segment.find_near(value, widest, &mut near);
+                let at = |FoundNear { distance, place, set, .. }| {
+                    (distance, segment.code_at(place), StatedAt::Segment(effective, place, set))
+                };
+                places.extend(near.into_iter().map(at));
+            }
+        }
+        if let Some(live) = self.live.of_kind(kind) {
+            match kind.is_exact() {
+                true => places.extend(live.find(value).map(|(value, labels)| (0, value, StatedAt::Live(labels)))),
+                false => {
+                    let near = live.find_near(value, widest).into_iter();
+                    places.extend(near.map(|near| (near.distance, near.value, StatedAt::Live(near.labels))));
+                }
+            }
+        }
+        places.sort_by_key(|(distance, value, _)| (*distance, *value));
+        places
     }
 
     /// The list and role of a label, if its list is active and it comes from the list's current version.

@@ -4,13 +4,16 @@
 //! issuer's scheme: codes of one country are never translated into another's, and "0" or an unknown code is never
 //! taken for harmless. Which role a category has is the operator's word, kept in [`Roles`].
 
+mod attributes;
 mod label;
 mod roles;
+mod suppression;
 
+pub use attributes::{Attribute, Attributes, PackedAttributes};
 pub use label::{Category, Flag, Flags, Label, Source};
 pub use roles::{CategoryRole, ParseCategoryRoleError, Roles};
+pub use suppression::{Lifted, Suppression, SuppressionScope};
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -235,10 +238,6 @@ pub fn test_fingerprints() -> Vec<Fingerprint> {
     hasher.update(TEST_CONTENT.as_bytes());
     hasher.finish()
 }
-
-/// What a source says of an entry beside its category and flags, by name: `name`, `size`, `series` …; kept for those
-/// who must explain a match, never looked at to decide one.
-pub type Attributes = BTreeMap<String, String>;
 
 /// One record of a feed list: its fingerprints and what the list says of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -33,6 +33,11 @@ impl Roles {
         Roles { default, unnamed: Role::Watch, by_category }
     }
 
+    /// All roles that a label can have.
+    pub fn all(&self) -> impl Iterator<Item = Role> + '_ {
+        [self.default, self.unnamed].into_iter().chain(self.by_category.values().copied())
+    }
+
     /// The role of a label with this category.
     pub fn of(&self, category: Option<&Category>) -> Role {
         match category {

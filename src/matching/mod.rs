@@ -4,6 +4,10 @@
 //! only: `ignorable`. Otherwise `unknown`, unless something applicable could not be asked: then `undecided`. `watch`
 //! never changes a verdict. Nothing that failed is ever read as "unknown": see [`Answers::miss`].
 //!
+//! What a list holds and the operator has suppressed counts as if the list did not hold it, except that the answer says
+//! so. That goes fingerprint by fingerprint: if a file's SHA-1 is known and its MD5 is suppressed, the SHA-1 decides. By
+//! distance it is the code that the list holds which is suppressed, not the one that was asked.
+//!
 //! Exact kinds match by equality. A perceptual kind matches within a radius, and a label counts if its list's radius
 //! reaches as far as the code that carries it.
 
@@ -16,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use crate::index::sealed::{Found, FoundNear, Place};
 use crate::index::snapshot::{KindIndex, KindState, Snapshot};
-use crate::list::Label;
+use crate::list::{Label, ListShape};
 use crate::segment::LabelSetId;
 
 /// Files to ask about: each row holds one value of each kind, concatenated in the order of `kinds`.
@@ -145,6 +149,8 @@ struct Hit<'a> {
     place: HitPlace<'a>,
     /// Of a perceptual kind.
     distance: Option<u16>,
+    /// Whether what is held there is suppressed.
+    suppressed: bool,
 }
 
 enum HitPlace<'a> {
@@ -184,6 +190,7 @@ fn find<'a>(snapshot: &'a Snapshot, question: &Question<'a>, rows: usize) -> Vec
 
 fn find_equal<'a>(snapshot: &'a Snapshot, kind: Kind, values: &[u8], hits: &mut Vec<Hit<'a>>) {
     let mut found = Vec::new();
+    let (suppressed, width) = (snapshot.suppressed(), kind.width());
     for (index, segment) in snapshot.of_kind(kind).segments.iter().enumerate() {
         found.clear();
         segment.view.segment.find_batch(values, &mut found);
@@ -192,19 +199,22 @@ fn find_equal<'a>(snapshot: &'a Snapshot, kind: Kind, values: &[u8], hits: &mut 
             kind,
             place: HitPlace::Segment { index, place: *place, set: *set },
             distance: None,
+            suppressed: suppressed.contains(kind, &values[*row as usize * width..][..width]),
         }));
     }
     if let Some(live) = snapshot.live().of_kind(kind) {
-        let said = values.chunks_exact(kind.width()).zip(0..);
+        let said = values.chunks_exact(width).zip(0..);
         hits.extend(said.filter_map(|(value, row)| {
             let (value, labels) = live.find(value)?;
-            Some(Hit { row, kind, place: HitPlace::Live { value, labels }, distance: None })
+            let suppressed = suppressed.contains(kind, value);
+            Some(Hit { row, kind, place: HitPlace::Live { value, labels }, distance: None, suppressed })
         }));
     }
 }
 
 fn find_near<'a>(snapshot: &'a Snapshot, kind: Kind, codes: &[u8], radius: Radius, hits: &mut Vec<Hit<'a>>) {
     let mut found = Vec::new();
+    let suppressed = snapshot.suppressed();
     for (index, segment) in snapshot.of_kind(kind).segments.iter().enumerate() {
         found.clear();
         segment.view.segment.find_near(codes, radius, &mut found);
@@ -213,6 +223,7 @@ fn find_near<'a>(snapshot: &'a Snapshot, kind: Kind, codes: &[u8], radius: Radiu
             kind,
             place: HitPlace::Segment { index, place: *place, set: *set },
             distance: Some(*distance),
+            suppressed: !suppressed.is_empty() && suppressed.contains(kind, segment.view.segment.code_at(*place)),
         }));
     }
     if let Some(live) = snapshot.live().of_kind(kind) {
@@ -221,6 +232,7 @@ fn find_near<'a>(snapshot: &'a Snapshot, kind: Kind, codes: &[u8], radius: Radiu
             kind,
             place: HitPlace::Live { value: near.value, labels: near.labels },
             distance: Some(near.distance),
+            suppressed: suppressed.contains(kind, near.value),
         }));
     }
 }
@@ -244,7 +256,8 @@ impl<'a> AnswerTable<'a> {
 
     /// The number of the answer to a row with these hits; `None` if nothing they say counts.
     fn of_hits(&mut self, hits: &[Hit<'_>]) -> Option<u32> {
-        if let [Hit { kind, place: HitPlace::Segment { index, set, .. }, distance: None, .. }] = hits {
+        if let [Hit { kind, place: HitPlace::Segment { index, set, .. }, distance: None, suppressed: false, .. }] = hits
+        {
             let key = (*kind, *index, *set);
             if self.kind(*kind).segments[*index].view.withdrawn.is_empty() {
                 if let Some(number) = self.of_sets.get(&key) {
@@ -265,7 +278,9 @@ impl<'a> AnswerTable<'a> {
         let mut met: HashMap<(Kind, usize, LabelSetId), (Option<Radius>, u16)> = HashMap::new();
         for hit in hits {
             match (hit.distance, &hit.place) {
-                (Some(distance), HitPlace::Segment { index, set, .. }) if self.is_whole(hit.kind, *index) => {
+                (Some(distance), HitPlace::Segment { index, set, .. })
+                    if !hit.suppressed && self.is_whole(hit.kind, *index) =>
+                {
                     let reach = || self.reach(hit.kind, self.labels(hit.kind, &hit.place));
                     let (reach, least) = met.entry((hit.kind, *index, *set)).or_insert_with(|| (reach(), u16::MAX));
                     if reach.is_some_and(|reach| Radius(distance) <= reach) {
@@ -274,7 +289,8 @@ impl<'a> AnswerTable<'a> {
                     }
                 }
                 (distance, place) => {
-                    let counts = self.take(hit.kind, distance, self.labels(hit.kind, place), &mut matches);
+                    let labels = self.labels(hit.kind, place);
+                    let counts = self.take(hit.kind, distance, labels, hit.suppressed, &mut matches);
                     near.extend(distance.filter(|_| counts).map(|distance| (distance, hit)));
                 }
             }
@@ -282,14 +298,15 @@ impl<'a> AnswerTable<'a> {
         for ((kind, index, set), (_, least)) in met {
             // Nothing was withdrawn, so any place of the set says what all say.
             let place = HitPlace::Segment { index, place: Place(0), set };
-            self.take(kind, Some(least), self.labels(kind, &place), &mut matches);
+            self.take(kind, Some(least), self.labels(kind, &place), false, &mut matches);
         }
-        if matches.0.is_empty() {
+        if matches.said.is_empty() && !matches.suppressed {
             return None;
         }
-        let matches = matches.0.into_iter().map(|(said, distance)| Match { distance, ..said }).collect();
+        let suppressed = matches.suppressed;
+        let matches = matches.said.into_iter().map(|(said, distance)| Match { distance, ..said }).collect();
         let (nearest, further) = self.nearest(near);
-        let answer = Answer { nearest, further, ..Answer::of(matches, self.miss) };
+        let answer = Answer { suppressed, nearest, further, ..Answer::of(matches, self.miss) };
         if let Some(number) = self.numbers.get(&answer) {
             return Some(*number);
         }
@@ -323,12 +340,14 @@ impl<'a> AnswerTable<'a> {
         labels.filter_map(|label| Some(self.snapshot.resolve(label)?.0.radius(kind, asked))).max()
     }
 
-    /// Adds the labels that count at a distance. Returns whether any does.
+    /// Adds the labels that count at a distance. Returns whether any does. Of what is suppressed only the built-in lists'
+    /// do: nobody can make them silent.
     fn take<'l>(
         &self,
         kind: Kind,
         distance: Option<u16>,
         labels: impl Iterator<Item = &'l Label>,
+        suppressed: bool,
         matches: &mut Matches,
     ) -> bool {
         let mut counts = false;
@@ -336,6 +355,10 @@ impl<'a> AnswerTable<'a> {
             let Some((list, role)) = self.snapshot.resolve(label) else { continue };
             let reach = list.radius(kind, self.radii.get(kind));
             if distance.is_some_and(|distance| Radius(distance) > reach) {
+                continue;
+            }
+            if suppressed && list.shape != ListShape::BuiltIn {
+                matches.suppressed = true;
                 continue;
             }
             counts = true;
@@ -386,12 +409,16 @@ impl<'a> AnswerTable<'a> {
     }
 }
 
-/// What lists say of a row, each once, with the least distance at which they say it.
 #[derive(Default)]
-struct Matches(BTreeMap<Match, Option<u16>>);
+struct Matches {
+    /// What lists say of a row, each once, with the least distance at which they say it.
+    said: BTreeMap<Match, Option<u16>>,
+    /// Whether they would say more, were it not suppressed.
+    suppressed: bool,
+}
 
 impl Matches {
     fn add(&mut self, said: Match, distance: Option<u16>) {
-        self.0.entry(said).and_modify(|least| *least = (*least).min(distance)).or_insert(distance);
+        self.said.entry(said).and_modify(|least| *least = (*least).min(distance)).or_insert(distance);
     }
 }

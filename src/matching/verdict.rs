@@ -153,6 +153,9 @@ pub struct Answer {
     pub verdict: Verdict,
     /// Whether a list of role `watch` matched.
     pub watched: bool,
+    /// Whether something matched that the operator has suppressed. It stands in none of the fields below, and decided
+    /// nothing.
+    pub suppressed: bool,
     /// All matches in active lists, ascending, each once.
     pub matches: Vec<Match>,
     /// The codes that matched by distance, nearest first, at most [`NEAREST_MAX`].
@@ -171,7 +174,8 @@ impl Answer {
             (false, true) => Verdict::Ignorable,
             (false, false) => miss,
         };
-        Answer { verdict, watched: any(Role::Watch), matches, nearest: Vec::new(), further: 0 }
+        let watched = any(Role::Watch);
+        Answer { verdict, watched, suppressed: false, matches, nearest: Vec::new(), further: 0 }
     }
 
     /// Takes in what another row says of the same file: another variant of its picture.
@@ -193,7 +197,8 @@ impl Answer {
         let beyond = nearest.len().saturating_sub(NEAREST_MAX) as u32;
         let further = self.further.saturating_add(other.further).saturating_add(beyond);
         nearest.truncate(NEAREST_MAX);
-        *self = Answer { nearest, further, ..Answer::of(matches, miss) };
+        let suppressed = self.suppressed || other.suppressed;
+        *self = Answer { suppressed, nearest, further, ..Answer::of(matches, miss) };
     }
 }
 

@@ -18,7 +18,7 @@
 //!
 //! ```text
 //! 2  verdict, reason                       1  kind
-//! 1  bit 0: watched                        1  role: 1 illegal, 2 ignorable, 3 watch
+//! 1  bit 0: watched, 1: suppressed         1  role: 1 illegal, 2 ignorable, 3 watch
 //! 2  number of matches                     1  flags
 //! …  the matches                           1  category: 0 none, 1 a code, 2 a scheme and a code
 //! 1  number of nearest codes               2  least distance; 65535 for none
@@ -42,6 +42,10 @@ use crate::matching::{Answer, Answers, Match, NEAREST_MAX, Neighbour, Reason, Ve
 
 /// Bytes of an answer without matches, the smallest there is.
 const ANSWER_BYTES_MIN: usize = 10;
+
+/// Bits of what an answer says beside its verdict.
+const WATCHED: u8 = 1 << 0;
+const SUPPRESSED: u8 = 1 << 1;
 
 /// What stands where a match has no distance.
 const NO_DISTANCE: u16 = u16::MAX;
@@ -105,7 +109,8 @@ fn encode_payload(out: &mut Vec<u8>, answers: &Answers) -> Result<(), EncodeErro
 
 fn encode_answer(out: &mut Vec<u8>, answer: &Answer) -> Result<(), EncodeError> {
     out.extend_from_slice(&verdict_codes(answer.verdict));
-    out.push(answer.watched.into());
+    let bit = |set: bool, bit| if set { bit } else { 0 };
+    out.push(bit(answer.watched, WATCHED) | bit(answer.suppressed, SUPPRESSED));
     out.extend_from_slice(&fits_u16("matches of one answer", answer.matches.len())?.to_le_bytes());
     for one in &answer.matches {
         let category = match &one.category {
@@ -217,11 +222,11 @@ fn decode_hits(
 
 fn decode_answer(cursor: &mut Cursor<'_>) -> Result<Answer, DecodeError> {
     let verdict = decode_verdict(cursor)?;
-    let watched = match cursor.u8("watched")? {
-        0 => false,
-        1 => true,
-        other => return Err(out_of_range("watched", "0 or 1", other.into())),
-    };
+    let bits = cursor.u8("watched and suppressed")?;
+    if bits & !(WATCHED | SUPPRESSED) != 0 {
+        return Err(out_of_range("watched and suppressed", "bits 0 and 1 at most", bits.into()));
+    }
+    let (watched, suppressed) = (bits & WATCHED != 0, bits & SUPPRESSED != 0);
     let matches_count = cursor.u16("number of matches")?;
     let mut matches = Vec::new();
     for _ in 0..matches_count {
@@ -232,7 +237,7 @@ fn decode_answer(cursor: &mut Cursor<'_>) -> Result<Answer, DecodeError> {
         return Err(out_of_range("number of nearest codes", "at most 100", nearest_count.into()));
     }
     let nearest = (0..nearest_count).map(|_| decode_neighbour(cursor)).collect::<Result<_, _>>()?;
-    Ok(Answer { verdict, watched, matches, nearest, further: cursor.u32("number of further codes")? })
+    Ok(Answer { verdict, watched, suppressed, matches, nearest, further: cursor.u32("number of further codes")? })
 }
 
 fn decode_kind(cursor: &mut Cursor<'_>) -> Result<Kind, DecodeError> {

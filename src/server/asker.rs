@@ -15,6 +15,7 @@ use crate::journal::{JournalError, now_ms};
 use crate::list::ListName;
 use crate::matching::Answers;
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
+use crate::store::command::{FeedChanges, FeedNote};
 use crate::store::{Command, Publish};
 
 /// See the module's documentation.
@@ -286,11 +287,27 @@ fn what_it_is(command: &Command) -> (&'static str, Right) {
     match command {
         Command::Lists => ("lists", Right::Lookup),
         Command::Inspect { .. } => ("inspect", Right::Lookup),
+        Command::Categories { .. } => ("categories", Right::Lookup),
         Command::Status => ("status", Right::Lookup),
         Command::BeginImport { .. } => ("begin_import", Right::Import),
         Command::Publish(_) => ("publish", Right::Import),
         Command::Add { .. } => ("add", Right::Import),
         Command::Withdraw { .. } => ("withdraw", Right::Import),
+        Command::ApplyFeed(_) => ("apply_feed", Right::Import),
+        Command::FeedState { .. } => ("feed_state", Right::Import),
+        Command::SourceIds { .. } => ("source_ids", Right::Import),
+        Command::NoteFeed(_) => ("note_feed", Right::Import),
+        Command::Suppress { .. } => ("suppress", Right::Suppress),
+        Command::Lift { .. } => ("lift", Right::Suppress),
+        Command::Suppressions { .. } => ("suppressions", Right::Suppress),
+        Command::Accept { .. } => ("accept", Right::Admin),
+        Command::TellHeld { .. } => ("tell_held", Right::Admin),
+        Command::Explain { .. } => ("explain", Right::Admin),
+        Command::Contents { .. } => ("contents", Right::Admin),
+        Command::Entries { .. } => ("entries", Right::Admin),
+        Command::Withdrawals { .. } => ("withdrawals", Right::Admin),
+        Command::Backup => ("backup", Right::Admin),
+        Command::Restore { .. } => ("restore", Right::Admin),
         Command::SetState { .. } => ("set_state", Right::Admin),
         Command::SetRadius { .. } => ("set_radius", Right::Admin),
         Command::Remove { .. } => ("remove", Right::Admin),
@@ -311,8 +328,27 @@ fn list_of(command: &Command) -> Option<&ListName> {
         | Command::SetRadius { list, .. }
         | Command::Remove { list }
         | Command::Rollback { list, .. }
-        | Command::Inspect { list } => Some(list),
-        Command::Lists | Command::Status | Command::Compact | Command::Verify => None,
+        | Command::Inspect { list }
+        | Command::Categories { list }
+        | Command::ApplyFeed(FeedChanges { list, .. })
+        | Command::FeedState { list }
+        | Command::SourceIds { list, .. }
+        | Command::NoteFeed(FeedNote { list, .. })
+        | Command::Accept { list, .. }
+        | Command::TellHeld { list }
+        | Command::Contents { list, .. }
+        | Command::Entries { list, .. }
+        | Command::Withdrawals { list, .. } => Some(list),
+        Command::Lists
+        | Command::Status
+        | Command::Compact
+        | Command::Verify
+        | Command::Suppress { .. }
+        | Command::Lift { .. }
+        | Command::Suppressions { .. }
+        | Command::Explain { .. }
+        | Command::Backup
+        | Command::Restore { .. } => None,
     }
 }
 

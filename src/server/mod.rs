@@ -25,10 +25,12 @@
 //! | `session` | what it is asked, and answers |
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
+//! | `feeds` | processes that read feeds, when they are due |
 
 mod asker;
 mod content;
 mod descriptors;
+mod feeds;
 mod frame;
 mod http;
 mod inbox;
@@ -39,6 +41,7 @@ mod service;
 mod session;
 mod workshop;
 
+pub use feeds::SyncProgram;
 pub use limits::{BadLimit, Limits};
 pub use listen::{BadListen, Listen, ListenError, Protocol};
 pub use service::Service;
@@ -55,8 +58,10 @@ use tokio::task::JoinHandle;
 
 use crate::access::{Access, Rights};
 use crate::audit::AuditConfig;
+use crate::feed::FeedConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
+use feeds::{Board, FeedStatus, Schedule, lock};
 use limits::Gauge;
 use listen::Socket;
 use service::ServiceStatus;
@@ -98,6 +103,7 @@ struct Shared {
     content_memory: Gauge,
     workshop: Workshop,
     pictures: WorkerPool,
+    feeds: Board,
     http: axum::Router,
     started_at: Instant,
 }
@@ -113,6 +119,7 @@ impl Shared {
             connections_max: self.limits.load().connections,
             commands: self.commands.used(),
             pictures: self.pictures.status(),
+            feeds: lock(&self.feeds).values().cloned().collect(),
         }
     }
 }
@@ -129,12 +136,14 @@ struct Status {
     connections_max: u64,
     commands: u64,
     pictures: PoolStatus,
+    feeds: Vec<FeedStatus>,
 }
 
 /// A running daemon's listeners.
 pub struct Server {
     shared: Arc<Shared>,
     listening: BTreeMap<Address, Listening>,
+    schedule: Schedule,
 }
 
 struct Listening {
@@ -155,6 +164,7 @@ impl Server {
         pictures: WorkerPool,
         threads: usize,
     ) -> std::io::Result<Server> {
+        let schedule = Schedule::new();
         let shared = Shared {
             service,
             limits: ArcSwap::from_pointee(limits),
@@ -166,10 +176,11 @@ impl Server {
             content_memory: Gauge::default(),
             workshop: Workshop::start(threads)?,
             pictures,
+            feeds: schedule.board(),
             http: http::router(),
             started_at: Instant::now(),
         };
-        Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new() })
+        Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new(), schedule })
     }
 
     /// Listens as `listen` says from now on, to whom `access` names, within `limits`: opens what is new, lets go what is gone, and keeps what
@@ -219,9 +230,17 @@ impl Server {
         Ok(())
     }
 
-    /// Stops accepting, answers what has been sent, and returns when all connections are closed or the time to drain
+    /// Reads these feeds on time from now on, if there is a program that does it, and tells of each list how fresh it
+    /// has to be.
+    pub fn follow(&mut self, feeds: &[FeedConfig], program: Option<&SyncProgram>) {
+        self.shared.service.expect_fresh(feeds);
+        self.schedule.reconfigure(feeds, program);
+    }
+
+    /// Ends the reading of feeds, stops accepting, answers what has been sent, and returns when all connections are closed or the time to drain
     /// is over.
     pub async fn drain(mut self) {
+        self.schedule.stop().await;
         let draining: Vec<_> = std::mem::take(&mut self.listening)
             .into_values()
             .map(|listening| tokio::spawn(listening.drain(Arc::clone(&self.shared))))

@@ -3,21 +3,24 @@
 //! Until the store is open the service answers for it: every kind is `undecided(loading)`, and commands are told to
 //! come back. From then on the store's snapshot says which kinds are still being verified.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
+use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use super::workshop::Workshop;
 use crate::audit::{Trail, TrailStatus};
+use crate::feed::FeedConfig;
 use crate::fingerprint::{Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
-use crate::list::ListState;
+use crate::list::{ListName, ListState};
 use crate::matching::{self, Answer, Answers, Question, QuestionError};
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Store;
-use crate::store::command::{Command, Refusal, RefusalReason};
+use crate::store::command::{Command, FeedInfo, Outcome, Refusal, RefusalReason};
 
 /// Rows that are looked up between two points at which other tasks may run: some hundred microseconds of work.
 pub(super) const ROWS_PER_TURN: usize = 4_096;
@@ -31,15 +34,24 @@ pub struct Service {
     store: OnceLock<Arc<Store>>,
     trail: OnceLock<Arc<Trail>>,
     loading: Arc<Snapshot>,
+    /// Of each list that a feed fills: seconds after a sync from which on it is stale.
+    stale_after_s: ArcSwap<BTreeMap<ListName, u64>>,
 }
 
 impl Service {
     /// A service whose store is still to come.
     pub fn loading() -> Service {
         let states = Kind::ALL.into_iter().map(|kind| (kind, KindState::Loading)).collect();
-        let parts =
-            SnapshotParts { generation: 0, lists: Vec::new(), segments: Vec::new(), live: LiveLayer::empty(), states };
-        Service { store: OnceLock::new(), trail: OnceLock::new(), loading: Arc::new(Snapshot::new(parts)) }
+        let parts = SnapshotParts {
+            generation: 0,
+            lists: Vec::new(),
+            segments: Vec::new(),
+            live: LiveLayer::empty(),
+            states,
+            suppressed: Arc::default(),
+        };
+        let (store, trail, stale_after_s) = (OnceLock::new(), OnceLock::new(), ArcSwap::default());
+        Service { store, trail, loading: Arc::new(Snapshot::new(parts)), stale_after_s }
     }
 
     /// From now on `store` answers, and `trail` records it. A second store is ignored: there is one to a daemon.
@@ -97,8 +109,36 @@ impl Service {
     /// Carries a command out. Blocks for as long as the store needs.
     pub(super) fn execute(&self, command: Command) -> Result<Vec<u8>, Failure> {
         let store = self.store.get().ok_or_else(|| Failure::new(ErrorCode::Internal, "the store is still loading"))?;
-        let outcome = store.execute(command).map_err(|error| refused(Refusal::from(&error)))?;
+        let mut outcome = store.execute(command).map_err(|error| refused(Refusal::from(&error)))?;
+        self.mark_stale(&mut outcome);
         serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
+    }
+
+    /// Lists that these feeds fill are stale from now on when the config says so.
+    pub(super) fn expect_fresh(&self, feeds: &[FeedConfig]) {
+        let limits = feeds.iter().filter_map(|feed| Some((feed.list.clone(), feed.stale_after_s?)));
+        self.stale_after_s.store(Arc::new(limits.collect()));
+    }
+
+    /// The store knows when lists were last brought up to date; how long that is good for, the config does.
+    fn mark_stale(&self, outcome: &mut Outcome) {
+        let limits = self.stale_after_s.load();
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let mark = |name: &ListName, feed: &mut Option<FeedInfo>| {
+            let Some(limit) = limits.get(name) else { return };
+            let feed = feed.get_or_insert_default();
+            feed.stale = feed.synced_at.is_none_or(|at| now.saturating_sub(at) > *limit);
+        };
+        match outcome {
+            Outcome::Lists { lists } => lists.iter_mut().for_each(|list| mark(&list.name, &mut list.feed)),
+            Outcome::Inspected(inspected) => mark(&inspected.list.name, &mut inspected.list.feed),
+            Outcome::Status(status) => status.feeds.iter_mut().for_each(|(name, feed)| {
+                let mut marked = Some(std::mem::take(feed));
+                mark(name, &mut marked);
+                *feed = marked.unwrap_or_default();
+            }),
+            _ => {}
+        }
     }
 
     /// Whether there is a store that commands can be given to.
@@ -210,7 +250,7 @@ mod tests {
 
     fn answer(number: u8) -> Answer {
         let verdict = if number.is_multiple_of(2) { Verdict::Known } else { Verdict::Ignorable };
-        Answer { verdict, watched: number >= 4, matches: Vec::new(), nearest: Vec::new(), further: 0 }
+        Answer { watched: number >= 4, ..Answer::of(Vec::new(), verdict) }
     }
 
     /// Answers to rows of which some hit, as [`matching::answer`] would give them.

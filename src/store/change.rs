@@ -3,60 +3,43 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::command::{Added, Outcome, Withdrawn};
-use super::state::{State, live_change};
-use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
-use crate::catalogue::{EntryRow, ListRow};
+use super::entries::{Edit, create_list, normalise};
+use super::state::State;
+use super::{Store, StoreError, alarm, now};
+use crate::catalogue::ListRow;
 use crate::fingerprint::{BadRadius, Fingerprint, Kind, Radii, Radius};
 use crate::index::live::LiveChange;
-use crate::list::{Entry, ListId, ListName, ListShape, ListState, Role, Roles, VersionNumber};
+use crate::list::{Entry, ListId, ListName, ListShape, ListState, Role, Roles};
 
 impl Store {
     pub(super) fn add(&self, list: &ListName, role: Option<Role>, entries: Vec<Entry>) -> Result<Added, StoreError> {
         let mut outcome = Added::default();
-        let entries = self.normalise(entries, &mut outcome)?;
+        // Of each source id the last one counts.
+        let mut last = BTreeMap::new();
+        for mut entry in entries {
+            if entry.fingerprints.is_empty() {
+                return Err(StoreError::EmptyEntry { source_id: entry.source_id });
+            }
+            outcome.degenerate += normalise(&mut entry);
+            last.insert(entry.source_id.clone(), entry);
+        }
         let mut state = self.state();
         state.ready_to_change()?;
-        let row = match state.list(list) {
-            Ok(row) => Some(row),
-            Err(StoreError::NoSuchList(_)) => None,
-            Err(error) => return Err(error),
-        };
-        if let Some(ListRow { shape: shape @ ListShape::File, .. }) = row {
-            let remedy = "import a file with --add, or put your own entries into a list of another name";
-            return Err(StoreError::WrongShape { list: list.clone(), shape, tried: "changed entry by entry", remedy });
-        }
-        let existing = row.as_ref().map(|row| row.id);
-        let reserved = state.catalogue.read().list(list)?.filter(|_| row.is_none());
+        let existing = state.feed_list(list)?;
         let mut batch = state.catalogue.batch()?;
-        let id = match row {
+        let id = match &existing {
             Some(row) => row.id,
             None => {
                 let role = role.ok_or_else(|| StoreError::NoRole(list.clone()))?;
-                // The name was given to an import that has published nothing; who comes first has it.
-                if let Some(reserved) = reserved {
-                    batch.remove_list(reserved.id)?;
-                }
-                let id = batch.new_list_id()?;
-                batch.put_list(&ListRow {
-                    id,
-                    name: list.clone(),
-                    shape: ListShape::Feed,
-                    state: ListState::Active,
-                    roles: Roles::uniform(role),
-                    next_version: VersionNumber(1),
-                    current: VersionNumber::LIVE,
-                    created_at: now(),
-                })?;
                 outcome.created = true;
-                id
+                create_list(&mut batch, list, Roles::uniform(role))?
             }
         };
-        // Of each fingerprint that is touched: whether the list held it before, so that a segment may hold it.
-        let mut touched: BTreeMap<Fingerprint, bool> = BTreeMap::new();
-        for entry in entries {
-            let old = batch.read().entry(id, &entry.source_id)?.map(|row| row.entry);
+        let mut edit = Edit::of(id, outcome.created);
+        for (source_id, entry) in last {
+            let old = batch.entry(id, &source_id)?;
             match &old {
-                Some(old) if *old == entry => {
+                Some(old) if old.row.entry == entry => {
                     outcome.unchanged += 1;
                     continue;
                 }
@@ -64,58 +47,21 @@ impl Store {
                 None if entry.fingerprints.is_empty() => continue,
                 None => outcome.added += 1,
             }
-            for fingerprint in old.iter().flat_map(|old| &old.fingerprints).chain(&entry.fingerprints) {
-                if !touched.contains_key(fingerprint) {
-                    let held = existing.is_some() && batch.read().holds(id, fingerprint)?;
-                    touched.insert(fingerprint.clone(), held);
-                }
-            }
-            if entry.fingerprints.is_empty() {
-                batch.remove_entry(id, &entry.source_id)?;
-            } else {
-                batch.put_entry(&EntryRow { list: id, seq: batch.seq(), entry })?;
-            }
+            let entry = Some(entry).filter(|entry| !entry.fingerprints.is_empty());
+            edit.replace(&mut batch, source_id, old.as_ref(), entry)?;
         }
-        if touched.is_empty() && !outcome.created {
+        if edit.is_empty() && !outcome.created {
             return Ok(outcome);
         }
-        let mut changes = Vec::with_capacity(touched.len());
-        let mut withdrawn = Vec::new();
-        for (fingerprint, held) in touched {
-            if held {
-                batch.withdraw(id, &fingerprint)?;
-                withdrawn.push(fingerprint.clone());
-            }
-            changes.push(live_change(&batch.read().entries_with(id, &fingerprint)?, id, fingerprint));
-        }
+        let edited = edit.finish(&mut batch)?;
         let action = format!("added {} entries, replaced {}", outcome.added, outcome.replaced);
         batch.commit(now(), Some(id), &action)?;
-        state.apply_withdrawals(id, &withdrawn);
-        state.apply_live(changes);
+        state.apply(edited);
         if outcome.created {
             state.refresh_lists()?;
         }
         self.show(&state);
         Ok(outcome)
-    }
-
-    /// Entries as they are kept: the last of each source id, without degenerate fingerprints, each fingerprint once.
-    fn normalise(&self, entries: Vec<Entry>, outcome: &mut Added) -> Result<Vec<Entry>, StoreError> {
-        let mut last = BTreeMap::new();
-        for mut entry in entries {
-            if entry.fingerprints.is_empty() {
-                return Err(StoreError::EmptyEntry { source_id: entry.source_id });
-            }
-            entry.fingerprints.sort();
-            entry.fingerprints.dedup();
-            let before = entry.fingerprints.len();
-            entry
-                .fingerprints
-                .retain(|fingerprint| !DEGENERATE_DIGESTS.contains(fingerprint.kind(), fingerprint.value()));
-            outcome.degenerate += (before - entry.fingerprints.len()) as u64;
-            last.insert(entry.source_id.clone(), entry);
-        }
-        Ok(last.into_values().collect())
     }
 
     pub(super) fn withdraw(&self, list: &ListName, fingerprints: Vec<Fingerprint>) -> Result<Withdrawn, StoreError> {
@@ -136,20 +82,27 @@ impl Store {
         if recorded.is_empty() {
             return Ok(outcome);
         }
+        let alarm = match self.options.gate.deletion.entries < outcome.withdrawn {
+            true => alarm::mass_deletion(state.count_held(&row)?, outcome.withdrawn, &self.options.gate),
+            // Counting takes a pass over the entries, and could not change the answer.
+            false => None,
+        };
         let mut batch = state.catalogue.batch()?;
         for fingerprint in &recorded {
-            if row.shape == ListShape::Feed {
-                for EntryRow { seq, mut entry, .. } in batch.read().entries_with(row.id, fingerprint)? {
-                    entry.fingerprints.retain(|held| held != fingerprint);
-                    if entry.fingerprints.is_empty() {
-                        batch.remove_entry(row.id, &entry.source_id)?;
-                    } else {
-                        // What the entry says of its other fingerprints has not changed, so neither does its `seq`.
-                        batch.put_entry(&EntryRow { list: row.id, seq, entry })?;
-                    }
-                }
+            let holders = batch.read().holders(row.id, fingerprint)?;
+            for source_id in holders {
+                batch.remove_holder(row.id, fingerprint, &source_id)?;
+                let Some(old) = batch.entry(row.id, &source_id)? else { continue };
+                // What the entry says of its other fingerprints has not changed, so neither does its `seq`.
+                let mut left = old.row.clone();
+                left.entry.fingerprints.retain(|held| held != fingerprint);
+                let left = Some(&left).filter(|left| !left.entry.fingerprints.is_empty());
+                batch.change_entry(Some(&old), left)?;
             }
             batch.withdraw(row.id, fingerprint)?;
+        }
+        if let Some(alarm) = alarm {
+            alarm::raise(&mut batch, row.id, &row.name, &alarm)?;
         }
         batch.commit(now(), Some(row.id), &format!("withdrew {} fingerprints", outcome.withdrawn))?;
         state.apply_withdrawals(row.id, &recorded);
@@ -242,6 +195,20 @@ impl State {
         Ok(true)
     }
 
+    /// How many fingerprints the list holds.
+    fn count_held(&self, row: &ListRow) -> Result<u64, StoreError> {
+        match self.current_version_row(row)? {
+            Some(version) => {
+                let digests: u64 = version.segments.values().map(|file| file.digests).sum();
+                Ok(digests.saturating_sub(self.count_withdrawn(&version)?))
+            }
+            None => {
+                let counts = self.catalogue.read().fingerprint_counts()?;
+                Ok(counts.iter().filter(|((list, _), _)| *list == row.id).map(|(_, count)| count).sum())
+            }
+        }
+    }
+
     fn held_by_entries(&self, list: ListId, fingerprints: BTreeSet<Fingerprint>) -> Result<Held, StoreError> {
         let (mut held, mut not_held) = Held::default();
         for fingerprint in fingerprints {
@@ -251,7 +218,11 @@ impl State {
         Ok((held, not_held))
     }
 
-    fn held_by_version(&self, row: &ListRow, fingerprints: BTreeSet<Fingerprint>) -> Result<Held, StoreError> {
+    pub(super) fn held_by_version(
+        &self,
+        row: &ListRow,
+        fingerprints: BTreeSet<Fingerprint>,
+    ) -> Result<Held, StoreError> {
         let source = self.current_source(row);
         let (mut held, mut not_held) = Held::default();
         let mut segments = BTreeMap::new();

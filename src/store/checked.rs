@@ -1,10 +1,13 @@
-//! Segment files as the store takes them in: verified in full, and the ones that were meant.
+//! The store's files as it takes them in: verified in full, and the ones that were meant.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::StoreError;
-use crate::catalogue::SegmentFile;
+use super::manifest::Manifest;
+use super::records::open_records;
+use crate::catalogue::{Reader, RecordsFile, SegmentFile};
 use crate::fingerprint::Kind;
 use crate::index::sealed::{Segment, SegmentReader, verify_file};
 use crate::list::Source;
@@ -61,4 +64,57 @@ pub(super) fn open_verified(path: &Path, expected: &SegmentFile) -> Result<Segme
     let segment = open_segment(path, expected)?;
     segment.verify()?;
     Ok(segment)
+}
+
+/// A file that a manifest or a catalogue names.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum NamedFile {
+    Segment(SegmentFile),
+    Records(RecordsFile),
+}
+
+impl NamedFile {
+    /// Its name in `segments/`.
+    pub(super) fn name(&self) -> &str {
+        match self {
+            NamedFile::Segment(file) => &file.file,
+            NamedFile::Records(file) => &file.file,
+        }
+    }
+
+    /// Its length.
+    pub(super) fn bytes(&self) -> u64 {
+        match self {
+            NamedFile::Segment(file) => file.bytes,
+            NamedFile::Records(file) => file.bytes,
+        }
+    }
+
+    /// Verifies that all of it stands at `path`. A segment may be mapped while this is done.
+    pub(super) fn verify(&self, path: &Path, map: bool) -> Result<Option<Arc<Segment>>, StoreError> {
+        match self {
+            NamedFile::Records(file) => {
+                open_records(path, file)?.verify()?;
+                Ok(None)
+            }
+            NamedFile::Segment(expected) => {
+                let Verified { file, mapped, .. } = verify(path, map)?;
+                if file.blake3 == expected.blake3 {
+                    return Ok(mapped);
+                }
+                let found = format!("expected the segment with BLAKE3 {}, found {}", expected.blake3, file.blake3);
+                Err(StoreError::BadVersion { path: path.to_owned(), found })
+            }
+        }
+    }
+}
+
+/// The files of a generation and of all versions that are kept, each once.
+pub(super) fn named_files(read: &Reader<'_>, manifest: &Manifest) -> Result<Vec<NamedFile>, StoreError> {
+    let of_versions = read.versions()?.into_iter().flat_map(|version| version.segments.into_values());
+    let of_manifest = manifest.segments.iter().map(|segment| segment.file.clone());
+    let segments = of_versions.chain(of_manifest).map(NamedFile::Segment);
+    let files = segments.chain(read.records_files()?.into_iter().map(NamedFile::Records));
+    let files: BTreeMap<_, _> = files.map(|file| (file.name().to_owned(), file)).collect();
+    Ok(files.into_values().collect())
 }

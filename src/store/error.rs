@@ -3,10 +3,11 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::command::{Refusal, RefusalReason};
+use super::command::{REASON_MAX, Refusal, RefusalReason};
 use crate::catalogue::CatalogueError;
-use crate::fingerprint::BadRadius;
-use crate::list::{ListName, ListShape, VersionNumber};
+use crate::fingerprint::{BadRadius, Fingerprint};
+use crate::list::{ListName, ListShape, Suppression, VersionNumber};
+use crate::records::RecordsError;
 use crate::segment::SegmentError;
 
 /// Why a store was not opened, or a command not carried out.
@@ -65,6 +66,9 @@ pub enum StoreError {
     /// A segment failed or is damaged.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// A records file failed or is damaged.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// After an error of the disk it is not known what stands there; answers go on.
     #[error("no change is taken since this error, for it is not known what the disk holds; start again: {cause}")]
     Unsure {
@@ -77,6 +81,38 @@ pub enum StoreError {
     /// A list that is part of the program.
     #[error("the list `{0}` is part of hashward and cannot be changed; use another name")]
     BuiltIn(ListName),
+    /// What the lists that are part of the program say cannot be vetoed.
+    #[error("{fingerprint} is held by the list `{list}`, which is part of hashward and cannot be suppressed")]
+    BuiltInHash {
+        /// What was to be suppressed.
+        fingerprint: Fingerprint,
+        /// The list.
+        list: &'static str,
+    },
+    /// The same veto stands already.
+    #[error(
+        "{} is suppressed already, by suppression {} of {}: {}; lift that first to change it",
+        .0.fingerprint, .0.id, .0.author, .0.reason
+    )]
+    Suppressed(Box<Suppression>),
+    /// No such suppression is in force.
+    #[error("{wanted} is not suppressed{hint}; see `hashward-index suppressions`")]
+    NotSuppressed {
+        /// What was to be lifted.
+        wanted: String,
+        /// What covers it instead, if anything does.
+        hint: String,
+    },
+    /// Nobody could tell later who did it, and why.
+    #[error("the {what} of a suppression: expected one line of 1 to {max} characters, found {found}")]
+    NotALine {
+        /// Author, or reason.
+        what: &'static str,
+        /// The most characters it may have.
+        max: usize,
+        /// What is wrong.
+        found: String,
+    },
     /// The list's shape does not allow this.
     #[error("the list `{list}` is a {} list, which cannot be {tried}; {remedy}", shape.name())]
     WrongShape {
@@ -102,7 +138,7 @@ pub enum StoreError {
         source_id: String,
     },
     /// No such version is kept.
-    #[error("the list `{list}` has no version {wanted} to return to; kept are {kept}")]
+    #[error("the list `{list}` has no version {wanted}; kept are {kept}")]
     NoSuchVersion {
         /// The list.
         list: ListName,
@@ -110,6 +146,25 @@ pub enum StoreError {
         wanted: String,
         /// What there is.
         kept: String,
+    },
+    /// The version is not held.
+    #[error("the list `{list}` does not hold version {version}: {found}; see `hashward-index inspect {list}`")]
+    NotHeld {
+        /// The list.
+        list: ListName,
+        /// What was asked for.
+        version: VersionNumber,
+        /// What is so instead.
+        found: String,
+    },
+    /// No version of the list is held.
+    #[error("no version of the list `{0}` is held; see `hashward-index inspect {0}`")]
+    NothingHeld(ListName),
+    /// A reason that is none.
+    #[error("expected a reason of one line and 1 to {max} bytes, found {found}; say why in a few words", max = REASON_MAX)]
+    BadReason {
+        /// What was given.
+        found: String,
     },
     /// Something was changed since the import began.
     #[error("the list `{list}` has changed since this import began: {found}; import again")]
@@ -127,8 +182,18 @@ pub enum StoreError {
         /// What was expected, and found.
         found: String,
     },
-    /// The version is older than the one that answers.
-    #[error("version {version} of `{list}` is refused: version {newest} began later and is published; import again")]
+    /// What should be restored is not what was backed up.
+    #[error("the backup in {} is refused: {found}; nothing was changed; use another backup", folder.display())]
+    BadBackup {
+        /// The folder.
+        folder: PathBuf,
+        /// What was expected, and found.
+        found: String,
+    },
+    /// The version is older than one that was published, or is held.
+    #[error(
+        "version {version} of `{list}` is refused: version {newest} began later and is there already; import again"
+    )]
     Overtaken {
         /// The list.
         list: ListName,
@@ -146,6 +211,16 @@ impl StoreError {
         move |source| StoreError::Io { action, path, source }
     }
 
+    /// For `map_err`: damage is that of the backup in `folder` and not the store's.
+    pub(super) fn of_backup(folder: &Path) -> impl Fn(StoreError) -> StoreError {
+        let folder = folder.to_owned();
+        move |error| match error.reason() {
+            RefusalReason::Failed => error,
+            _ if matches!(error, StoreError::BadBackup { .. }) => error,
+            _ => StoreError::BadBackup { folder: folder.clone(), found: error.to_string() },
+        }
+    }
+
     fn reason(&self) -> RefusalReason {
         match self {
             StoreError::Locked { .. } | StoreError::Stale { .. } | StoreError::Overtaken { .. } => {
@@ -156,6 +231,8 @@ impl StoreError {
             StoreError::Segment(SegmentError::Damaged { .. }) => RefusalReason::Damaged,
             StoreError::Io { .. } | StoreError::Catalogue(_) | StoreError::Unsure { .. } => RefusalReason::Failed,
             StoreError::Segment(SegmentError::Io { .. }) => RefusalReason::Failed,
+            StoreError::Records(RecordsError::Damaged { .. }) => RefusalReason::Damaged,
+            StoreError::Records(RecordsError::Io { .. }) => RefusalReason::Failed,
             _ => RefusalReason::Rejected,
         }
     }

@@ -24,6 +24,7 @@ pub struct Incoming {
     path: PathBuf,
     name: String,
     _lock: File,
+    keep: bool,
 }
 
 impl Incoming {
@@ -39,7 +40,25 @@ impl Incoming {
         flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
         let path = folder.keep();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        Ok(Incoming { path, name, _lock: lock })
+        Ok(Incoming { path, name, _lock: lock, keep: false })
+    }
+
+    /// Takes over the folder `name` that the store has made in the `incoming/` of `data`.
+    ///
+    /// # Errors
+    /// Any error of the file system.
+    pub fn take_over(data: &Path, name: &str) -> io::Result<Incoming> {
+        let path = data.join(INCOMING).join(name);
+        let lock = File::open(&path)?;
+        // The store has let go of it, except that a process which it is just starting may hold it for a moment.
+        flock(&lock, FlockOperation::LockExclusive)?;
+        Ok(Incoming { path, name: name.to_owned(), _lock: lock, keep: false })
+    }
+
+    /// Leaves the folder to whoever takes it over within a minute. Returns its name.
+    pub(crate) fn keep(mut self) -> String {
+        self.keep = true;
+        std::mem::take(&mut self.name)
     }
 
     /// Where to write.
@@ -55,6 +74,9 @@ impl Incoming {
 
 impl Drop for Incoming {
     fn drop(&mut self) {
+        if self.keep {
+            return;
+        }
         // After a publish the store has removed it; then there is nothing left to do.
         let _ = fs::remove_dir_all(&self.path);
     }
@@ -75,6 +97,27 @@ pub(crate) fn sweep(data: &Path) -> io::Result<usize> {
         }
     }
     Ok(removed)
+}
+
+/// Moves the versions that tools are building in the `incoming/` of `data` to `to`, so that none of them is published.
+/// Folders with a manifest, which are copies of a store, stay.
+pub(crate) fn discard_versions(data: &Path, to: &Path) -> io::Result<()> {
+    let entries = match fs::read_dir(data.join(INCOMING)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries?,
+    };
+    fs::create_dir_all(to)?;
+    for entry in entries {
+        let entry = entry?;
+        if entry.path().is_dir() && !entry.path().join(super::manifest::MANIFEST).exists() {
+            match fs::rename(entry.path(), to.join(entry.file_name())) {
+                // Its tool has removed it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                moved => moved?,
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Whether nobody builds in this folder. When in doubt, somebody does.

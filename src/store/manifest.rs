@@ -161,6 +161,14 @@ pub(super) enum CommitError {
     After(StoreError),
 }
 
+impl From<CommitError> for StoreError {
+    fn from(error: CommitError) -> StoreError {
+        match error {
+            CommitError::Before(error) | CommitError::After(error) => error,
+        }
+    }
+}
+
 /// Writes `bytes` durably beside `path`, and returns where.
 fn write_new(path: &Path, bytes: &[u8]) -> Result<std::path::PathBuf, StoreError> {
     let new = path.with_extension("new");

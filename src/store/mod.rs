@@ -11,29 +11,53 @@
 //! | `open` | opens a folder, whatever a crash left there |
 //! | `state` | what the mutex guards; makes snapshots; brings manifest and catalogue in line |
 //! | `publish` | versions of file lists: reserve, publish, roll back |
+//! | `gate` | what a new version must pass before it answers |
+//! | `held` | versions that did not: kept, told, accepted |
+//! | `alarm` | what an operator should look at |
 //! | `change` | feed entries, withdrawals, states, radii, removal |
+//! | `entries` | what `change` and `feed` share |
+//! | `feed` | changes of feeds: the newest state of each entry, checkpoints, faults |
+//! | `suppress` | the operator's veto |
 //! | `checked` | segment files, verified |
+//! | `records` | records files of versions: opened, verified |
 //! | `seal`, `merge` | the live layer becomes segments; segments become fewer |
+//! | `backup`, `restore` | a consistent copy of the store; a copy put in place of what the store holds |
 //! | `tell` | lists, one list, status, verification |
+//! | `contents` | what a list holds, for those who read it out |
+//! | `explain` | everything behind a match |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
 
+mod alarm;
+mod backup;
 mod change;
 mod checked;
 pub mod command;
+mod contents;
+mod entries;
 mod error;
+mod explain;
+mod feed;
+mod gate;
+mod held;
 mod incoming;
 mod lock;
 mod manifest;
 mod merge;
 mod open;
 mod publish;
+mod records;
+mod restore;
 mod seal;
 mod state;
+mod suppress;
 mod tell;
 
+pub use backup::{Backup, BackupFile, check_copy};
 pub use command::{Command, Outcome, Publish};
 pub use error::StoreError;
+pub use gate::{BadGateLimit, GateLimits, Limit};
 pub use incoming::Incoming;
+pub use records::VersionRecords;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
@@ -64,11 +88,13 @@ pub struct StoreOptions {
     pub seal_at: usize,
     /// Versions of a file list that are kept, the current one among them.
     pub keep_versions: usize,
+    /// What a new version must keep to, or else is held, and what raises an alarm.
+    pub gate: GateLimits,
 }
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { create: false, serve: true, seal_at: 65_536, keep_versions: 3 }
+        StoreOptions { create: false, serve: true, seal_at: 65_536, keep_versions: 3, gate: GateLimits::default() }
     }
 }
 
@@ -107,27 +133,51 @@ impl Store {
         match command {
             Command::BeginImport { list } => self.begin_import(&list).map(Outcome::ImportBegun),
             Command::Publish(publish) => self.publish(&publish),
+            Command::Accept { list, version, reason } => self.accept(&list, version, &reason),
+            Command::TellHeld { list } => self.tell_held(&list),
             Command::Add { list, role, entries } => self.add(&list, role, entries).map(Outcome::Added),
+            Command::ApplyFeed(changes) => self.apply_feed(changes).map(Outcome::FeedApplied),
+            Command::FeedState { list } => self.feed_state(&list).map(Outcome::FeedState),
+            Command::SourceIds { list, after, limit } => self.source_ids(&list, &after, limit),
+            Command::NoteFeed(note) => self.note_feed(note),
             Command::Withdraw { list, fingerprints } => self.withdraw(&list, fingerprints).map(Outcome::Withdrawn),
             Command::SetState { list, state } => self.set_state(&list, state),
             Command::SetRadius { list, kind, radius } => self.set_radius(&list, kind, radius),
             Command::Remove { list } => self.remove(&list),
             Command::Rollback { list, to } => self.rollback(&list, to),
+            Command::Suppress { fingerprint, scope, author, reason } => {
+                self.suppress(fingerprint, scope, author, reason).map(Outcome::Suppressed)
+            }
+            Command::Lift { of, author, reason } => self.lift(&of, author, reason),
+            Command::Suppressions { before, lifted } => self.suppressions(before, lifted),
             Command::Compact => self.compact_all(),
+            Command::Backup => self.backup().map(Outcome::BackedUp),
+            Command::Restore { incoming } => self.restore(&incoming).map(Outcome::Restored),
             Command::Lists => self.tell_lists().map(|lists| Outcome::Lists { lists }),
             Command::Inspect { list } => self.inspect(&list).map(|found| Outcome::Inspected(Box::new(found))),
+            Command::Categories { list } => self.categories(&list).map(Outcome::Categories),
+            Command::Contents { list, version } => {
+                self.contents(&list, version).map(|contents| Outcome::Contents(Box::new(contents)))
+            }
+            Command::Entries { list, after } => self.entries_page(&list, after.as_deref()).map(Outcome::Entries),
+            Command::Withdrawals { list, version, after } => {
+                self.withdrawals_page(&list, version, after.as_ref()).map(Outcome::Withdrawals)
+            }
+            Command::Explain { fingerprint, radius } => {
+                self.explain(fingerprint, radius).map(|found| Outcome::Explained(Box::new(found)))
+            }
             Command::Verify => self.verify(),
             Command::Status => self.status().map(Outcome::Status),
         }
     }
 
-    /// Does one step of what is due in the background: seals a large live layer, merges segments, removes what killed
-    /// tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
+    /// Does one step of what is due in the background: seals a large live layer, merges segments, forgets withdrawals
+    /// that count nowhere, removes what killed tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; the store is as it was, and the step will be due again.
     pub fn maintain(&self) -> Result<bool, StoreError> {
-        if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? {
+        if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? || self.forget_withdrawals()? {
             return Ok(true);
         }
         incoming::sweep(&self.folder).map_err(StoreError::io("tidy", &self.folder.join(incoming::INCOMING)))?;
@@ -146,7 +196,36 @@ impl Store {
     }
 }
 
+/// A moment in seconds since 1970-01-01 UTC, as `2026-01-31 23:59:59`; `-` for the beginning of time.
+pub fn moment(seconds: u64) -> String {
+    if seconds == 0 {
+        return "-".to_owned();
+    }
+    // Days to a date by H. Hinnant's algorithm `civil_from_days`; years start in March.
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
+}
+
 /// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
 fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::moment;
+
+    #[test]
+    fn moments_read_well() {
+        assert_eq!(moment(0), "-");
+        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(moment(1_767_225_599), "2025-12-31 23:59:59");
+    }
 }

@@ -8,11 +8,11 @@ use std::sync::{Arc, Mutex};
 use arc_swap::ArcSwap;
 use rayon::prelude::*;
 
-use super::checked::open_segment;
+use super::checked::{named_files, open_segment};
 use super::lock::Lock;
-use super::manifest::{CommitError, MANIFEST, Manifest, PREVIOUS};
+use super::manifest::{MANIFEST, Manifest, PREVIOUS};
 use super::state::{Condition, Served, Slot, State, named};
-use super::{CATALOGUE, SEGMENTS, Store, StoreError, StoreOptions, incoming, now};
+use super::{CATALOGUE, SEGMENTS, Store, StoreError, StoreOptions, incoming, now, restore};
 use crate::catalogue::Catalogue;
 
 impl Store {
@@ -28,22 +28,25 @@ impl Store {
             for folder in [folder, &folder.join(SEGMENTS), &folder.join(incoming::INCOMING)] {
                 fs::create_dir_all(folder).map_err(StoreError::io("create", folder))?;
             }
-        } else if !folder.join(MANIFEST).exists() && !folder.join(CATALOGUE).exists() {
+        } else if !holds_store(folder) {
             return Err(StoreError::NoStore { folder: folder.to_owned() });
         }
         let lock = Lock::take(folder)?;
+        restore::finish(folder)?;
         let (catalogue, manifest) = open_or_create(folder, options.create)?;
         let previous = Manifest::read(&folder.join(PREVIOUS)).unwrap_or_else(|error| {
             tracing::warn!(%error, "the generation before cannot be returned to");
             None
         });
         let mut state = State::new(folder, catalogue, manifest, previous, options.keep_versions);
-        agree(&mut state)?;
+        agree(folder, &state.catalogue, &state.manifest)?;
+        number_files(&mut state)?;
         if options.serve {
             state.served = Some(serve(&state)?);
         }
         state.try_settle();
         state.refresh_lists()?;
+        state.suppressed = Arc::new(state.covered()?);
         if let Err(error) = incoming::sweep(folder) {
             tracing::warn!(%error, "what killed tools left in incoming/ stays for now");
         }
@@ -101,7 +104,12 @@ impl Store {
     }
 }
 
-fn open_or_create(folder: &Path, create: bool) -> Result<(Catalogue, Manifest), StoreError> {
+/// Whether there is a store in `folder`, or what will be one once an interrupted restore is finished.
+pub(super) fn holds_store(folder: &Path) -> bool {
+    [MANIFEST, CATALOGUE, restore::RESTORING].iter().any(|name| folder.join(name).exists())
+}
+
+pub(super) fn open_or_create(folder: &Path, create: bool) -> Result<(Catalogue, Manifest), StoreError> {
     let (file, path) = (folder.join(CATALOGUE), folder.join(MANIFEST));
     let disagree = |found: &str| StoreError::Disagreement { folder: folder.to_owned(), found: found.to_owned() };
     let catalogue = match (Catalogue::exists(&file), Manifest::read(&path)?) {
@@ -124,35 +132,37 @@ fn open_or_create(folder: &Path, create: bool) -> Result<(Catalogue, Manifest), 
         return Err(StoreError::Manifest { path, found: "expected a manifest, found none".to_owned() });
     }
     let manifest = Manifest::empty(named(catalogue.head()));
-    match manifest.commit(folder, None) {
-        Ok(()) => Ok((catalogue, manifest)),
-        Err(CommitError::Before(error) | CommitError::After(error)) => Err(error),
-    }
+    manifest.commit(folder, None)?;
+    Ok((catalogue, manifest))
 }
 
 /// Holds the manifest against the catalogue.
-fn agree(state: &mut State) -> Result<(), StoreError> {
-    let disagree = |found| Err(StoreError::Disagreement { folder: state.folder.clone(), found });
-    let batch = &state.manifest.batch;
-    match state.catalogue.read().link(batch.seq)? {
+pub(super) fn agree(folder: &Path, catalogue: &Catalogue, manifest: &Manifest) -> Result<(), StoreError> {
+    let disagree = |found| Err(StoreError::Disagreement { folder: folder.to_owned(), found });
+    let batch = &manifest.batch;
+    match catalogue.read().link(batch.seq)? {
         Some(link) if link == batch.checksum => {}
         Some(_) => return disagree(format!("batch {} is not the one that the manifest names", batch.seq)),
         None => {
-            let last = state.catalogue.head().seq;
+            let last = catalogue.head().seq;
             return disagree(format!("the manifest names batch {}, the catalogue ends with batch {last}", batch.seq));
         }
     }
-    let versions = state.catalogue.read().versions()?;
-    let lists: BTreeSet<_> = state.catalogue.read().lists()?.into_iter().map(|list| list.id).collect();
-    for (list, version) in &state.manifest.current {
+    let versions = catalogue.read().versions()?;
+    let lists: BTreeSet<_> = catalogue.read().lists()?.into_iter().map(|list| list.id).collect();
+    for (list, version) in &manifest.current {
         // A list that is gone was removed; its versions went with it.
         if lists.contains(list) && !versions.iter().any(|row| (row.list, row.number) == (*list, *version)) {
             return disagree(format!("the manifest names version {version} of list {}, which is not kept", list.0));
         }
     }
-    let files = versions.iter().flat_map(|version| version.segments.values());
-    let files = files.chain(state.manifest.segments.iter().map(|segment| &segment.file));
-    let numbers = files.filter_map(|file| file.file.split('.').next()?.parse().ok());
+    Ok(())
+}
+
+/// New files get numbers that none ever had.
+fn number_files(state: &mut State) -> Result<(), StoreError> {
+    let files = named_files(&state.catalogue.read(), &state.manifest)?;
+    let numbers = files.iter().filter_map(|file| file.name().split('.').next()?.parse().ok());
     let numbers: Vec<u64> = numbers.chain(state.previous.as_ref().map(|previous| previous.next_file)).collect();
     state.number_files_above(numbers);
     Ok(())

@@ -6,13 +6,15 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::checked::{Verified, open_verified, verify};
-use super::command::{CurrentVersion, ImportBegun, Outcome, Publish, Published};
+use super::command::{Alarm, Changes, CurrentVersion, Held, HoldReason, ImportBegun, Outcome, Publish, Published};
+use super::gate::{self, Findings, GateLimits, Opposition};
 use super::incoming::INCOMING;
 use super::manifest::{Manifest, ManifestSegment, sync_folder};
 use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
+use super::records::verify_records;
 use super::state::State;
-use super::{SEGMENTS, Store, StoreError, now};
-use crate::catalogue::{ListRow, SegmentFile, VersionRow, VersionState};
+use super::{SEGMENTS, Store, StoreError, alarm, now};
+use crate::catalogue::{ListRow, RecordsFile, SegmentFile, VersionRow, VersionState};
 use crate::fingerprint::{Fingerprint, Kind, Radii};
 use crate::index::sealed::Segment;
 use crate::list::{ListName, ListShape, ListState, Roles, Source, VersionNumber};
@@ -63,35 +65,62 @@ impl Store {
         loop {
             let base = match self.base(publish)? {
                 Base::Differs(base) => base,
-                Base::Same(version) => {
+                Base::Same(outcome) => {
                     remove_incoming(&incoming);
-                    return Ok(Outcome::Unchanged { version });
+                    return Ok(outcome);
                 }
             };
             let built = match &built {
                 Some(built) => built,
                 None => built.insert(self.check_built(publish, &incoming)?),
             };
-            let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
-            let new = built.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
-            let changes = compare(new, base.files)?;
+            let Differs { current, files, opposition } = base;
+            let replaced = current.as_ref().map(|current| current.number);
+            let findings = self.pass_gate(publish, built, files, replaced.is_some(), opposition)?;
             let mut state = self.state();
             state.ready_to_change()?;
             let row = state.expect_base(publish)?;
-            let replaced = base.current.as_ref().map(|current| current.number);
-            if state.current_version_row(&row)?.map(|current| current.number) == replaced {
-                let generation = state.adopt(publish, &row, base.current, built, &incoming)?;
-                state.refresh_lists()?;
-                self.show(&state);
-                drop(state);
-                remove_incoming(&incoming);
-                return Ok(Outcome::Published(Published { version: publish.version, replaced, generation, changes }));
+            if state.current_version_row(&row)?.map(|current| current.number) != replaced {
+                // Another version was published meanwhile, which is then what this one is compared with.
+                continue;
             }
-            // Another version was published meanwhile, which is then what this one is compared with.
+            let outcome = if findings.reasons.is_empty() {
+                let dropped = state.held(row.id)?.map(|(version, _)| version.number);
+                let alarm = removal(publish.version, &findings.changes, &self.options.gate);
+                let generation = state.adopt(publish, &row, current.as_ref(), built, &incoming, alarm)?;
+                let Findings { changes, overlap, .. } = findings;
+                let version = publish.version;
+                Outcome::Published(Published { version, replaced, generation, changes, overlap, dropped })
+            } else {
+                let held = state.hold(publish, &row, current.as_ref(), findings, built, &incoming)?;
+                Outcome::Held(Box::new(held))
+            };
+            state.refresh_lists()?;
+            self.show(&state);
+            drop(state);
+            remove_incoming(&incoming);
+            return Ok(outcome);
         }
     }
 
-    /// What the version is compared with. If the current one says just this, the list gets the radii that were named.
+    /// Holds a verified version against the one in force, if there is one, and against other lists.
+    fn pass_gate(
+        &self,
+        publish: &Publish,
+        built: &BuiltVersion,
+        in_force: OpenVersion,
+        replaces: bool,
+        opposition: Opposition,
+    ) -> Result<Findings, StoreError> {
+        let open = |(kind, built): (&Kind, &Built)| Ok((*kind, (open_reader(&built.path)?, BTreeSet::new())));
+        let new = built.segments.iter().map(open).collect::<Result<OpenVersion, StoreError>>()?;
+        let changes = compare(new, in_force)?;
+        let files = built.segments.values().map(|built| open_reader(&built.path)).collect::<Result<_, _>>()?;
+        gate::check(&self.options.gate, publish, files, changes, replaces, opposition, self.options.serve)
+    }
+
+    /// What the version is compared with. If the current one says just this, the list gets the radii that were named; if
+    /// the one that is held does, they wait with it.
     fn base(&self, publish: &Publish) -> Result<Base, StoreError> {
         let mut state = self.state();
         state.ready_to_change()?;
@@ -103,22 +132,33 @@ impl Store {
                 state.refresh_lists()?;
                 self.show(&state);
             }
-            return Ok(Base::Same(current.number));
+            return Ok(Base::Same(Outcome::Unchanged { version: current.number }));
+        }
+        let sources = publish.sources(current.as_ref());
+        let stays = |(version, held): &(VersionRow, Held)| {
+            // What could not be asked then may answer now.
+            let was_checked = !held.reasons.iter().any(|reason| matches!(reason, HoldReason::Unchecked { .. }));
+            was_checked && version.roles == publish.roles && version.sources == sources
+        };
+        if let Some((version, held)) = state.held(row.id)?.filter(stays) {
+            state.stage_more_radii(&version, &publish.radii)?;
+            return Ok(Base::Same(Outcome::Held(Box::new(Held { already: true, dropped: None, ..held }))));
         }
         let files = current.as_ref().map(|current| state.open_version(current)).transpose()?.unwrap_or_default();
-        Ok(Base::Differs(Differs { current, files }))
+        let opposition = state.opposition(publish, &row, current.as_ref())?;
+        Ok(Base::Differs(Differs { current, files, opposition }))
     }
 
     /// Verifies what a tool built: every byte of it, and that it is what it says.
-    fn check_built(&self, publish: &Publish, incoming: &Path) -> Result<BTreeMap<Kind, Built>, StoreError> {
+    pub(super) fn check_built(&self, publish: &Publish, incoming: &Path) -> Result<BuiltVersion, StoreError> {
         let source = Source { list: publish.list_id, version: publish.version };
         let last_seq = self.state().catalogue.head().seq;
-        let mut built = BTreeMap::new();
+        let mut segments = BTreeMap::new();
         for segment in &publish.segments {
             let path = incoming.join(plain_name(&segment.file, incoming)?);
             let refuse = |found: String| StoreError::BadVersion { path: path.clone(), found };
             let verified = verify(&path, self.options.serve)?;
-            File::open(&path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &path))?;
+            sync_file(&path)?;
             if verified.kind != segment.kind {
                 return Err(refuse(format!("expected kind {}, found {}", segment.kind, verified.kind)));
             }
@@ -132,14 +172,28 @@ impl Store {
             if digests > SEGMENT_DIGESTS_MAX {
                 return Err(refuse(format!("expected at most {SEGMENT_DIGESTS_MAX} digests, found {digests}")));
             }
-            if built.insert(segment.kind, Built { path: path.clone(), verified }).is_some() {
+            if segments.insert(segment.kind, Built { path: path.clone(), verified }).is_some() {
                 return Err(refuse(format!("expected one file of kind {}, found two", segment.kind)));
             }
         }
-        Ok(built)
+        let records = publish.records.as_ref().map(|name| check_records(name, incoming)).transpose()?;
+        Ok(BuiltVersion { segments, records })
     }
 
     pub(super) fn rollback(&self, list: &ListName, to: Option<VersionNumber>) -> Result<Outcome, StoreError> {
+        let choose = |state: &State, row: &ListRow| state.rollback_target(row, to);
+        let InForce { from, to, changes, .. } = self.put_into_force(list, choose, None)?;
+        Ok(Outcome::RolledBack { from, to, changes })
+    }
+
+    /// Lets another version of a file list answer, which is there already: the one that `choose` names. With a `note`,
+    /// the history tells that first.
+    pub(super) fn put_into_force(
+        &self,
+        list: &ListName,
+        choose: impl Fn(&State, &ListRow) -> Result<VersionRow, StoreError>,
+        note: Option<&str>,
+    ) -> Result<InForce, StoreError> {
         loop {
             let (from, target, old, new, missing) = {
                 let mut state = self.state();
@@ -147,14 +201,13 @@ impl Store {
                 let row = state.list(list)?;
                 if row.shape != ListShape::File {
                     let remedy = "it has no versions; withdraw or add entries instead";
-                    let (list, shape) = (list.clone(), row.shape);
-                    return Err(StoreError::WrongShape { list, shape, tried: "rolled back", remedy });
+                    let (list, shape, tried) = (list.clone(), row.shape, "returned to a version, or put at one");
+                    return Err(StoreError::WrongShape { list, shape, tried, remedy });
                 }
                 let from = state.current_source(&row).version;
-                let versions = state.catalogue.read().versions_of(row.id)?;
-                let target = state.rollback_target(list, &versions, from, to)?;
-                let current = versions.iter().find(|version| version.number == from);
-                let old = current.map(|current| state.open_version(current)).transpose()?.unwrap_or_default();
+                let target = choose(&state, &row)?;
+                let current = state.current_version_row(&row)?;
+                let old = current.map(|current| state.open_version(&current)).transpose()?.unwrap_or_default();
                 let new = state.open_version(&target)?;
                 let missing = state.missing_segments(&state.manifest, &target);
                 let missing: Vec<_> =
@@ -177,21 +230,44 @@ impl Store {
             if !still {
                 continue;
             }
+            if let Some(note) = note {
+                state.catalogue.batch()?.commit(now(), Some(row.id), note)?;
+            }
             let mut manifest = state.manifest.clone();
             manifest.current.insert(row.id, target.number);
             state.activate(manifest, slots)?;
             state.try_settle();
             state.refresh_lists()?;
             self.show(&state);
-            return Ok(Outcome::RolledBack { from, to: target.number, changes });
+            return Ok(InForce { from, to: target.number, generation: state.manifest.generation, changes });
         }
+    }
+}
+
+/// A version that was let answer in place of another.
+pub(super) struct InForce {
+    /// [`VersionNumber::LIVE`] if none answered.
+    pub(super) from: VersionNumber,
+    pub(super) to: VersionNumber,
+    pub(super) generation: u64,
+    pub(super) changes: BTreeMap<Kind, Changes>,
+}
+
+/// The alarm about what a version takes away, if that is much.
+fn removal(version: VersionNumber, changes: &BTreeMap<Kind, Changes>, limits: &GateLimits) -> Option<Alarm> {
+    let removed = changes.values().map(|changes| changes.removed).sum();
+    let held_before = changes.values().map(|changes| changes.removed + changes.kept).sum();
+    match alarm::mass_deletion(held_before, removed, limits)? {
+        Alarm::MassDeletion { removed, of, .. } => Some(Alarm::MassDeletion { version: Some(version), removed, of }),
+        other => Some(other),
     }
 }
 
 /// What a new version is compared with.
 enum Base {
-    /// The version that answers was made from the same source, and has the same roles.
-    Same(VersionNumber),
+    /// The version that answers, or the one that is held, was made from the same source and has the same roles. What is
+    /// then to be said.
+    Same(Outcome),
     Differs(Differs),
 }
 
@@ -200,12 +276,71 @@ struct Differs {
     current: Option<VersionRow>,
     /// Open, so that they may be removed meanwhile.
     files: OpenVersion,
+    /// What other lists say.
+    opposition: Opposition,
 }
 
-/// A file of a version that was built and verified.
+/// A version that was built and verified.
+pub(super) struct BuiltVersion {
+    segments: BTreeMap<Kind, Built>,
+    records: Option<(PathBuf, RecordsFile)>,
+}
+
+/// A segment of it.
 struct Built {
     path: PathBuf,
     verified: Verified,
+}
+
+fn check_records(name: &str, incoming: &Path) -> Result<(PathBuf, RecordsFile), StoreError> {
+    let path = incoming.join(plain_name(name, incoming)?);
+    let file = verify_records(&path)?;
+    sync_file(&path)?;
+    Ok((path, file))
+}
+
+fn sync_file(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", path))
+}
+
+/// Numbers that files were given, and the files themselves.
+type TakenOver = (Vec<u64>, Result<NewFiles, StoreError>);
+
+/// The files of a version that was taken over.
+#[derive(Default)]
+pub(super) struct NewFiles {
+    /// Each with where it is mapped.
+    segments: Vec<(ManifestSegment, Option<Arc<Segment>>)>,
+    /// Those of its base among them.
+    pub(super) records: Vec<RecordsFile>,
+}
+
+impl Publish {
+    /// What the version is made from, oldest first.
+    fn sources(&self, replaced: Option<&VersionRow>) -> Vec<String> {
+        let base = replaced.filter(|_| self.adds).map(|replaced| replaced.sources.clone()).unwrap_or_default();
+        base.into_iter().chain([self.source.clone()]).collect()
+    }
+
+    /// The version's row, with these files.
+    pub(super) fn version_row(
+        &self,
+        row: &ListRow,
+        replaced: Option<&VersionRow>,
+        state: VersionState,
+        files: &NewFiles,
+    ) -> VersionRow {
+        VersionRow {
+            list: row.id,
+            number: self.version,
+            state,
+            roles: self.roles.clone(),
+            sources: self.sources(replaced),
+            counts: serde_json::to_string(&self.counts).expect("counts are plain data with text keys"),
+            segments: files.segments.iter().map(|(entry, _)| (entry.kind, entry.file.clone())).collect(),
+            created_at: now(),
+        }
+    }
 }
 
 fn is_same(publish: &Publish, current: &VersionRow) -> bool {
@@ -217,7 +352,7 @@ fn is_same(publish: &Publish, current: &VersionRow) -> bool {
 }
 
 /// A name without a path in it, as tools give them.
-fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, StoreError> {
+pub(super) fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, StoreError> {
     let plain = !name.is_empty() && !name.starts_with('.') && !name.contains(['/', '\0']);
     let refused = || StoreError::BadVersion {
         path: folder.to_owned(),
@@ -226,7 +361,7 @@ fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, StoreError> {
     if plain { Ok(name) } else { Err(refused()) }
 }
 
-fn incoming_folder(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
+pub(super) fn incoming_folder(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
     let incoming = folder.join(INCOMING);
     let path = incoming.join(plain_name(name, &incoming)?);
     let meta = fs::symlink_metadata(&path).map_err(StoreError::io("find", &path))?;
@@ -266,7 +401,7 @@ impl State {
         }
     }
 
-    fn current_version_row(&self, row: &ListRow) -> Result<Option<VersionRow>, StoreError> {
+    pub(super) fn current_version_row(&self, row: &ListRow) -> Result<Option<VersionRow>, StoreError> {
         Ok(self.catalogue.read().version(row.id, self.current_source(row).version)?)
     }
 
@@ -289,15 +424,14 @@ impl State {
         }))
     }
 
-    fn withdrawn_from(
+    pub(super) fn withdrawn_from(
         &self,
         version: &VersionRow,
         kind: Kind,
         file: &SegmentFile,
     ) -> Result<BTreeSet<Box<[u8]>>, StoreError> {
-        let rows = self.catalogue.read().withdrawals(version.list, kind)?;
-        let later = rows.into_iter().filter(|row| row.seq > file.applied_seq);
-        Ok(later.map(|row| row.fingerprint.value().into()).collect())
+        let later = self.catalogue.read().withdrawals_after(version.list, kind, file.applied_seq)?;
+        Ok(later.into_iter().map(|row| row.fingerprint.value().into()).collect())
     }
 
     fn open_version(&self, version: &VersionRow) -> Result<OpenVersion, StoreError> {
@@ -309,19 +443,17 @@ impl State {
     }
 
     /// Those of a version's own files of whose kind no segment of the generation holds the version.
-    fn missing_segments(&self, manifest: &Manifest, version: &VersionRow) -> Vec<ManifestSegment> {
+    pub(super) fn missing_segments(&self, manifest: &Manifest, version: &VersionRow) -> Vec<ManifestSegment> {
         let source = Source { list: version.list, version: version.number };
         let missing = version.segments.iter().filter(|(kind, _)| manifest.segment_of(**kind, &source).is_none());
         missing.map(|(kind, file)| ManifestSegment { kind: *kind, file: file.clone(), sources: vec![source] }).collect()
     }
 
-    fn rollback_target(
-        &self,
-        list: &ListName,
-        versions: &[VersionRow],
-        from: VersionNumber,
-        to: Option<VersionNumber>,
-    ) -> Result<VersionRow, StoreError> {
+    /// The version to return to. One that is held never answered, so nothing returns to it.
+    fn rollback_target(&self, row: &ListRow, to: Option<VersionNumber>) -> Result<VersionRow, StoreError> {
+        let from = self.current_source(row).version;
+        let mut versions = self.catalogue.read().versions_of(row.id)?;
+        versions.retain(|version| version.state == VersionState::Published);
         let target = match to {
             Some(to) => versions.iter().find(|version| version.number == to && to != from),
             None => versions.iter().rev().find(|version| version.number < from),
@@ -329,11 +461,51 @@ impl State {
         target.cloned().ok_or_else(|| {
             let kept: Vec<_> = versions.iter().map(|version| version.number.to_string()).collect();
             StoreError::NoSuchVersion {
-                list: list.clone(),
+                list: row.name.clone(),
                 wanted: to.map_or(format!("before {from}"), |to| to.to_string()),
                 kept: format!("{} (now {from})", kept.join(", ")),
             }
         })
+    }
+
+    /// Moves a verified version's files among the segments. Until a batch names them they belong to nobody, and
+    /// [`State::built`] must follow for their numbers in any case.
+    pub(super) fn take_over(
+        &mut self,
+        publish: &Publish,
+        row: &ListRow,
+        replaced: Option<&VersionRow>,
+        built: &BuiltVersion,
+        incoming: &Path,
+    ) -> TakenOver {
+        let source = Source { list: row.id, version: publish.version };
+        let mut numbers = Vec::new();
+        let mut segments = Vec::new();
+        let mut own_records = None;
+        let moved = built.segments.iter().try_for_each(|(kind, built)| {
+            let (number, file) = self.new_file();
+            numbers.push(number);
+            self.move_in(&built.path, &file)?;
+            let file = SegmentFile { file, ..built.verified.file.clone() };
+            let entry = ManifestSegment { kind: *kind, file, sources: vec![source] };
+            segments.push((entry, built.verified.mapped.clone()));
+            Ok(())
+        });
+        let moved = moved.and_then(|()| {
+            let Some((path, records)) = &built.records else { return Ok(()) };
+            let (number, file) = self.new_records_file();
+            numbers.push(number);
+            self.move_in(path, &file)?;
+            own_records = Some(RecordsFile { file, ..records.clone() });
+            Ok(())
+        });
+        let files = moved.and_then(|()| {
+            sync_folder(&self.folder.join(SEGMENTS))?;
+            sync_folder(incoming)?;
+            let base = replaced.filter(|_| publish.adds);
+            Ok(NewFiles { segments, records: self.records_with(base, own_records)? })
+        });
+        (numbers, files)
     }
 
     /// Takes a verified version's files over and makes it the current one. Returns the generation.
@@ -341,57 +513,62 @@ impl State {
         &mut self,
         publish: &Publish,
         row: &ListRow,
-        replaced: Option<VersionRow>,
-        built: &BTreeMap<Kind, Built>,
+        replaced: Option<&VersionRow>,
+        built: &BuiltVersion,
         incoming: &Path,
+        alarm: Option<Alarm>,
     ) -> Result<u64, StoreError> {
-        let source = Source { list: row.id, version: publish.version };
-        let mut numbers = Vec::new();
-        let mut files = Vec::new();
-        let moved = built.iter().try_for_each(|(kind, built)| {
-            let (number, file) = self.new_file();
-            numbers.push(number);
-            let to = self.path_of(&file);
-            fs::rename(&built.path, &to).map_err(StoreError::io("move", &built.path))?;
-            let file = SegmentFile { file, ..built.verified.file.clone() };
-            let entry = ManifestSegment { kind: *kind, file, sources: vec![source] };
-            files.push((entry, built.verified.mapped.clone()));
-            Ok(())
+        let (numbers, files) = self.take_over(publish, row, replaced, built, incoming);
+        let adopted = files.and_then(|files| {
+            let version = publish.version_row(row, replaced, VersionState::Staged, &files);
+            self.stage(row, &version, &files.records, &publish.radii, alarm)?;
+            let mut manifest = self.manifest.clone();
+            manifest.current.insert(row.id, publish.version);
+            self.activate(manifest, files.segments)
         });
-        let sources = if publish.adds { replaced.map(|replaced| replaced.sources).unwrap_or_default() } else { vec![] };
-        let version = VersionRow {
-            list: row.id,
-            number: publish.version,
-            state: VersionState::Staged,
-            roles: publish.roles.clone(),
-            sources: sources.into_iter().chain([publish.source.clone()]).collect(),
-            counts: serde_json::to_string(&publish.counts).expect("counts are plain data with text keys"),
-            segments: files.iter().map(|(entry, _)| (entry.kind, entry.file.clone())).collect(),
-            created_at: now(),
-        };
-        let adopted = moved
-            .and_then(|()| sync_folder(&self.folder.join(SEGMENTS)))
-            .and_then(|()| sync_folder(incoming))
-            .and_then(|()| self.stage(&version, &publish.radii))
-            .and_then(|()| {
-                let mut manifest = self.manifest.clone();
-                manifest.current.insert(row.id, publish.version);
-                self.activate(manifest, files)
-            });
         self.built(numbers);
         // If it failed, this drops what was staged; files that nobody names go in either case.
         self.try_settle();
         adopted.map(|()| self.manifest.generation)
     }
 
+    /// Moves a file that a tool built to its place under this name.
+    fn move_in(&self, built: &Path, name: &str) -> Result<(), StoreError> {
+        fs::rename(built, self.path_of(name)).map_err(StoreError::io("move", built))
+    }
+
     /// Notes a version whose files are in place, and which the manifest does not name yet, and beside it the radii that
     /// the list gets once the manifest does. Were they set in this batch, a crash before the commit point would leave
-    /// them to the version that answers now; were they set after it, a crash in between would lose them.
-    fn stage(&mut self, version: &VersionRow, radii: &Radii) -> Result<(), StoreError> {
+    /// them to the version that answers now; were they set after it, a crash in between would lose them. An alarm goes
+    /// again with a version that is not published.
+    pub(super) fn stage(
+        &mut self,
+        row: &ListRow,
+        version: &VersionRow,
+        records: &[RecordsFile],
+        radii: &Radii,
+        alarm: Option<Alarm>,
+    ) -> Result<(), StoreError> {
         let mut batch = self.catalogue.batch()?;
         batch.put_version(version)?;
+        batch.put_records(version.list, version.number, records)?;
         batch.stage_radii(version.list, version.number, radii)?;
+        if let Some(alarm) = alarm {
+            alarm::raise(&mut batch, row.id, &row.name, &alarm)?;
+        }
         batch.commit(now(), Some(version.list), &format!("staged version {}", version.number))?;
+        Ok(())
+    }
+
+    /// Further radii that wait with a held version.
+    fn stage_more_radii(&mut self, held: &VersionRow, radii: &Radii) -> Result<(), StoreError> {
+        if radii.is_empty() {
+            return Ok(());
+        }
+        let mut batch = self.catalogue.batch()?;
+        batch.stage_radii(held.list, held.number, radii)?;
+        let action = format!("version {}, which is held, would set radius {radii}", held.number);
+        batch.commit(now(), Some(held.list), &action)?;
         Ok(())
     }
 
@@ -409,7 +586,9 @@ impl State {
             manifest.segments.push(entry);
         }
         manifest.drop_dead(&self.feeds()?);
+        let covered = self.stage_cover(&manifest)?;
         self.commit_manifest(manifest)?;
+        self.suppress_also(covered);
         if let Some(served) = &mut self.served {
             served.slots.extend(
                 slots

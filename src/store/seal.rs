@@ -30,6 +30,9 @@ const SIMILAR_MAX: usize = 4;
 /// Below this many digests all segments are similar.
 const SMALL_DIGESTS: u64 = 1 << 16;
 
+/// Withdrawals that are forgotten in one batch: some ten milliseconds' worth.
+const FORGOTTEN_MAX: usize = 10_000;
+
 /// How often a compaction of everything starts again when a list was changed under it.
 const ATTEMPTS_MAX: usize = 8;
 
@@ -121,7 +124,15 @@ impl Store {
                 Some(plan) => self.run(&plan)?,
             }
         }
+        while self.forget_withdrawals()? {}
         Ok(Outcome::Compacted { before, after: segments() })
+    }
+
+    /// Removes some of the withdrawals that count nowhere any more. Returns whether there were any.
+    pub(super) fn forget_withdrawals(&self) -> Result<bool, StoreError> {
+        let mut state = self.state();
+        state.ready_to_change()?;
+        state.forget_withdrawals()
     }
 
     fn run(&self, plan: &Plan) -> Result<(), StoreError> {
@@ -144,8 +155,7 @@ impl Store {
                 return Ok(());
             }
             manifest.segments.retain(|segment| !plan.inputs.contains(segment));
-            state.activate(manifest, file.into_iter().collect())?;
-            state.forget_withdrawals()
+            state.activate(manifest, file.into_iter().collect())
         });
         state.built([plan.number]);
         self.show(&state);
@@ -271,8 +281,7 @@ impl State {
 
     fn has_withdrawn(&self, segment: &ManifestSegment) -> Result<bool, StoreError> {
         for list in segment.sources.iter().map(|source| source.list) {
-            let rows = self.catalogue.read().withdrawals(list, segment.kind)?;
-            if rows.iter().any(|row| row.seq > segment.file.applied_seq) {
+            if !self.catalogue.read().withdrawals_after(list, segment.kind, segment.file.applied_seq)?.is_empty() {
                 return Ok(true);
             }
         }
@@ -304,17 +313,16 @@ impl State {
         let oldest = inputs.iter().map(|input| input.file.applied_seq).min().unwrap_or(0);
         let mut withdrawn = Vec::new();
         for list in sources.iter().map(|source| source.list).collect::<BTreeSet<_>>() {
-            let rows = self.catalogue.read().withdrawals(list, kind)?;
-            let later = rows.into_iter().filter(|row| row.seq > oldest);
-            withdrawn.extend(later.map(|row| (row.fingerprint.value().into(), list, row.seq)));
+            let later = self.catalogue.read().withdrawals_after(list, kind, oldest)?;
+            withdrawn.extend(later.into_iter().map(|row| (row.fingerprint.value().into(), list, row.seq)));
         }
         withdrawn.sort();
         Ok(Keep { sources, withdrawn })
     }
 
     /// Removes withdrawals that no file is older than, those of kept versions and of the generation before among
-    /// them: they count nowhere any more.
-    fn forget_withdrawals(&mut self) -> Result<(), StoreError> {
+    /// them: they count nowhere any more. Some at a time, since changes wait meanwhile; returns whether there were any.
+    fn forget_withdrawals(&mut self) -> Result<bool, StoreError> {
         let versions = self.catalogue.read().versions()?;
         let manifests: Vec<_> = [Some(&self.manifest), self.previous.as_ref()].into_iter().flatten().collect();
         let mut forgotten = Vec::new();
@@ -328,17 +336,18 @@ impl State {
             let sealed = manifests.iter().map(|manifest| manifest.sealed_seq).min();
             let is_feed = self.current_source(&list).version == VersionNumber::LIVE;
             let bound = oldest.into_iter().chain(sealed.filter(|_| is_feed)).min();
-            forgotten.extend(self.catalogue.read().withdrawals_up_to(list.id, bound.unwrap_or(0))?);
+            let room = FORGOTTEN_MAX - forgotten.len();
+            forgotten.extend(self.catalogue.read().withdrawals_up_to(list.id, bound.unwrap_or(0), room)?);
         }
         if forgotten.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let mut batch = self.catalogue.batch()?;
         for row in &forgotten {
             batch.forget_withdrawal(row)?;
         }
         batch.commit(now(), None, &format!("forgot {} withdrawals that no segment is older than", forgotten.len()))?;
-        Ok(())
+        Ok(true)
     }
 }
 

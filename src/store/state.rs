@@ -10,11 +10,12 @@ use std::sync::Arc;
 
 use roaring::RoaringBitmap;
 
+use super::alarm::FeedDeletions;
 use super::checked::open_verified;
 use super::manifest::{CommitError, Manifest, ManifestSegment, NamedBatch, sync_folder};
-use super::{SEGMENTS, StoreError, now};
+use super::{SEGMENTS, StoreError, alarm, now};
 use crate::catalogue::{BatchHead, Catalogue, EntryRow, ListRow, VersionRow, VersionState};
-use crate::fingerprint::{Fingerprint, Kind, Radii};
+use crate::fingerprint::{Fingerprint, FingerprintSet, Kind, Radii};
 use crate::index::live::{LiveChange, LiveLayer};
 use crate::index::sealed::Segment;
 use crate::index::snapshot::{KindState, ListView, SegmentView, Snapshot, SnapshotParts};
@@ -28,15 +29,19 @@ pub(super) struct State {
     pub(super) previous: Option<Manifest>,
     /// What answers questions; `None` for a tool that only publishes.
     pub(super) served: Option<Served>,
+    /// What suppressions cover.
+    pub(super) suppressed: Arc<FingerprintSet>,
     /// Files of these numbers are being written and belong to nobody yet.
     building: BTreeSet<u64>,
-    next_file: u64,
+    pub(super) next_file: u64,
     /// Versions of a list that are kept.
     keep_versions: usize,
     /// The catalogue may lag behind the manifest: [`State::settle`] is due.
-    unsettled: bool,
+    pub(super) unsettled: bool,
+    /// Of each feed: what its window has deleted so far.
+    pub(super) feed_deletions: BTreeMap<ListId, FeedDeletions>,
     /// Why no change is taken any more.
-    unsure: Option<String>,
+    pub(super) unsure: Option<String>,
 }
 
 /// What questions are answered from.
@@ -63,10 +68,13 @@ pub(super) enum Condition {
     /// Not verified yet.
     Loading(Arc<Segment>),
     /// Verified. Bits are places at which the list says nothing any more.
-    Ready { segment: Arc<Segment>, withdrawn: BTreeMap<ListId, Arc<RoaringBitmap>> },
+    Ready { segment: Arc<Segment>, withdrawn: Withdrawn },
     /// Damaged or gone.
     Failed(String),
 }
+
+/// Of each list: the places in a segment of which it no longer says what stands there.
+pub(super) type Withdrawn = BTreeMap<ListId, Arc<RoaringBitmap>>;
 
 impl State {
     pub(super) fn new(
@@ -84,8 +92,10 @@ impl State {
             manifest,
             previous,
             served: None,
+            suppressed: Arc::default(),
             building: BTreeSet::new(),
             unsettled: true,
+            feed_deletions: BTreeMap::new(),
             unsure: None,
         }
     }
@@ -106,8 +116,10 @@ impl State {
 
     /// The list of this name, if the operator sees one: a file list whose first version is still being built is none.
     pub(super) fn find_list(&self, name: &ListName) -> Result<Option<ListRow>, StoreError> {
-        let row = self.catalogue.read().list(name)?;
-        Ok(row.filter(|row| self.is_visible(row)))
+        match self.catalogue.read().list(name)? {
+            Some(row) if self.is_visible(&row)? => Ok(Some(row)),
+            _ => Ok(None),
+        }
     }
 
     /// Like [`State::find_list`], where there must be one.
@@ -118,7 +130,13 @@ impl State {
         self.find_list(name)?.ok_or_else(|| StoreError::NoSuchList(name.clone()))
     }
 
-    pub(super) fn is_visible(&self, row: &ListRow) -> bool {
+    /// Whether the operator sees the list: it answers, or a version of it waits for a word.
+    pub(super) fn is_visible(&self, row: &ListRow) -> Result<bool, StoreError> {
+        Ok(self.answers(row) || self.catalogue.read().hold(row.id)?.is_some())
+    }
+
+    /// Whether anything of the list can answer.
+    fn answers(&self, row: &ListRow) -> bool {
         row.shape == ListShape::Feed || self.manifest.current.contains_key(&row.id)
     }
 
@@ -138,8 +156,9 @@ impl State {
     }
 
     /// Brings the catalogue in line with the manifest, which decides: versions that it names were published, other
-    /// staged ones were not. The radii that an import gives its list wait beside its staged version, and are applied
-    /// or dropped in the same batch. And the manifest in line with the catalogue, which decides which lists there are.
+    /// staged ones were not, and held ones wait on until a later version is published. The radii that an import gives its
+    /// list wait beside its version, and are applied or dropped in the same batch, and so is what suppressions cover because
+    /// of it. And the manifest in line with the catalogue, which decides which lists there are.
     pub(super) fn settle(&mut self) -> Result<(), StoreError> {
         let (lists, versions) = (self.catalogue.read().lists()?, self.catalogue.read().versions()?);
         for row in lists {
@@ -151,10 +170,14 @@ impl State {
             let mut batch = self.catalogue.batch()?;
             let mut action = format!("returned to version {current}");
             if let Some(version) = versions.iter().find(|version| (version.list, version.number) == (row.id, current))
-                && version.state == VersionState::Staged
+                && version.state != VersionState::Published
             {
                 batch.put_version(&VersionRow { state: VersionState::Published, ..version.clone() })?;
                 action = format!("published version {current}");
+                if version.state == VersionState::Held {
+                    batch.remove_hold(row.id, current)?;
+                    alarm::acknowledge(&mut batch, row.id)?;
+                }
                 let radii = batch.apply_staged_radii(row.id, current)?;
                 if !radii.is_empty() {
                     action.push_str(&format!(" with radius {radii}"));
@@ -162,14 +185,20 @@ impl State {
                 for number in surplus {
                     batch.remove_version(row.id, number)?;
                 }
+                let held = versions.iter().filter(|version| version.list == row.id && version.number < current);
+                for version in held.filter(|version| version.state == VersionState::Held) {
+                    alarm::drop_version(&mut batch, row.id, version.number)?;
+                    action.push_str(&format!(", dropped version {}, which was held", version.number));
+                }
             }
+            batch.apply_staged_cover(row.id, current)?;
             batch.put_list(&ListRow { current, ..row.clone() })?;
             batch.commit(now(), Some(row.id), &action)?;
         }
         for version in self.catalogue.read().versions()? {
             if version.state == VersionState::Staged {
                 let mut batch = self.catalogue.batch()?;
-                batch.remove_version(version.list, version.number)?;
+                alarm::drop_version(&mut batch, version.list, version.number)?;
                 batch.commit(now(), Some(version.list), &format!("dropped unpublished version {}", version.number))?;
             }
         }
@@ -184,13 +213,15 @@ impl State {
         self.sweep_segments()
     }
 
-    /// The oldest versions of a list beyond those that are kept; what a manifest names is kept in any case.
+    /// The oldest versions of a list beyond those that are kept; what a manifest names is kept in any case, and what is
+    /// held does not count.
     fn surplus(&self, versions: &[VersionRow], list: ListId) -> Vec<VersionNumber> {
-        let numbers: Vec<_> = versions.iter().filter(|row| row.list == list).map(|row| row.number).collect();
         let manifests = [Some(&self.manifest), self.previous.as_ref()];
         let named = |number: &VersionNumber| {
             manifests.iter().flatten().any(|manifest| manifest.current.get(&list) == Some(number))
         };
+        let counts = |row: &&VersionRow| row.list == list && (row.state != VersionState::Held || named(&row.number));
+        let numbers: Vec<_> = versions.iter().filter(counts).map(|row| row.number).collect();
         let count = numbers.len().saturating_sub(self.keep_versions.max(1));
         numbers.into_iter().take(count).filter(|number| !named(number)).collect()
     }
@@ -226,10 +257,19 @@ impl State {
 
     /// A name for a new segment file. [`State::built`] must follow.
     pub(super) fn new_file(&mut self) -> (u64, String) {
+        self.new_file_of("seg")
+    }
+
+    /// The same for a records file.
+    pub(super) fn new_records_file(&mut self) -> (u64, String) {
+        self.new_file_of("rec")
+    }
+
+    fn new_file_of(&mut self, extension: &str) -> (u64, String) {
         let number = self.next_file;
         self.next_file += 1;
         self.building.insert(number);
-        (number, format!("{number:08}.seg"))
+        (number, format!("{number:08}.{extension}"))
     }
 
     /// From now on the files of these numbers stay only if somebody names them.
@@ -245,8 +285,9 @@ impl State {
 
     /// Removes files in `segments/` that neither this manifest, the one before nor the catalogue names.
     pub(super) fn sweep_segments(&mut self) -> Result<(), StoreError> {
-        let versions = self.catalogue.read().versions()?;
+        let (versions, records) = (self.catalogue.read().versions()?, self.catalogue.read().records_files()?);
         let of_versions = versions.iter().flat_map(|version| version.segments.values()).map(|file| &file.file);
+        let of_versions = of_versions.chain(records.iter().map(|file| &file.file));
         let manifests = [Some(&self.manifest), self.previous.as_ref()];
         let of_manifests = manifests.into_iter().flatten().flat_map(|manifest| &manifest.segments);
         let named: BTreeSet<&str> =
@@ -273,7 +314,8 @@ impl State {
 
     /// What the feed list says of a fingerprint.
     pub(super) fn live_change(&self, list: ListId, fingerprint: Fingerprint) -> Result<LiveChange, StoreError> {
-        Ok(live_change(&self.catalogue.read().entries_with(list, &fingerprint)?, list, fingerprint))
+        let entries = self.catalogue.read().entries_with(list, &fingerprint)?;
+        Ok(LiveChange { fingerprint, list, labels: label_set(entries.iter().map(label).collect()) })
     }
 
     /// The live layer, as the catalogue has it.
@@ -305,25 +347,39 @@ impl State {
 
     /// A segment that was verified, with what was withdrawn from it.
     pub(super) fn ready(&self, segment: Arc<Segment>) -> Result<Slot, StoreError> {
-        let lists: BTreeSet<ListId> = segment.sources().iter().map(|source| source.list).collect();
-        let mut withdrawn = BTreeMap::new();
-        for list in lists {
-            let rows = self.catalogue.read().withdrawals(list, segment.kind())?;
-            let later = rows.iter().filter(|row| row.seq > segment.applied_seq());
-            let values: Vec<u8> = later.flat_map(|row| row.fingerprint.value()).copied().collect();
-            mark(&segment, &mut withdrawn, list, &values);
-        }
+        let withdrawn = self.withdrawn_places(&segment)?;
         Ok(Slot { kind: segment.kind(), condition: Condition::Ready { segment, withdrawn } })
     }
 
-    /// The lists as a snapshot sees them.
+    /// Of each list: the places of a segment of which it no longer says what stands there.
+    pub(super) fn withdrawn_places(&self, segment: &Segment) -> Result<Withdrawn, StoreError> {
+        let lists: BTreeSet<ListId> = segment.sources().iter().map(|source| source.list).collect();
+        let mut withdrawn = BTreeMap::new();
+        for list in lists {
+            let later = self.catalogue.read().withdrawals_after(list, segment.kind(), segment.applied_seq())?;
+            let values: Vec<u8> = later.iter().flat_map(|row| row.fingerprint.value()).copied().collect();
+            mark(segment, &mut withdrawn, list, &values);
+        }
+        Ok(withdrawn)
+    }
+
+    /// Shows questions the lists as they are.
     pub(super) fn refresh_lists(&mut self) -> Result<(), StoreError> {
         if self.served.is_none() {
             return Ok(());
         }
+        let views = self.list_views()?;
+        if let Some(served) = &mut self.served {
+            served.lists = views;
+        }
+        Ok(())
+    }
+
+    /// The lists that answer, as a snapshot sees them.
+    pub(super) fn list_views(&self) -> Result<Vec<ListView>, StoreError> {
         let mut views = Vec::new();
         for row in self.catalogue.read().lists()? {
-            if !self.is_visible(&row) {
+            if !self.answers(&row) {
                 continue;
             }
             let current = self.current_source(&row).version;
@@ -333,10 +389,7 @@ impl State {
             let roles = version.map_or(roles, |version| version.roles);
             views.push(ListView { id, name, shape, state, roles, current, radii });
         }
-        if let Some(served) = &mut self.served {
-            served.lists = views;
-        }
-        Ok(())
+        Ok(views)
     }
 
     /// What a question that comes now shall see.
@@ -347,6 +400,7 @@ impl State {
             segments: Vec::new(),
             live: LiveLayer::empty(),
             states: BTreeMap::new(),
+            suppressed: self.suppressed.clone(),
         };
         match &self.served {
             None => parts.states = Kind::ALL.map(|kind| (kind, KindState::Loading)).into(),
@@ -382,18 +436,21 @@ impl State {
     }
 }
 
-/// All that the entries say of one fingerprint.
-pub(super) fn live_change(entries: &[EntryRow], list: ListId, fingerprint: Fingerprint) -> LiveChange {
-    let source = Source { list, version: VersionNumber::LIVE };
-    let label = |row: &EntryRow| Label { source, category: row.entry.category.clone(), flags: row.entry.flags };
-    let mut labels: Vec<Label> = entries.iter().map(label).collect();
+/// What an entry says of its fingerprints.
+pub(super) fn label(row: &EntryRow) -> Label {
+    let source = Source { list: row.list, version: VersionNumber::LIVE };
+    Label { source, category: row.entry.category.clone(), flags: row.entry.flags }
+}
+
+/// Labels as a set: ascending, each once.
+pub(super) fn label_set(mut labels: Vec<Label>) -> Vec<Label> {
     labels.sort();
     labels.dedup();
-    LiveChange { fingerprint, list, labels }
+    labels
 }
 
 /// Sets the bits of `values`, packed, at which `list` stands in the label set.
-fn mark(segment: &Segment, withdrawn: &mut BTreeMap<ListId, Arc<RoaringBitmap>>, list: ListId, values: &[u8]) {
+fn mark(segment: &Segment, withdrawn: &mut Withdrawn, list: ListId, values: &[u8]) {
     let mut found = Vec::new();
     segment.find_batch(values, &mut found);
     for hit in found {

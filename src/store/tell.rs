@@ -2,42 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use super::checked::verify;
-use super::command::{Change, ImportCounts, Inspected, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo};
+use super::checked::{NamedFile, named_files};
+use super::command::{
+    Change, Held, ImportCounts, Inspected, KeptRecords, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo,
+};
 use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
 use super::{DEGENERATE_DIGESTS, Store, StoreError};
-use crate::catalogue::{CatalogueError, ListRow, SegmentFile, VersionRow};
+use crate::catalogue::{CatalogueError, ListRow, VersionRow, VersionState};
 use crate::fingerprint::{Kind, Radii};
-use crate::list::{BUILT_IN, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints};
+use crate::list::{
+    BUILT_IN, BuiltInList, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints,
+};
 
 impl Store {
     pub(super) fn tell_lists(&self) -> Result<Vec<ListInfo>, StoreError> {
-        let mut lists = self.state().list_infos()?;
-        lists.extend(BUILT_IN.iter().map(|list| {
-            let mut fingerprints: BTreeMap<Kind, u64> = BTreeMap::new();
-            let kinds: Vec<Kind> = match list.id == DEGENERATE.id {
-                true => DEGENERATE_DIGESTS.iter().map(|(kind, _)| kind).collect(),
-                false => test_fingerprints().iter().map(|fingerprint| fingerprint.kind()).collect(),
-            };
-            kinds.into_iter().for_each(|kind| *fingerprints.entry(kind).or_default() += 1);
-            ListInfo {
-                id: list.id,
-                name: list.name.parse().expect("built-in names are good names"),
-                shape: ListShape::BuiltIn,
-                state: ListState::Active,
-                roles: Roles::uniform(list.role),
-                radii: Radii::none(),
-                version: None,
-                fingerprints,
-                entries: 0,
-                withdrawn: 0,
-                created_at: 0,
-                changed_at: 0,
-            }
-        }));
-        lists.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(lists)
+        self.state().list_infos()
     }
 
     pub(super) fn inspect(&self, name: &ListName) -> Result<Inspected, StoreError> {
@@ -46,10 +26,16 @@ impl Store {
         let state = self.state();
         let read = state.catalogue.read();
         let versions = read.versions_of(list.id)?.into_iter().rev();
-        let versions = versions.map(|version| version_info(version, list.version)).collect();
+        let versions = versions.map(|version| {
+            let records = state.kept_records(version.list, version.number)?;
+            Ok(version_info(version, list.version, records))
+        });
+        let versions = versions.collect::<Result<_, StoreError>>()?;
         let history = read.history(list.id, Inspected::HISTORY_MAX)?.into_iter();
         let history = history.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }).collect();
-        Ok(Inspected { list, versions, history })
+        let held = state.held(list.id)?.map(|(_, held)| Held { overlap: held.overlap.without_entries(), ..held });
+        let alarms = state.alarms(Some(list.id))?;
+        Ok(Inspected { list, held, alarms, versions, history })
     }
 
     pub(super) fn status(&self) -> Result<StoreStatus, StoreError> {
@@ -64,14 +50,20 @@ impl Store {
         for (kind, status) in &mut kinds {
             status.state = state.describe(*kind);
         }
-        let lists = state.catalogue.read().lists()?;
+        let (mut visible, mut feeds) = (0, BTreeMap::new());
+        for list in state.catalogue.read().lists()? {
+            visible += u64::from(state.is_visible(&list)?);
+            feeds.extend(state.feed_info(list.id)?.map(|feed| (list.name.clone(), feed)));
+        }
         Ok(StoreStatus {
             generation: state.manifest.generation,
             seq: state.catalogue.head().seq,
             sealed_seq: state.manifest.sealed_seq,
-            lists: lists.iter().filter(|list| state.is_visible(list)).count() as u64,
+            lists: visible,
             kinds,
+            feeds,
             live_fingerprints: state.served.as_ref().map(|served| served.live.len() as u64),
+            alarms: state.alarms(None)?,
         })
     }
 
@@ -92,55 +84,90 @@ impl Store {
                 Ok(_) => damage.push("the manifest on disk is not the one in force".to_owned()),
                 Err(error) => damage.push(error.to_string()),
             }
-            (rows, state.named_files()?)
+            (rows, named_files(&state.catalogue.read(), &state.manifest)?)
         };
-        let (mut segments, mut bytes) = (0, 0);
+        let (mut segments, mut records, mut bytes) = (0, 0, 0);
         for file in files {
-            let path = self.state().path_of(&file.file);
-            let found = match verify(&path, false) {
-                Ok(verified) if verified.file.blake3 == file.blake3 => {
-                    segments += 1;
-                    bytes += verified.file.bytes;
+            let path = self.state().path_of(file.name());
+            let found = match file.verify(&path, false) {
+                Ok(_) => {
+                    bytes += file.bytes();
+                    match file {
+                        NamedFile::Segment(_) => segments += 1,
+                        NamedFile::Records(_) => records += 1,
+                    }
                     continue;
-                }
-                Ok(verified) => {
-                    let (expected, found) = (&file.blake3, &verified.file.blake3);
-                    format!("{}: expected the segment with BLAKE3 {expected}, found {found}", path.display())
                 }
                 Err(error) => error.to_string(),
             };
             let mut state = self.state();
             // Somebody may have published meanwhile, and the file be gone by right.
-            if state.named_files()?.contains(&file) {
-                state.fail(&file.file, &found);
+            if named_files(&state.catalogue.read(), &state.manifest)?.contains(&file) {
+                state.fail(file.name(), &found);
                 self.show(&state);
                 damage.push(found);
             }
         }
-        Ok(Outcome::Verified { segments, bytes, rows, damage })
+        Ok(Outcome::Verified { segments, records, bytes, rows, damage })
     }
 }
 
-fn version_info(version: VersionRow, current: Option<VersionNumber>) -> VersionInfo {
+fn built_in_info(list: &BuiltInList) -> ListInfo {
+    let mut fingerprints: BTreeMap<Kind, u64> = BTreeMap::new();
+    let kinds: Vec<Kind> = match list.id == DEGENERATE.id {
+        true => DEGENERATE_DIGESTS.iter().map(|(kind, _)| kind).collect(),
+        false => test_fingerprints().iter().map(|fingerprint| fingerprint.kind()).collect(),
+    };
+    kinds.into_iter().for_each(|kind| *fingerprints.entry(kind).or_default() += 1);
+    ListInfo {
+        id: list.id,
+        name: list.name.parse().expect("built-in names are good names"),
+        shape: ListShape::BuiltIn,
+        state: ListState::Active,
+        roles: Roles::uniform(list.role),
+        radii: Radii::none(),
+        version: None,
+        held: None,
+        fingerprints,
+        entries: 0,
+        withdrawn: 0,
+        created_at: 0,
+        changed_at: 0,
+        feed: None,
+    }
+}
+
+pub(super) fn version_info(
+    version: VersionRow,
+    current: Option<VersionNumber>,
+    records: Option<KeptRecords>,
+) -> VersionInfo {
     VersionInfo {
         version: version.number,
         current: current == Some(version.number),
+        held: version.state == VersionState::Held,
         roles: version.roles,
         sources: version.sources,
         created_at: version.created_at,
         fingerprints: version.segments.iter().map(|(kind, file)| (*kind, file.digests)).collect(),
         // Counts are told and never computed with: an unreadable one is told as nothing.
         counts: serde_json::from_str::<ImportCounts>(&version.counts).unwrap_or_default(),
+        records,
     }
 }
 
 impl State {
-    fn list_infos(&self) -> Result<Vec<ListInfo>, StoreError> {
+    /// All lists, built-in ones among them, in the order of their names.
+    pub(super) fn list_infos(&self) -> Result<Vec<ListInfo>, StoreError> {
         let read = self.catalogue.read();
         let (fingerprints, entries) = (read.fingerprint_counts()?, read.entry_counts()?);
         let changes = read.last_changes()?;
-        let mut infos = Vec::new();
-        for row in read.lists()?.into_iter().filter(|row| self.is_visible(row)) {
+        let mut infos: Vec<ListInfo> = BUILT_IN.iter().map(built_in_info).collect();
+        for row in read.lists()? {
+            if !self.is_visible(&row)? {
+                continue;
+            }
+            let held = read.hold(row.id)?.map(|hold| hold.version);
             let version = read.version(row.id, self.current_source(&row).version)?;
             let radii = self.radii(&row)?;
             let withdrawn = version.as_ref().map_or(Ok(0), |version| self.count_withdrawn(version))?;
@@ -148,6 +175,8 @@ impl State {
             let of_entries = of_list.map(|((_, kind), count)| (*kind, *count)).collect();
             let of_version =
                 |version: &VersionRow| version.segments.iter().map(|(kind, f)| (*kind, f.digests)).collect();
+            let records = version.as_ref().map(|version| self.kept_records(row.id, version.number)).transpose()?;
+            let records = records.flatten().map(|kept| kept.records);
             let ListRow { id, name, shape, state, roles, created_at, .. } = row;
             infos.push(ListInfo {
                 id,
@@ -155,28 +184,30 @@ impl State {
                 shape,
                 state,
                 version: version.as_ref().map(|version| version.number),
+                held,
                 fingerprints: version.as_ref().map_or(of_entries, of_version),
                 roles: version.map_or(roles, |version| version.roles),
                 radii,
-                entries: entries.get(&id).copied().unwrap_or(0),
+                entries: records.or(entries.get(&id).copied()).unwrap_or(0),
                 withdrawn,
                 created_at,
                 changed_at: changes.get(&id).copied().unwrap_or(created_at),
+                feed: self.feed_info(id)?,
             });
         }
+        infos.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(infos)
     }
 
-    fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
+    pub(super) fn count_withdrawn(&self, version: &VersionRow) -> Result<u64, StoreError> {
         let mut count = 0;
         for (kind, file) in &version.segments {
-            let rows = self.catalogue.read().withdrawals(version.list, *kind)?;
-            count += rows.iter().filter(|row| row.seq > file.applied_seq).count() as u64;
+            count += self.catalogue.read().withdrawals_after(version.list, *kind, file.applied_seq)?.len() as u64;
         }
         Ok(count)
     }
 
-    fn describe(&self, kind: Kind) -> String {
+    pub(super) fn describe(&self, kind: Kind) -> String {
         let Some(served) = &self.served else { return "not served".to_owned() };
         let mut described = "ready".to_owned();
         for slot in served.slots.values().filter(|slot| slot.kind == kind) {
@@ -187,15 +218,6 @@ impl State {
             }
         }
         described
-    }
-
-    /// The files of this generation and of all versions that are kept, each once.
-    fn named_files(&self) -> Result<Vec<SegmentFile>, StoreError> {
-        let versions = self.catalogue.read().versions()?;
-        let of_versions = versions.into_iter().flat_map(|version| version.segments.into_values());
-        let of_manifest = self.manifest.segments.iter().map(|segment| segment.file.clone());
-        let files: BTreeMap<_, _> = of_versions.chain(of_manifest).map(|file| (file.file.clone(), file)).collect();
-        Ok(files.into_values().collect())
     }
 
     /// A segment that was found damaged answers no more.

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
+pub mod backup;
+pub mod feed;
 pub mod model;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,11 +11,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use hashward::fingerprint::{Fingerprint, Kind, KindRadius, Radii, hash_bytes};
 use hashward::index::sealed::{SegmentReader, SegmentWriter, WriteOptions};
 use hashward::index::snapshot::Snapshot;
-use hashward::list::{Category, Entry, Flags, Label, ListName, Role, Roles, Source, VersionNumber};
+use hashward::list::{
+    Attribute, Category, Entry, Flags, Label, ListId, ListName, PackedAttributes, Role, Roles, Source,
+    SuppressionScope, VersionNumber,
+};
 use hashward::matching::{Match, Question, Verdict, answer};
+use hashward::records::{NewRecord, RecordsWriter};
 use hashward::segment::LabelTable;
-use hashward::store::command::{ImportCounts, IncomingSegment};
-use hashward::store::{Command, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
+use hashward::store::command::{ImportCounts, IncomingSegment, Lifting};
+use hashward::store::{Command, GateLimits, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
 
 /// Two exact kinds, to see them apart, and a perceptual one.
 pub const KINDS: [Kind; 3] = [Kind::Md5, Kind::Sha1, Kind::Pdq];
@@ -38,8 +44,9 @@ pub fn name(name: &str) -> ListName {
     name.parse().unwrap()
 }
 
+/// A store whose gate holds only what empties a list.
 pub fn options(serve: bool) -> StoreOptions {
-    StoreOptions { create: true, serve, seal_at: 6, ..StoreOptions::default() }
+    StoreOptions { create: true, serve, seal_at: 6, gate: GateLimits::NONE, ..StoreOptions::default() }
 }
 
 /// `pdq=40,phash64=6`; nothing for none.
@@ -47,7 +54,26 @@ pub fn radii(given: &str) -> Radii {
     given.split(',').filter(|given| !given.is_empty()).map(|given| given.parse::<KindRadius>().unwrap()).collect()
 }
 
-/// Builds a version as the tool does, and publishes it.
+/// A record of a file list: the fingerprints that it holds together, and the code of its category.
+pub type Together = (Vec<Fingerprint>, u8);
+
+/// Builds a version of these records as the tool does, and publishes it.
+pub fn import_records(
+    store: &Store,
+    list: &ListName,
+    records: &[Together],
+    role: Role,
+    source: &str,
+    adds: bool,
+) -> Result<Outcome, StoreError> {
+    let mut said = Said::new();
+    for (fingerprint, code) in records.iter().flat_map(|(held, code)| held.iter().map(move |held| (held, code))) {
+        said.entry(fingerprint.clone()).or_default().insert(*code);
+    }
+    publish(store, list, &said, records, role, source, adds, Radii::none())
+}
+
+/// The same of records of one fingerprint each.
 pub fn import(
     store: &Store,
     list: &ListName,
@@ -64,6 +90,20 @@ pub fn import_with(
     store: &Store,
     list: &ListName,
     said: &Said,
+    role: Role,
+    source: &str,
+    adds: bool,
+    radii: Radii,
+) -> Result<Outcome, StoreError> {
+    publish(store, list, said, &one_each(said), role, source, adds, radii)
+}
+
+#[expect(clippy::too_many_arguments, reason = "what a version is made from")]
+fn publish(
+    store: &Store,
+    list: &ListName,
+    said: &Said,
+    records: &[Together],
     role: Role,
     source: &str,
     adds: bool,
@@ -88,6 +128,7 @@ pub fn import_with(
     let incoming = Incoming::create(store.folder(), list.as_str()).unwrap();
     let label = Source { list: begun.list_id, version: begun.version };
     let segments = write_version(&incoming, &all, label, begun.applied_seq);
+    let records = Some(write_together(&incoming, records));
     let base = begun.current.as_ref().map_or(VersionNumber::LIVE, |current| current.version);
     store.execute(Command::Publish(Publish {
         list: list.clone(),
@@ -96,6 +137,7 @@ pub fn import_with(
         base: adds.then_some(base),
         incoming: incoming.name().to_owned(),
         segments,
+        records,
         roles: Roles::uniform(role),
         source: source.to_owned(),
         adds,
@@ -127,6 +169,53 @@ pub fn write_version(incoming: &Incoming, said: &Said, source: Source, applied_s
     segments
 }
 
+/// A record for each fingerprint and category.
+fn one_each(said: &Said) -> Vec<Together> {
+    let record = |held: &Fingerprint, code: &u8| (vec![held.clone()], *code);
+    said.iter().flat_map(|(held, codes)| codes.iter().map(move |code| record(held, code))).collect()
+}
+
+/// Writes the records of a source: one for each fingerprint and category.
+pub fn write_records(incoming: &Incoming, said: &Said) -> String {
+    write_together(incoming, &one_each(said))
+}
+
+/// Writes records, each with its first fingerprint as its name.
+fn write_together(incoming: &Incoming, records: &[Together]) -> String {
+    let file = "records.rec".to_owned();
+    let mut writer = RecordsWriter::create(incoming.path().join(&file)).unwrap();
+    let mut attributes = PackedAttributes::new();
+    for (held, code) in records {
+        let fingerprints: Vec<_> = held.iter().map(|held| (held.kind(), held.value())).collect();
+        attributes.clear();
+        attributes.push(Attribute::Name, held[0].to_hex().as_bytes());
+        let category = category(*code);
+        let category = category.as_ref();
+        let record = NewRecord {
+            fingerprints: &fingerprints,
+            scheme: category.and_then(|category| category.scheme.as_deref()),
+            category: category.map(|category| &*category.code),
+            flags: Flags::NONE,
+            attributes: &attributes,
+        };
+        writer.push(&record).unwrap();
+    }
+    writer.finish().unwrap();
+    file
+}
+
+/// What the records of a version say, all of them being there; withdrawals do not count.
+pub fn records_of(store: &Store, list: ListId, version: VersionNumber) -> Result<Said, String> {
+    let records = store.records_of(list, version).map_err(|error| error.to_string())?;
+    let mut said = Said::new();
+    for record in records.files.iter().flat_map(|file| file.iter()) {
+        let record = record.map_err(|error| error.to_string())?;
+        let code = record.category.map_or(0, |category| category.code.parse().unwrap());
+        said.entry(record.fingerprints[0].clone()).or_default().insert(code);
+    }
+    if records.complete { Ok(said) } else { Err(format!("records of version {version} are not complete")) }
+}
+
 /// What is answered of one fingerprint: the verdict, and of each match the list, the role and the category's code.
 pub type Told = (Verdict, BTreeSet<(String, Role, u8)>);
 
@@ -145,9 +234,29 @@ pub fn ask(snapshot: &Snapshot, kind: Kind, fingerprints: &[Fingerprint]) -> Vec
     told.collect()
 }
 
+/// Whether the answer says that something which is suppressed matched.
+pub fn is_suppressed(snapshot: &Snapshot, asked: &Fingerprint) -> bool {
+    let kinds = [asked.kind()];
+    let answers = answer(snapshot, &Question { kinds: &kinds, rows: asked.value(), radii: &Radii::none() }).unwrap();
+    answers.iter().flatten().any(|answer| answer.suppressed)
+}
+
 fn tell(told: &Match) -> (String, Role, u8) {
     let code = told.category.as_ref().map_or(0, |category| category.code.parse().unwrap());
     (told.list.to_string(), told.role, code)
+}
+
+/// Suppresses a hash, alone or with the entries that hold it.
+pub fn suppress(hash: &Fingerprint, with_entries: bool) -> Command {
+    let scope = if with_entries { SuppressionScope::Entry } else { SuppressionScope::Hash };
+    let (author, reason) = ("an operator".to_owned(), "a stock photo".to_owned());
+    Command::Suppress { fingerprint: hash.clone(), scope, author, reason }
+}
+
+/// Ends that.
+pub fn lift(hash: &Fingerprint) -> Command {
+    let (author, reason) = ("another".to_owned(), "looked at again".to_owned());
+    Command::Lift { of: Lifting::Hash(hash.clone()), author, reason }
 }
 
 /// Opens the store, verifies, and asks nothing yet.

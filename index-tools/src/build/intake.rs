@@ -1,5 +1,5 @@
-//! The sink of an import: takes the records of all its files, numbers what they say, and hands their fingerprints to
-//! the sorter.
+//! The sink of an import: takes the records of all its files, numbers what they say, hands their fingerprints to the
+//! sorter, and writes the records themselves beside them, if they are to be kept.
 //!
 //! It also stops an import that would put a role on categories which nobody gave one to. From the first such record
 //! on nothing is kept any more, but reading goes on, so that the refusal can tell how many records each category has.
@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use hashward::fingerprint::{DegenerateDigests, Kind};
+use hashward::records::{NewRecord, RecordsWriter};
 
 use super::BuildError;
 use super::labels::LabelBook;
@@ -38,6 +39,8 @@ pub struct Counts {
     pub unsupported: BTreeMap<String, u64>,
     /// Records that were skipped.
     pub rejected: u64,
+    /// The same by reason.
+    pub rejected_by_reason: BTreeMap<&'static str, u64>,
     /// The first of them, with the number of the file they stand in.
     pub rejected_told: Vec<(usize, Rejected)>,
 }
@@ -52,8 +55,9 @@ impl Counts {
 /// Takes records.
 pub struct Intake {
     sorter: EntrySorter,
+    records: Option<RecordsWriter>,
     labels: LabelBook,
-    degenerate: DegenerateFilter,
+    degenerate: DegenerateDigests,
     categories: Categories,
     counts: Counts,
     fingerprints: [u64; Kind::ALL.len() + 1],
@@ -66,6 +70,8 @@ pub struct Intake {
 pub struct Taken {
     /// The rows, to be sorted.
     pub sorter: EntrySorter,
+    /// The records, but for those whose fingerprints are all degenerate.
+    pub records: Option<RecordsWriter>,
     /// What their numbers stand for.
     pub labels: LabelBook,
     /// What was counted.
@@ -75,12 +81,19 @@ pub struct Taken {
 }
 
 impl Intake {
-    /// Takes records into `sorter`. More than `rejected_max` bad ones stop it at once.
-    pub fn new(sorter: EntrySorter, categories: Categories, rejected_max: Option<u64>) -> Intake {
+    /// Takes records into `sorter`, and into `records` if they are to be kept. More than `rejected_max` bad ones stop
+    /// it at once.
+    pub fn new(
+        sorter: EntrySorter,
+        records: Option<RecordsWriter>,
+        categories: Categories,
+        rejected_max: Option<u64>,
+    ) -> Intake {
         Intake {
             sorter,
+            records,
             labels: LabelBook::default(),
-            degenerate: DegenerateFilter::new(),
+            degenerate: DegenerateDigests::compute(),
             categories,
             counts: Counts::default(),
             fingerprints: Default::default(),
@@ -108,8 +121,8 @@ impl Intake {
                 self.counts.fingerprints.insert(kind, fingerprints);
             }
         }
-        let Intake { sorter, labels, counts, refused, .. } = self;
-        Taken { sorter, labels, counts, categories_refused: refused }
+        let Intake { sorter, records, labels, counts, refused, .. } = self;
+        Taken { sorter, records, labels, counts, categories_refused: refused }
     }
 
     #[inline]
@@ -123,15 +136,30 @@ impl Intake {
         if self.refused {
             return Ok(());
         }
+        let mut degenerate = 0;
         for (kind, value) in record.values {
             if self.degenerate.contains(*kind, value) {
-                self.counts.degenerate += 1;
+                degenerate += 1;
                 continue;
             }
             self.fingerprints[usize::from(kind.code())] += 1;
             self.sorter.push(*kind, value, label)?;
         }
-        Ok(())
+        if degenerate == 0 {
+            return self.keep(record, record.values);
+        }
+        self.counts.degenerate += degenerate;
+        let values = record.values.iter().copied().filter(|(kind, value)| !self.degenerate.contains(*kind, value));
+        let values: Vec<_> = values.collect();
+        if values.is_empty() { Ok(()) } else { self.keep(record, &values) }
+    }
+
+    /// Writes the record itself with these of its values.
+    #[inline]
+    fn keep(&mut self, record: &Record<'_>, values: &[(Kind, &[u8])]) -> Result<(), BuildError> {
+        let Some(records) = &mut self.records else { return Ok(()) };
+        let Record { scheme, category, flags, attributes, .. } = *record;
+        Ok(records.push(&NewRecord { fingerprints: values, scheme, category, flags, attributes })?)
     }
 }
 
@@ -142,6 +170,7 @@ impl Sink for Intake {
 
     fn rejected(&mut self, rejected: Rejected) -> Result<(), SinkError> {
         self.counts.rejected += 1;
+        *self.counts.rejected_by_reason.entry(rejected.reason).or_default() += 1;
         if self.counts.rejected_told.len() < REJECTED_TOLD_MAX {
             self.counts.rejected_told.push((self.file, rejected));
         }
@@ -164,50 +193,3 @@ impl Sink for Intake {
 const UNSUPPORTED_NAMES_MAX: usize = 100;
 /// What the others count under.
 const UNSUPPORTED_OTHERS: &str = "(others)";
-
-/// [`DegenerateDigests`] behind a bitmap over the first two bytes, since nearly no fingerprint is one of them and
-/// every fingerprint is asked about.
-struct DegenerateFilter {
-    digests: DegenerateDigests,
-    first_bytes: Vec<u64>,
-}
-
-impl DegenerateFilter {
-    fn new() -> DegenerateFilter {
-        let digests = DegenerateDigests::compute();
-        let mut first_bytes = vec![0; (1 << 16) / 64];
-        for (_, value) in digests.iter() {
-            let bit = Self::bit(value);
-            first_bytes[bit / 64] |= 1 << (bit % 64);
-        }
-        DegenerateFilter { digests, first_bytes }
-    }
-
-    #[inline]
-    fn contains(&self, kind: Kind, value: &[u8]) -> bool {
-        let bit = Self::bit(value);
-        self.first_bytes[bit / 64] & 1 << (bit % 64) != 0 && self.digests.contains(kind, value)
-    }
-
-    #[inline]
-    fn bit(value: &[u8]) -> usize {
-        usize::from(u16::from_le_bytes([value[0], value[1]]))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use hashward::fingerprint::hash_bytes;
-
-    #[test]
-    fn the_filter_agrees_with_the_digests() {
-        let filter = DegenerateFilter::new();
-        for (kind, value) in DegenerateDigests::compute().iter() {
-            assert!(filter.contains(kind, value));
-        }
-        for i in 0..2_000u32 {
-            assert!(!filter.contains(Kind::Md5, hash_bytes(Kind::Md5, &i.to_le_bytes()).value()));
-        }
-    }
-}

@@ -2,7 +2,8 @@
 //! written as one segment per kind.
 //!
 //! ```text
-//! records ─▶ rows ─▶ sorter (batches, spilled as runs) ─▶ merge ─▶ union with the version before (--add) ─▶ segment writer
+//! records ┬▶ rows ─▶ sorter (batches, spilled as runs) ─▶ merge ─▶ union with the version before (--add) ─▶ segment writer
+//!         └▶ records writer
 //! ```
 
 mod base;
@@ -26,6 +27,7 @@ pub use version::{BuiltKind, Output, build_version};
 use std::io;
 use std::path::PathBuf;
 
+use hashward::records::RecordsError;
 use hashward::segment::SegmentError;
 
 /// Why a version could not be built.
@@ -56,6 +58,9 @@ pub enum BuildError {
     /// A segment could not be written, or the version before could not be read.
     #[error(transparent)]
     Segment(#[from] SegmentError),
+    /// The records could not be written.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
     /// The sorting thread ended early.
     #[error("the sorting thread stopped without a result; this is a bug")]
     SorterStopped,

@@ -12,6 +12,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
+use hashward::list::{Attribute, PackedAttributes};
 
 use super::error::FormatError;
 use super::lines::Lines;
@@ -24,7 +25,7 @@ const FIELDS: std::ops::RangeInclusive<usize> = 3..=5;
 
 pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<Parsed, FormatError> {
     let mut lines = Lines::new(input);
-    let mut values = Values::default();
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
     let mut number = 0;
     while let Some(line) = lines.next()? {
         let text = line.text.map(<[u8]>::trim_ascii);
@@ -34,7 +35,10 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
         number += 1;
         let line_number = Some(line.number);
         match text.ok_or_else(Problem::too_long).and_then(|text| read_line(text, &mut values)) {
-            Ok(name) => report.accept(&values, Record { name: Some(name), ..Record::numbered(number, line_number) })?,
+            Ok((name, size)) => {
+                let attributes = attributes.set(&[(Attribute::Name, name), (Attribute::Size, size)]);
+                report.accept(&values, Record { attributes, ..Record::numbered(number, line_number) })?;
+            }
             Err(problem) => report.reject(number, line_number, problem)?,
         }
     }
@@ -46,8 +50,8 @@ pub(super) fn is_record(line: &[u8]) -> bool {
     read_line(line.trim_ascii(), &mut Values::default()).is_ok()
 }
 
-/// Reads a line's value; returns the signature's name.
-fn read_line<'a>(line: &'a [u8], values: &mut Values) -> Result<&'a [u8], Problem> {
+/// Reads a line's value; returns the signature's name, and the size, empty where any will do.
+fn read_line<'a>(line: &'a [u8], values: &mut Values) -> Result<(&'a [u8], &'a [u8]), Problem> {
     values.clear();
     let mut fields = line.split(|byte| *byte == b':');
     let mut field = || fields.next().unwrap_or_default();
@@ -81,7 +85,7 @@ fn read_line<'a>(line: &'a [u8], values: &mut Values) -> Result<&'a [u8], Proble
             return Err(Problem::new("bad-level", detail));
         }
     }
-    Ok(name)
+    Ok((name, size.strip_prefix(b"*").unwrap_or(size)))
 }
 
 fn is_number(text: &[u8]) -> bool {

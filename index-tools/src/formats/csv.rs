@@ -1,9 +1,10 @@
-//! Comma- or tab-separated values under a header row: any of `name`, `size`, `category`, `scheme` and
+//! Comma- or tab-separated values under a header row: any of `name`, `size`, `category`, `scheme`, `flags` and
 //! the kinds' names in any order, or other headers that the user maps to these fields.
 
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
+use hashward::list::{Attribute, Flag, Flags, PackedAttributes};
 
 use super::error::{FormatError, Refusal, Refused};
 use super::report::{Problem, Report, excerpt};
@@ -28,10 +29,11 @@ pub(super) fn parse(
         }
         None => return Err(no_header("an empty file").into()),
     };
-    let mut values = Values::default();
-    let (mut unquoted, mut unquoted_name) = (Vec::new(), Vec::new());
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
+    let mut unquoted = Vec::new();
     let mut code = Code::default();
     let mut scheme = Code::default();
+    let mut flags = Flags::NONE;
     let mut number = 0;
     while let Some(row) = rows.next()? {
         number += 1;
@@ -40,13 +42,15 @@ pub(super) fn parse(
             columns.read_values(&fields, &mut values, &mut unquoted)?;
             code.read("category", columns.category, &fields)?;
             scheme.read("scheme", columns.scheme, &fields)?;
-            Ok(columns.name.map_or(&b""[..], |name| fields.get(name, &mut unquoted_name)))
+            flags = columns.read_flags(&fields, &mut unquoted)?;
+            fields.read_attributes(&columns.attributes, &mut attributes, &mut unquoted);
+            Ok(())
         });
         match read {
-            Ok(name) => {
-                let name = (!name.is_empty()).then_some(name);
-                let (scheme, category) = (scheme.get(), code.get());
-                report.accept(&values, Record { scheme, category, name, ..Record::numbered(number, line) })?;
+            Ok(()) => {
+                let (scheme, category, attributes) = (scheme.get(), code.get(), &attributes);
+                let record = Record { scheme, category, flags, attributes, ..Record::numbered(number, line) };
+                report.accept(&values, record)?;
             }
             Err(problem) => report.reject(number, line, problem)?,
         }
@@ -81,9 +85,10 @@ impl Code {
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Columns {
     kinds: Vec<(Kind, usize)>,
-    name: Option<usize>,
+    attributes: Vec<(Attribute, usize)>,
     category: Option<usize>,
     scheme: Option<usize>,
+    flags: Option<usize>,
     count: usize,
 }
 
@@ -91,20 +96,22 @@ struct Columns {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Field {
     Kind(Kind),
-    Name,
-    Size,
+    Attribute(Attribute),
     Category,
     Scheme,
+    Flags,
 }
 
 impl Field {
     fn named(name: &str) -> Option<Field> {
-        Some(match name.to_ascii_lowercase().as_str() {
-            "name" => Field::Name,
-            "size" => Field::Size,
-            "category" => Field::Category,
-            "scheme" => Field::Scheme,
-            other => Field::Kind(other.parse().ok()?),
+        let name = name.to_ascii_lowercase();
+        let attribute = Attribute::ALL.into_iter().find(|attribute| attribute.name() == name);
+        Some(match (name.as_str(), attribute) {
+            ("category", _) => Field::Category,
+            ("scheme", _) => Field::Scheme,
+            ("flags", _) => Field::Flags,
+            (_, Some(attribute)) => Field::Attribute(attribute),
+            (other, None) => Field::Kind(other.parse().ok()?),
         })
     }
 }
@@ -130,16 +137,21 @@ impl Columns {
             match taken.iter().position(|(other, _)| *other == field) {
                 None => taken.push((field, place)),
                 Some(by) if by < user_mapped => {}
+                // Of what decides nothing, the first column will do.
+                Some(_) if matches!(field, Field::Attribute(_)) => {}
                 Some(_) => return Err(bad_mapping(format!("more than one column `{header}`"))),
             }
         }
         let place = |field| taken.iter().find(|(other, _)| *other == field).map(|(_, place)| *place);
         let kinds = Kind::ALL.into_iter().filter_map(|kind| Some((kind, place(Field::Kind(kind))?)));
+        let attributes = Attribute::ALL.into_iter();
+        let attributes = attributes.filter_map(|attribute| Some((attribute, place(Field::Attribute(attribute))?)));
         let columns = Columns {
             kinds: kinds.collect(),
-            name: place(Field::Name),
+            attributes: attributes.collect(),
             category: place(Field::Category),
             scheme: place(Field::Scheme),
+            flags: place(Field::Flags),
             count: headers.len(),
         };
         if columns.kinds.is_empty() { Err(no_header(show(headers))) } else { Ok(columns) }
@@ -158,6 +170,19 @@ impl Columns {
             }
         }
         if values.is_empty() { Err(Problem::missing_hash("a value in one of the kinds' columns")) } else { Ok(()) }
+    }
+
+    /// Flags by their names, with blanks between them.
+    fn read_flags(&self, fields: &Fields<'_>, unquoted: &mut Vec<u8>) -> Result<Flags, Problem> {
+        let Some(place) = self.flags else { return Ok(Flags::NONE) };
+        let names = fields.get(place, unquoted).split(u8::is_ascii_whitespace).filter(|name| !name.is_empty());
+        names.into_iter().try_fold(Flags::NONE, |flags, name| {
+            let flag = Flag::ALL.into_iter().find(|flag| name.eq_ignore_ascii_case(flag.name().as_bytes()));
+            flag.map(|flag| flags.with(flag, true)).ok_or_else(|| {
+                let known = Flag::ALL.map(Flag::name).join(", ");
+                Problem::new("bad-flag", format!("expected flags among {known}, found `{}`", excerpt(name)))
+            })
+        })
     }
 }
 
@@ -187,7 +212,8 @@ fn bad_mapping(found: String) -> Refused {
         Refusal::Columns,
         "each field to be one column of the header row",
         found,
-        "correct --column FIELD=HEADER; fields are the kinds' names, name, size, category and scheme",
+        "correct --column FIELD=HEADER; fields are the kinds' names, category, scheme, flags, name, size, series and \
+         other attributes",
     )
 }
 
@@ -205,9 +231,11 @@ mod tests {
     fn headers_are_found_by_name_or_by_mapping() {
         let columns = resolve("Name,SHA-1,md5,x", &[]).unwrap();
         assert_eq!(columns.kinds, [(Kind::Md5, 2), (Kind::Sha1, 1)]);
-        assert_eq!((columns.name, columns.category, columns.count), (Some(0), None, 4));
+        assert_eq!((columns.attributes, columns.category, columns.count), (vec![(Attribute::Name, 0)], None, 4));
         let columns = resolve("md5,HASH,CLASS", &[("md5", "HASH"), ("Category", "CLASS")]).unwrap();
         assert_eq!((columns.kinds, columns.category), (vec![(Kind::Md5, 1)], Some(2)));
+        let columns = resolve("md5,Size,Tags,tags,SERIE", &[("series", "SERIE")]).unwrap();
+        assert_eq!(columns.attributes, [(Attribute::Size, 1), (Attribute::Series, 4), (Attribute::Tags, 2)]);
     }
 
     #[test]

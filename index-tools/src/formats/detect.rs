@@ -1,11 +1,18 @@
 //! Recognises a format by the start of a file, as [`super::open`] gives it.
 
-use super::{Format, clamav, encase, icse, p2p, text};
+use super::{Format, clamav, encase, icse, nsrl_v3, p2p, text};
 
 /// The format that `head`, the first kilobytes of a list, speaks of; `None` if it is not clear.
 pub fn detect(head: &[u8]) -> Option<Format> {
     if encase::is_start(head) {
         return Some(Format::Encase);
+    }
+    if nsrl_v3::is_database(head) {
+        // Whether it has the tables is found out when it is read: the schema may lie anywhere in the file.
+        return Some(Format::NsrlV3);
+    }
+    if nsrl_v3::is_delta(head.trim_ascii_start()) {
+        return Some(Format::NsrlV3Delta);
     }
     match head.trim_ascii_start().first() {
         Some(b'{') => return vics(head).or_else(|| json(head)),

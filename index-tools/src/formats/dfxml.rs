@@ -17,6 +17,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
+use hashward::list::{Attribute, PackedAttributes};
 use quick_xml::events::BytesStart;
 
 use super::error::{FormatError, Refused};
@@ -77,7 +78,7 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
 /// An element whose text is read.
 #[derive(Clone, Copy)]
 enum Field {
-    Name,
+    Attribute(Attribute),
     Digest(Kind),
     /// A digest of a kind that hashward lacks, named in [`FileObject::foreign_kind`].
     Foreign,
@@ -88,7 +89,7 @@ enum Field {
 struct FileObject {
     number: u64,
     values: Values,
-    name: Vec<u8>,
+    attributes: PackedAttributes,
     /// Names of the digests of kinds that hashward lacks.
     foreign: Vec<String>,
     /// The first thing that is wrong with it.
@@ -102,7 +103,7 @@ impl FileObject {
     fn start(&mut self, number: u64) {
         self.number = number;
         self.values.clear();
-        self.name.clear();
+        self.attributes.clear();
         self.foreign.clear();
         self.problem = None;
         self.field = None;
@@ -116,7 +117,8 @@ impl FileObject {
         self.text.clear();
         let name = element.local_name();
         self.field = match name.as_ref() {
-            name if name.eq_ignore_ascii_case(b"filename") => Some(Field::Name),
+            name if name.eq_ignore_ascii_case(b"filename") => Some(Field::Attribute(Attribute::Name)),
+            name if name.eq_ignore_ascii_case(b"filesize") => Some(Field::Attribute(Attribute::Size)),
             name if name.eq_ignore_ascii_case(b"hashdigest") => self.digest(element),
             name => text::kind(name).map(Field::Digest),
         };
@@ -157,7 +159,8 @@ impl FileObject {
     fn close_field(&mut self) {
         let digest = self.text.trim_ascii();
         match self.field.take() {
-            Some(Field::Name) if self.name.is_empty() => std::mem::swap(&mut self.name, &mut self.text),
+            Some(Field::Attribute(Attribute::Name)) => self.attributes.push(Attribute::Name, &self.text),
+            Some(Field::Attribute(attribute)) => self.attributes.push(attribute, self.text.trim_ascii()),
             Some(Field::Digest(kind)) if !digest.is_empty() => {
                 if let Err(problem) = self.values.push_text(kind, digest) {
                     self.spoil(problem);
@@ -179,7 +182,7 @@ impl FileObject {
         if self.values.is_empty() {
             return Ok(());
         }
-        let name = (!self.name.is_empty()).then_some(&*self.name);
-        report.accept(&self.values, Record { name, ..Record::numbered(self.number, None) })
+        let record = Record { attributes: &self.attributes, ..Record::numbered(self.number, None) };
+        report.accept(&self.values, record)
     }
 }

@@ -65,7 +65,7 @@ pub struct Refused {
 }
 
 impl Refused {
-    pub(super) fn new(
+    pub(crate) fn new(
         why: Refusal,
         expected: impl Into<String>,
         found: impl Into<String>,
@@ -116,6 +116,12 @@ pub enum Refusal {
     Encoding,
     /// What concerns every record comes after the records, in a stream that cannot be read twice.
     ContextIsLate,
+    /// The user must name the set that a delta changes.
+    BaseMissing,
+    /// The set that was named is not the one that the delta changes.
+    WrongBase,
+    /// SQL that no delta has.
+    Statement,
 }
 
 impl Refusal {
@@ -133,6 +139,9 @@ impl Refusal {
             Refusal::Entities => "entities",
             Refusal::Encoding => "encoding",
             Refusal::ContextIsLate => "context-is-late",
+            Refusal::BaseMissing => "base-missing",
+            Refusal::WrongBase => "wrong-base",
+            Refusal::Statement => "statement",
         }
     }
 }

@@ -14,6 +14,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
+use hashward::list::{Attribute, PackedAttributes};
 
 use super::error::{FormatError, Refused};
 use super::lines::Lines;
@@ -26,7 +27,7 @@ const MAGIC: &[u8] = b"HASHDEEP-1.0";
 
 pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<Parsed, FormatError> {
     let mut lines = Lines::new(input);
-    let mut values = Values::default();
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
     let mut has_magic = false;
     let mut columns: Option<Vec<Column>> = None;
     let mut number = 0;
@@ -54,12 +55,12 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
         let line_number = Some(line.number);
         let text = line.text.ok_or_else(Problem::too_long);
         let mut foreign = Vec::new();
-        match text.and_then(|text| read_row(columns, text, &mut values, &mut foreign)) {
-            Ok(name) => {
+        match text.and_then(|text| read_row(columns, text, &mut values, &mut attributes, &mut foreign)) {
+            Ok(()) => {
                 foreign.iter().for_each(|kind| report.unsupported(kind));
                 if !values.is_empty() {
-                    let name = (!name.is_empty()).then_some(name);
-                    report.accept(&values, Record { name, ..Record::numbered(number, line_number) })?;
+                    let record = Record { attributes: &attributes, ..Record::numbered(number, line_number) };
+                    report.accept(&values, record)?;
                 }
             }
             Err(problem) => report.reject(number, line_number, problem)?,
@@ -96,14 +97,16 @@ fn read_columns(header: &[u8]) -> Result<Vec<Column>, Refused> {
     if columns.iter().all(|column| matches!(column, Column::Size)) { Err(refuse()) } else { Ok(columns) }
 }
 
-/// Reads a row's values, and the names of kinds that hashward lacks into `foreign`; returns its file name.
-fn read_row<'a, 'c>(
+/// Reads a row's values and attributes, and the names of kinds that hashward lacks into `foreign`.
+fn read_row<'c>(
     columns: &'c [Column],
-    text: &'a [u8],
+    text: &[u8],
     values: &mut Values,
+    attributes: &mut PackedAttributes,
     foreign: &mut Vec<&'c str>,
-) -> Result<&'a [u8], Problem> {
+) -> Result<(), Problem> {
     values.clear();
+    attributes.clear();
     let mut rest = text;
     for (read, column) in columns.iter().enumerate() {
         let comma = memchr::memchr(b',', rest).ok_or_else(|| {
@@ -115,8 +118,10 @@ fn read_row<'a, 'c>(
         match column {
             Column::Kind(kind) if !field.is_empty() => values.push_text(*kind, field)?,
             Column::Foreign(kind) if !field.is_empty() => foreign.push(kind),
-            Column::Kind(_) | Column::Foreign(_) | Column::Size => {}
+            Column::Size => attributes.push(Attribute::Size, field),
+            Column::Kind(_) | Column::Foreign(_) => {}
         }
     }
-    if values.is_empty() && foreign.is_empty() { Err(Problem::missing_hash("a digest")) } else { Ok(rest) }
+    attributes.push(Attribute::Name, rest);
+    if values.is_empty() && foreign.is_empty() { Err(Problem::missing_hash("a digest")) } else { Ok(()) }
 }

@@ -16,6 +16,7 @@ use std::io::{BufRead, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use hashward::fingerprint::Kind;
+use hashward::list::{Attribute, PackedAttributes};
 
 use super::error::{FormatError, Refusal, Refused};
 use super::limits::{MAX_CATEGORY_BYTES, MAX_HASH_SETS};
@@ -137,8 +138,8 @@ pub(super) fn parse(
         let found = "another first line (the .hsh file holds the hashes, the .hke file only says what they mean)";
         Refused::not_a_list(Format::Hashkeeper, HEADER, found)
     })?;
-    let mut values = Values::default();
-    let (mut unquoted, mut unquoted_name) = (Vec::new(), Vec::new());
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
+    let mut unquoted = Vec::new();
     let mut number = 0;
     while let Some(row) = rows.next()? {
         number += 1;
@@ -152,13 +153,13 @@ pub(super) fn parse(
             }
             let set = set_id(fields.get(columns.set, &mut unquoted))?;
             let category = notable.0.get(set).map(String::as_str);
-            Ok((category, fields.get(columns.name, &mut unquoted_name)))
+            fields.read_attributes(&columns.attributes, &mut attributes, &mut unquoted);
+            Ok(category)
         });
         match read {
-            Ok((category, name)) => {
-                let scheme = category.map(|_| NOTABLE);
-                let name = (!name.is_empty()).then_some(name);
-                report.accept(&values, Record { scheme, category, name, ..Record::numbered(number, line) })?;
+            Ok(category) => {
+                let (scheme, attributes) = (category.map(|_| NOTABLE), &attributes);
+                report.accept(&values, Record { scheme, category, attributes, ..Record::numbered(number, line) })?;
             }
             Err(problem) => report.reject(number, line, problem)?,
         }
@@ -169,8 +170,8 @@ pub(super) fn parse(
 /// Which column holds what.
 struct Columns {
     set: usize,
-    name: usize,
     hash: usize,
+    attributes: Vec<(Attribute, usize)>,
     count: usize,
 }
 
@@ -178,7 +179,10 @@ impl Columns {
     fn resolve(fields: &Fields<'_>) -> Option<Columns> {
         place(fields, "file_id")?;
         let (set, name, hash) = (place(fields, "hashset_id")?, place(fields, "file_name")?, place(fields, "hash")?);
-        Some(Columns { set, name, hash, count: fields.len() })
+        let others = [(Attribute::Path, "directory"), (Attribute::Size, "file_size"), (Attribute::Comment, "comments")];
+        let others = others.into_iter().filter_map(|(attribute, header)| Some((attribute, place(fields, header)?)));
+        let attributes = [(Attribute::Name, name), (Attribute::HashSet, set)].into_iter().chain(others).collect();
+        Some(Columns { set, hash, attributes, count: fields.len() })
     }
 }
 

@@ -13,7 +13,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
-use hashward::list::{Flag, Flags};
+use hashward::list::{Attribute, Flag, Flags, PackedAttributes};
 
 use super::error::{FormatError, Refused};
 use super::report::{Problem, Report, excerpt};
@@ -23,6 +23,14 @@ use super::{Format, Parsed, Record, text};
 
 /// The column that holds the category, and the scheme of the categories it gives.
 const BASELINE: &str = "Baseline";
+
+/// Columns of attributes.
+const ATTRIBUTES: [(&str, Attribute); 4] = [
+    ("Image ID", Attribute::MediaId),
+    ("Series name", Attribute::Series),
+    ("Number of submissions", Attribute::Submissions),
+    ("Media Type", Attribute::MediaType),
+];
 
 /// Columns that mean what a flag means.
 const FLAGS: [(&str, Flag); 3] = [
@@ -40,7 +48,7 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
         }
         None => return Err(no_header("an empty file").into()),
     };
-    let mut values = Values::default();
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
     let (mut unquoted, mut category, mut decoded) = (Vec::new(), Vec::new(), String::new());
     let mut number = 0;
     while let Some(row) = rows.next()? {
@@ -49,13 +57,15 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
         let read = row.fields.and_then(|fields| {
             columns.read_values(&fields, &mut values, &mut unquoted)?;
             let flags = columns.read_flags(&fields, &mut unquoted)?;
+            fields.read_attributes(&columns.attributes, &mut attributes, &mut unquoted);
             let code = columns.baseline.map_or(&b""[..], |place| fields.get(place, &mut category).trim_ascii());
             Ok((flags, text::code(BASELINE, code, &mut decoded)?))
         });
         match read {
             Ok((flags, category)) => {
-                let scheme = category.map(|_| BASELINE);
-                report.accept(&values, Record { scheme, category, flags, ..Record::numbered(number, line) })?;
+                let (scheme, attributes) = (category.map(|_| BASELINE), &attributes);
+                let record = Record { scheme, category, flags, attributes, ..Record::numbered(number, line) };
+                report.accept(&values, record)?;
             }
             Err(problem) => report.reject(number, line, problem)?,
         }
@@ -68,11 +78,12 @@ struct Columns {
     kinds: Vec<(Kind, usize)>,
     flags: Vec<(&'static str, Flag, usize)>,
     baseline: Option<usize>,
+    attributes: Vec<(Attribute, usize)>,
 }
 
 impl Columns {
     fn resolve(fields: &Fields<'_>) -> Result<Columns, Refused> {
-        let mut columns = Columns { kinds: Vec::new(), flags: Vec::new(), baseline: None };
+        let mut columns = Columns { kinds: Vec::new(), flags: Vec::new(), baseline: None, attributes: Vec::new() };
         let mut unquoted = Vec::new();
         for place in 0..fields.len() {
             let header = fields.get(place, &mut unquoted).trim_ascii();
@@ -88,6 +99,10 @@ impl Columns {
                 is_new
             } else if is(BASELINE) {
                 columns.baseline.replace(place).is_none()
+            } else if let Some((_, attribute)) = ATTRIBUTES.into_iter().find(|(name, _)| is(name)) {
+                // Nothing is decided by it.
+                columns.attributes.push((attribute, place));
+                true
             } else {
                 true
             };

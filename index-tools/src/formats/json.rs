@@ -12,7 +12,7 @@ use super::window::Window;
 
 /// Why a piece cannot be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// It goes on beyond the bytes at hand.
     Incomplete,
     /// It is no JSON, or not of the shape that the format has.
@@ -33,7 +33,7 @@ const fn bad<T>(expected: &'static str) -> Result<T, Stop> {
 ///
 /// # Errors
 /// Bad JSON, or the end of the input in the midst of it.
-pub(super) fn pull<T>(
+pub(crate) fn pull<T>(
     window: &mut Window<'_>,
     piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
 ) -> Result<Option<T>, FormatError> {
@@ -47,7 +47,7 @@ pub(super) fn pull<T>(
 ///
 /// # Errors
 /// As [`pull`].
-pub(super) fn look<T>(
+pub(crate) fn look<T>(
     window: &mut Window<'_>,
     piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
 ) -> Result<Option<T>, FormatError> {
@@ -106,7 +106,7 @@ fn cut_off(window: &Window<'_>) -> Refused {
 }
 
 /// As [`pull`], where a piece beyond the limit is a reason to refuse the file.
-pub(super) fn pull_small<T>(
+pub(crate) fn pull_small<T>(
     window: &mut Window<'_>,
     piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
 ) -> Result<T, FormatError> {
@@ -120,7 +120,7 @@ pub(super) fn pull_small<T>(
 ///
 /// # Errors
 /// As [`pull`].
-pub(super) fn pull_record<T>(
+pub(crate) fn pull_record<T>(
     window: &mut Window<'_>,
     piece: impl FnMut(&mut Cursor<'_>) -> Result<T, Stop>,
 ) -> Result<Result<T, Problem>, FormatError> {
@@ -133,7 +133,7 @@ pub(super) fn pull_record<T>(
 }
 
 /// Takes an array whose elements are read by `element`.
-pub(super) fn elements<'i>(
+pub(crate) fn elements<'i>(
     window: &mut Window<'i>,
     mut element: impl FnMut(&mut Window<'i>) -> Result<(), FormatError>,
 ) -> Result<(), FormatError> {
@@ -153,7 +153,7 @@ pub(super) fn elements<'i>(
 }
 
 /// Takes what stands after an element or a member: whether it is `close`, or a comma and there are more.
-pub(super) fn ends(window: &mut Window<'_>, close: u8, expected: &'static str) -> Result<bool, FormatError> {
+pub(crate) fn ends(window: &mut Window<'_>, close: u8, expected: &'static str) -> Result<bool, FormatError> {
     pull_small(window, |cursor| {
         let ended = cursor.take(close)?;
         if !ended {
@@ -164,7 +164,7 @@ pub(super) fn ends(window: &mut Window<'_>, close: u8, expected: &'static str) -
 }
 
 /// Walks over an object of any size: `member` is called after each key and takes its value.
-pub(super) fn members<'i>(
+pub(crate) fn members<'i>(
     window: &mut Window<'i>,
     mut member: impl FnMut(&mut Window<'i>, &[u8]) -> Result<(), FormatError>,
 ) -> Result<(), FormatError> {
@@ -185,7 +185,7 @@ pub(super) fn members<'i>(
 }
 
 /// The byte that the next value starts with; `None` at the end of the file.
-pub(super) fn first_byte(window: &mut Window<'_>) -> Result<Option<u8>, FormatError> {
+pub(crate) fn first_byte(window: &mut Window<'_>) -> Result<Option<u8>, FormatError> {
     pull_small(window, |cursor| if cursor.is_at_end()? { Ok(None) } else { cursor.peek().map(Some) })
 }
 
@@ -193,7 +193,7 @@ pub(super) fn first_byte(window: &mut Window<'_>) -> Result<Option<u8>, FormatEr
 ///
 /// # Errors
 /// The end of the input in the midst of it.
-pub(super) fn skip_large(window: &mut Window<'_>) -> Result<(), FormatError> {
+pub(crate) fn skip_large(window: &mut Window<'_>) -> Result<(), FormatError> {
     let mut depth = 0u64;
     let mut in_string = false;
     let mut escaped = false;
@@ -235,7 +235,7 @@ pub(super) fn skip_large(window: &mut Window<'_>) -> Result<(), FormatError> {
 ///
 /// # Errors
 /// As [`pull`].
-pub(super) fn skip_any(window: &mut Window<'_>) -> Result<(), FormatError> {
+pub(crate) fn skip_any(window: &mut Window<'_>) -> Result<(), FormatError> {
     if pull(window, |cursor| cursor.skip())?.is_none() {
         skip_large(window)?;
     }
@@ -244,7 +244,7 @@ pub(super) fn skip_any(window: &mut Window<'_>) -> Result<(), FormatError> {
 
 /// A place in a piece of JSON. A clone comes back to a value that was passed over.
 #[derive(Clone)]
-pub(super) struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
     at: usize,
     /// Nothing follows `bytes`.
@@ -253,14 +253,14 @@ pub(super) struct Cursor<'a> {
 
 /// A string as it stands in the text, between its quotes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Text<'a> {
+pub(crate) struct Text<'a> {
     raw: &'a [u8],
     escaped: bool,
 }
 
 impl<'a> Text<'a> {
     /// Its bytes; escapes are undone with the help of `unescaped`.
-    pub(super) fn read<'b>(&self, unescaped: &'b mut Vec<u8>) -> Result<&'b [u8], Stop>
+    pub(crate) fn read<'b>(&self, unescaped: &'b mut Vec<u8>) -> Result<&'b [u8], Stop>
     where
         'a: 'b,
     {
@@ -318,7 +318,7 @@ fn code_unit(text: &[u8]) -> Result<(u16, &[u8]), Stop> {
 
 impl<'a> Cursor<'a> {
     /// The next byte that is no blank, without taking it.
-    pub(super) fn peek(&mut self) -> Result<u8, Stop> {
+    pub(crate) fn peek(&mut self) -> Result<u8, Stop> {
         while let Some(byte) = self.bytes.get(self.at) {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
@@ -329,7 +329,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Whether only blanks are left, and nothing follows.
-    pub(super) fn is_at_end(&mut self) -> Result<bool, Stop> {
+    pub(crate) fn is_at_end(&mut self) -> Result<bool, Stop> {
         match self.peek() {
             Ok(_) => Ok(false),
             Err(Stop::Incomplete) if self.at_end => Ok(true),
@@ -338,7 +338,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes `byte`, which must come next.
-    pub(super) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Stop> {
+    pub(crate) fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Stop> {
         if self.peek()? == byte {
             self.at += 1;
             Ok(())
@@ -348,14 +348,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes `byte` if it comes next.
-    pub(super) fn take(&mut self, byte: u8) -> Result<bool, Stop> {
+    pub(crate) fn take(&mut self, byte: u8) -> Result<bool, Stop> {
         let found = self.peek()? == byte;
         self.at += usize::from(found);
         Ok(found)
     }
 
     /// Takes a string.
-    pub(super) fn string(&mut self) -> Result<Text<'a>, Stop> {
+    pub(crate) fn string(&mut self) -> Result<Text<'a>, Stop> {
         self.expect(b'"', "a string")?;
         let start = self.at;
         let mut escaped = false;
@@ -378,14 +378,14 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a key and its colon.
-    pub(super) fn key(&mut self) -> Result<Text<'a>, Stop> {
+    pub(crate) fn key(&mut self) -> Result<Text<'a>, Stop> {
         let key = self.string()?;
         self.expect(b':', "a colon after a key")?;
         Ok(key)
     }
 
     /// Takes a number, `true`, `false` or `null`.
-    pub(super) fn scalar(&mut self) -> Result<&'a [u8], Stop> {
+    pub(crate) fn scalar(&mut self) -> Result<&'a [u8], Stop> {
         self.peek()?;
         let rest = &self.bytes[self.at..];
         let in_scalar = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
@@ -407,7 +407,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Walks over an object: `member` is called after each key and takes its value.
-    pub(super) fn object(
+    pub(crate) fn object(
         &mut self,
         mut member: impl FnMut(&mut Self, Text<'a>) -> Result<(), Stop>,
     ) -> Result<(), Stop> {
@@ -426,7 +426,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Walks over an array: `element` is called before each element and takes it.
-    pub(super) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), Stop>) -> Result<(), Stop> {
+    pub(crate) fn array(&mut self, mut element: impl FnMut(&mut Self) -> Result<(), Stop>) -> Result<(), Stop> {
         self.expect(b'[', "an array")?;
         if self.take(b']')? {
             return Ok(());
@@ -441,12 +441,12 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes a string; any other value is passed over.
-    pub(super) fn string_or_skip(&mut self) -> Result<Option<Text<'a>>, Stop> {
+    pub(crate) fn string_or_skip(&mut self) -> Result<Option<Text<'a>>, Stop> {
         if self.peek()? == b'"' { self.string().map(Some) } else { self.skip().map(|()| None) }
     }
 
     /// Takes a value and says whether it is yes: `true` or 1, as a string too.
-    pub(super) fn is_yes(&mut self) -> Result<bool, Stop> {
+    pub(crate) fn is_yes(&mut self) -> Result<bool, Stop> {
         Ok(match self.peek()? {
             b'"' => matches!(self.string()?.raw, b"1" | b"true" | b"True"),
             b'{' | b'[' => self.skip().map(|()| false)?,
@@ -455,7 +455,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Passes over any value.
-    pub(super) fn skip(&mut self) -> Result<(), Stop> {
+    pub(crate) fn skip(&mut self) -> Result<(), Stop> {
         self.skip_within(MAX_JSON_DEPTH)
     }
 

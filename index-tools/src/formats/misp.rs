@@ -14,6 +14,8 @@
 
 use std::io::BufRead;
 
+use hashward::list::{self, PackedAttributes};
+
 use super::error::{FormatError, Refused};
 use super::json::{Cursor, Stop, elements, first_byte, look, members, pull_record, skip_any, skip_large};
 use super::limits::MAX_ELEMENT_BYTES;
@@ -52,7 +54,8 @@ pub(super) fn parse(input: &mut dyn BufRead, report: Report<'_>) -> Result<Parse
     if !matches!(first_byte(&mut window)?, Some(b'{' | b'[')) {
         return Err(not_misp(format!("`{}`", excerpt(window.bytes()))).into());
     }
-    let mut reader = Reader { report, attribute: Attribute::default(), number: 0, has_event: false };
+    let mut reader =
+        Reader { report, attribute: Attribute::default(), object: Object::default(), number: 0, has_event: false };
     reader.wrapping(&mut window, MAX_WRAPPINGS)?;
     if first_byte(&mut window)?.is_some() {
         return Err(not_misp(format!("behind it `{}`", excerpt(window.bytes()))).into());
@@ -70,6 +73,8 @@ fn not_misp(found: impl Into<String>) -> Refused {
 struct Reader<'s> {
     report: Report<'s>,
     attribute: Attribute,
+    /// What the object around the attribute says of its file.
+    object: Object,
     /// Of the last attribute.
     number: u64,
     has_event: bool,
@@ -90,7 +95,7 @@ impl Reader<'_> {
                     }
                     b"Attribute" if first == Some(b'[') => {
                         self.has_event = true;
-                        elements(window, |window| self.attribute(window, true))
+                        elements(window, |window| self.attribute(window))
                     }
                     b"Object" if first == Some(b'[') => elements(window, |window| self.object(window)),
                     b"Object" if first == Some(b'{') => {
@@ -109,27 +114,30 @@ impl Reader<'_> {
         if first_byte(window)? != Some(b'{') {
             return skip_any(window);
         }
-        let Some(is_read) = look(window, is_of_a_whole_file)? else {
+        let Some(object) = look(window, Object::read)? else {
             skip_large(window)?;
             self.number += 1;
             let detail = format!("expected at most {MAX_ELEMENT_BYTES} bytes in an object, found more");
             return self.report.reject(self.number, None, Problem::new("too-long", detail));
         };
+        self.object = object;
         members(window, |window, key| {
             if key == b"Attribute" && first_byte(window)? == Some(b'[') {
-                elements(window, |window| self.attribute(window, is_read))
+                elements(window, |window| self.attribute(window))
             } else {
                 skip_any(window)
             }
-        })
+        })?;
+        self.object = Object::default();
+        Ok(())
     }
 
-    /// Reads one attribute and passes it on, if it `counts`. Those that are no hashes are passed over in silence.
-    fn attribute(&mut self, window: &mut Window<'_>, counts: bool) -> Result<(), FormatError> {
+    /// Reads one attribute and passes it on, if it counts. Those that are no hashes are passed over in silence.
+    fn attribute(&mut self, window: &mut Window<'_>) -> Result<(), FormatError> {
         self.number += 1;
         let attribute = &mut self.attribute;
         let read = pull_record(window, |cursor| attribute.read(cursor))?;
-        if !counts {
+        if self.object.is_silent {
             return Ok(());
         }
         if let Some(problem) = read.err().or_else(|| attribute.problem.take()) {
@@ -141,34 +149,71 @@ impl Reader<'_> {
         if attribute.values.is_empty() {
             return Ok(());
         }
-        let name = (!attribute.name.is_empty()).then_some(&*attribute.name);
-        self.report.accept(&attribute.values, Record { name, ..Record::numbered(self.number, None) })
+        self.object.attributes.iter().for_each(|(name, value)| attribute.attributes.push(name, value));
+        let attributes = &attribute.attributes;
+        self.report.accept(&attribute.values, Record { attributes, ..Record::numbered(self.number, None) })
     }
 }
 
-/// Whether the hashes in an object are of a whole file, and still hold.
-fn is_of_a_whole_file(cursor: &mut Cursor<'_>) -> Result<bool, Stop> {
-    let mut is_read = true;
-    cursor.object(|cursor, key| {
-        match key.read(&mut Vec::new())? {
-            b"name" => {
-                if let Some(name) = cursor.string_or_skip()? {
-                    is_read &= !name.read(&mut Vec::new())?.ends_with(b"-section");
+/// What an object says of the file that its hashes are of.
+#[derive(Default)]
+struct Object {
+    /// The hashes are of parts of files, or hold no more.
+    is_silent: bool,
+    attributes: PackedAttributes,
+}
+
+impl Object {
+    fn read(cursor: &mut Cursor<'_>) -> Result<Object, Stop> {
+        let mut object = Object::default();
+        cursor.object(|cursor, key| {
+            match key.read(&mut Vec::new())? {
+                b"name" => {
+                    if let Some(name) = cursor.string_or_skip()? {
+                        object.is_silent |= name.read(&mut Vec::new())?.ends_with(b"-section");
+                    }
                 }
+                b"deleted" => object.is_silent |= cursor.is_yes()?,
+                b"Attribute" if cursor.peek()? == b'[' => cursor.array(|cursor| object.read_attribute(cursor))?,
+                _ => cursor.skip()?,
             }
-            b"deleted" => is_read &= !cursor.is_yes()?,
-            _ => cursor.skip()?,
+            Ok(())
+        })?;
+        Ok(object)
+    }
+
+    fn read_attribute(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        if cursor.peek()? != b'{' {
+            return cursor.skip();
         }
+        let (mut relation, mut value, mut is_deleted) = (None, None, false);
+        cursor.object(|cursor, key| {
+            match key.read(&mut Vec::new())? {
+                b"object_relation" => relation = cursor.string_or_skip()?,
+                b"value" => value = cursor.string_or_skip()?,
+                b"deleted" => is_deleted = cursor.is_yes()?,
+                _ => cursor.skip()?,
+            }
+            Ok(())
+        })?;
+        let (Some(relation), Some(value), false) = (relation, value, is_deleted) else { return Ok(()) };
+        let attribute = match relation.read(&mut Vec::new())? {
+            b"filename" => list::Attribute::Name,
+            b"path" => list::Attribute::Path,
+            b"size-in-bytes" => list::Attribute::Size,
+            b"mimetype" => list::Attribute::Mime,
+            _ => return Ok(()),
+        };
+        self.attributes.push(attribute, value.read(&mut Vec::new())?);
         Ok(())
-    })?;
-    Ok(is_read)
+    }
 }
 
 /// What is kept of one attribute, in buffers that are used again.
 #[derive(Default)]
 struct Attribute {
     values: Values,
-    name: Vec<u8>,
+    attributes: PackedAttributes,
     /// The type, if it is a hash of which hashward lacks the kind.
     foreign: Option<&'static str>,
     problem: Option<Problem>,
@@ -178,7 +223,7 @@ impl Attribute {
     /// Reads one element. Bad JSON is a [`Stop`], bad values are a [`Problem`] of this element only.
     fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         self.values.clear();
-        self.name.clear();
+        self.attributes.clear();
         self.foreign = None;
         self.problem = None;
         if cursor.peek()? != b'{' {
@@ -186,12 +231,13 @@ impl Attribute {
             return cursor.skip();
         }
         let mut attribute_type = None;
-        let mut value = None;
+        let (mut value, mut comment) = (None, None);
         let mut is_deleted = false;
         cursor.object(|cursor, key| {
             match key.read(&mut Vec::new())? {
                 b"type" => attribute_type = cursor.string_or_skip()?,
                 b"value" => value = cursor.string_or_skip()?,
+                b"comment" => comment = cursor.string_or_skip()?,
                 b"deleted" => is_deleted = cursor.is_yes()?,
                 _ => cursor.skip()?,
             }
@@ -199,6 +245,9 @@ impl Attribute {
         })?;
         if is_deleted {
             return Ok(());
+        }
+        if let Some(comment) = comment {
+            self.attributes.push(list::Attribute::Comment, comment.read(&mut Vec::new())?);
         }
         let Some(attribute_type) = attribute_type else {
             self.problem = Some(Problem::new("missing-type", "expected a `type` of the attribute, found none"));
@@ -234,7 +283,7 @@ impl Attribute {
             return Err(Problem::missing_hash("a hash as the attribute's value"));
         }
         self.values.push_text(kind, hash.trim_ascii())?;
-        self.name.extend_from_slice(name);
+        self.attributes.push(list::Attribute::Name, name);
         Ok(())
     }
 }

@@ -3,7 +3,8 @@
 //! One file per format, each a streaming parser in bounded memory. All of them work alike: a [`Window`] over the
 //! input, a scan of the bytes that have arrived, values decoded into buffers that are used again, and a [`Report`]
 //! that passes each record to the caller's [`Sink`]. Nothing is allocated per record, so a core reads hundreds of
-//! megabytes a second.
+//! megabytes a second. NSRL's databases are the exception: SQLite reads files, so a stream of one is written to a file
+//! first.
 //!
 //! A bad record is rejected with its number, its line, what was expected and what was found, and the next one is
 //! read. A file that is no such list, or ends too early, is a [`FormatError`], and the caller imports nothing of it.
@@ -26,23 +27,24 @@ mod hashdeep;
 mod hashkeeper;
 mod hex;
 mod icse;
-mod json;
-mod limits;
+pub(crate) mod json;
+pub(crate) mod limits;
 mod lines;
 mod misp;
 mod nsrl_v2;
+mod nsrl_v3;
 mod open;
 mod p2p;
-mod report;
+pub(crate) mod report;
 mod stix;
 mod sum;
 mod table;
-mod text;
+pub(crate) mod text;
 mod utf16;
-mod values;
+pub(crate) mod values;
 mod vics;
-mod window;
-mod xml;
+pub(crate) mod window;
+pub(crate) mod xml;
 
 pub use detect::detect;
 pub use error::{FormatError, Refusal, Refused, SinkError};
@@ -50,12 +52,12 @@ pub use hashkeeper::NotableFlags;
 pub use open::{Limits, open};
 
 use std::fmt;
-use std::io::BufRead;
-use std::path::Path;
+use std::io::{self, BufRead};
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use hashward::fingerprint::Kind;
-use hashward::list::Flags;
+use hashward::list::{Attribute, Flags, PackedAttributes};
 
 /// One well-formed record of a list, borrowed from the parser's buffers for the time of the call.
 #[derive(Clone, Copy, Debug)]
@@ -73,14 +75,23 @@ pub struct Record<'a> {
     pub category: Option<&'a str>,
     /// What else the list says of it.
     pub flags: Flags,
-    /// The file's name, in the list's own encoding of text (Latin-1 in NSRL files), escapes undone.
-    pub name: Option<&'a [u8]>,
+    /// What else the list says, in its own encoding of text (Latin-1 in NSRL files), escapes undone.
+    pub attributes: &'a PackedAttributes,
 }
+
+/// Those of a record that has none.
+static NO_ATTRIBUTES: PackedAttributes = PackedAttributes::new();
 
 impl Record<'_> {
     /// A record that says nothing yet.
     const fn numbered(number: u64, line: Option<u64>) -> Record<'static> {
-        Record { number, line, values: &[], scheme: None, category: None, flags: Flags::NONE, name: None }
+        let (values, attributes) = (&[], &NO_ATTRIBUTES);
+        Record { number, line, values, scheme: None, category: None, flags: Flags::NONE, attributes }
+    }
+
+    /// The file's name.
+    pub fn name(&self) -> Option<&[u8]> {
+        self.attributes.get(Attribute::Name)
     }
 }
 
@@ -131,6 +142,10 @@ pub enum Format {
     Tsv,
     /// NIST's NSRL Reference Data Set, text, version 2 (and 1).
     NsrlV2,
+    /// The same, version 3: SQLite databases.
+    NsrlV3,
+    /// What takes such a database to its next release: SQL text.
+    NsrlV3Delta,
     /// VICS JSON: Project VIC's exchange format, 1.x and 2.0.
     Vics,
     /// ClamAV's databases of file hashes.
@@ -155,13 +170,15 @@ pub enum Format {
 
 impl Format {
     /// All formats.
-    pub const ALL: [Format; 16] = [
+    pub const ALL: [Format; 18] = [
         Format::Sum,
         Format::Hex,
         Format::Hashdeep,
         Format::Csv,
         Format::Tsv,
         Format::NsrlV2,
+        Format::NsrlV3,
+        Format::NsrlV3Delta,
         Format::Vics,
         Format::Clamav,
         Format::Hashkeeper,
@@ -188,6 +205,8 @@ impl Format {
             Format::Csv => "csv",
             Format::Tsv => "tsv",
             Format::NsrlV2 => "nsrl-v2",
+            Format::NsrlV3 => "nsrl-v3",
+            Format::NsrlV3Delta => "nsrl-v3-delta",
             Format::Vics => "vics",
             Format::Clamav => "clamav",
             Format::Hashkeeper => "hashkeeper",
@@ -210,6 +229,8 @@ impl Format {
             Format::Csv => "comma-separated rows under a header that names at least one kind",
             Format::Tsv => "tab-separated rows under a header that names at least one kind",
             Format::NsrlV2 => "rows under a header with \"SHA-1\" or \"MD5\" and \"FileName\"",
+            Format::NsrlV3 => "rows of text in a table FILE, or in METADATA",
+            Format::NsrlV3Delta => "a base, and statements that change its rows",
             Format::Vics | Format::Caid => "a VICS object with a context and a `value` array",
             Format::Stix => "a bundle with `objects`, some of them files or indicators",
             Format::Misp => "an event with attributes, some of them hashes",
@@ -220,6 +241,15 @@ impl Format {
             Format::Hashkeeper => "rows under a header with \"file_id\", \"hashset_id\", \"file_name\" and \"hash\"",
             Format::P2p => "a link `magnet:?xt=…` or `ed2k://|file|…`, or a name `urn:sha1:…`, a line",
         }
+    }
+
+    /// Whether the list at `path` is read where it lies, since a stream of it would only be written to a file again: a
+    /// database that is not compressed. [`parse_file`] does so.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn reads_in_place(self, path: &Path) -> io::Result<bool> {
+        Ok(self == Format::NsrlV3 && nsrl_v3::is_plain(path)?)
     }
 
     /// Reads a whole list.
@@ -241,6 +271,8 @@ impl Format {
             Format::Csv => csv::parse(input, b',', &options.columns, report),
             Format::Tsv => csv::parse(input, b'\t', &options.columns, report),
             Format::NsrlV2 => nsrl_v2::parse(input, report),
+            Format::NsrlV3 => nsrl_v3::parse(input, options, report),
+            Format::NsrlV3Delta => nsrl_v3::parse_delta(input, options, report),
             Format::Vics | Format::Caid => vics::parse(input, None, report)?.parsed(),
             Format::Dfxml => dfxml::parse(input, report),
             Format::Stix => stix::parse(input, report),
@@ -255,7 +287,7 @@ impl Format {
 }
 
 /// Opens and reads a whole list file: [`open`] and [`Format::parse`] in one, for files that must be read twice
-/// because what concerns every record stands at their end, or in a file beside them.
+/// because what concerns every record stands at their end, or in a file beside them, or that are databases.
 ///
 /// # Errors
 /// As [`open`] and [`Format::parse`]; with no `format`, also when [`detect`] does not recognise the file.
@@ -271,6 +303,9 @@ pub fn parse_file(
         Some(format) => format,
         None => detect(input.fill_buf()?).ok_or_else(unrecognised)?,
     };
+    if format.reads_in_place(path)? {
+        return Ok((format, nsrl_v3::parse_file(path, report::Report::new(format, sink))?));
+    }
     if !matches!(format, Format::Vics | Format::Caid) {
         let options = options.clone().with_companion(format, path, limits)?;
         return Ok((format, format.parse(&mut *input, &options, sink)?));
@@ -317,10 +352,14 @@ pub struct ParseOptions {
     /// The kind of values whose kind the format does not name.
     pub kind: Option<Kind>,
     /// For CSV and TSV: (field, header), where the header is not the field's own name. Fields are the kinds' names,
-    /// `name`, `size`, `category` and `scheme`.
+    /// `category`, `scheme` and the attributes' names.
     pub columns: Vec<(String, String)>,
     /// For HashKeeper: what the companion file says of hash sets.
     pub notable: NotableFlags,
+    /// For NSRL deltas: the set that is changed.
+    pub base: Option<PathBuf>,
+    /// Where databases that are compressed are unfolded; the system's folder for temporary files, if none is named.
+    pub scratch: Option<PathBuf>,
 }
 
 impl ParseOptions {

@@ -11,6 +11,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
+use hashward::list::{Attribute, PackedAttributes};
 
 use super::error::{FormatError, Refused};
 use super::report::{Problem, Report};
@@ -25,24 +26,25 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
         None => None,
     };
     let columns = columns.ok_or_else(no_header)?;
-    let mut values = Values::default();
-    let (mut unquoted, mut unquoted_name) = (Vec::new(), Vec::new());
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
+    let mut unquoted = Vec::new();
     let mut number = 0;
     while let Some(row) = rows.next()? {
         number += 1;
         let line = Some(row.line);
         let read = row.fields.and_then(|fields| {
             let has_md4 = columns.read_values(&fields, &mut values, &mut unquoted)?;
-            Ok((has_md4, fields.get(columns.name, &mut unquoted_name)))
+            fields.read_attributes(&columns.attributes, &mut attributes, &mut unquoted);
+            Ok(has_md4)
         });
         match read {
-            Ok((has_md4, name)) => {
+            Ok(has_md4) => {
                 if has_md4 {
                     report.unsupported("md4");
                 }
                 if !values.is_empty() {
-                    let name = (!name.is_empty()).then_some(name);
-                    report.accept(&values, Record { name, ..Record::numbered(number, line) })?;
+                    let record = Record { attributes: &attributes, ..Record::numbered(number, line) };
+                    report.accept(&values, record)?;
                 }
             }
             Err(problem) => report.reject(number, line, problem)?,
@@ -51,11 +53,18 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
     report.finish()
 }
 
+/// Columns of attributes that a set may lack.
+const ATTRIBUTES: [(Attribute, &[u8]); 3] = [
+    (Attribute::Size, b"FileSize"),
+    (Attribute::Product, b"ProductCode"),
+    (Attribute::OperatingSystem, b"OpSystemCode"),
+];
+
 /// Which column holds what.
 struct Columns {
     kinds: Vec<(Kind, usize)>,
     md4: Option<usize>,
-    name: usize,
+    attributes: Vec<(Attribute, usize)>,
     count: usize,
 }
 
@@ -67,7 +76,9 @@ impl Columns {
         };
         let headers: [(Kind, &[u8]); 3] = [(Kind::Sha1, b"SHA-1"), (Kind::Md5, b"MD5"), (Kind::Sha256, b"SHA-256")];
         let kinds: Vec<_> = headers.into_iter().filter_map(|(kind, header)| Some((kind, place(header)?))).collect();
-        let columns = Columns { kinds, md4: place(b"MD4"), name: place(b"FileName")?, count: fields.len() };
+        let mut attributes = vec![(Attribute::Name, place(b"FileName")?)];
+        attributes.extend(ATTRIBUTES.into_iter().filter_map(|(attribute, header)| Some((attribute, place(header)?))));
+        let columns = Columns { kinds, md4: place(b"MD4"), attributes, count: fields.len() };
         (!columns.kinds.is_empty()).then_some(columns)
     }
 

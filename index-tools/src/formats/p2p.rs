@@ -15,6 +15,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::{Encoding, Kind};
+use hashward::list::{Attribute, PackedAttributes};
 
 use super::error::FormatError;
 use super::limits::MAX_VALUES;
@@ -37,8 +38,9 @@ pub(super) fn parse(input: &mut dyn BufRead, mut report: Report<'_>) -> Result<P
             Ok(()) => {
                 link.foreign.iter().for_each(|kind| report.unsupported(kind));
                 if !link.values.is_empty() {
-                    let name = (!link.name.is_empty()).then_some(&*link.name);
-                    report.accept(&link.values, Record { name, ..Record::numbered(number, Some(line.number)) })?;
+                    let attributes = &link.attributes;
+                    report
+                        .accept(&link.values, Record { attributes, ..Record::numbered(number, Some(line.number)) })?;
                 }
             }
             Err(problem) => report.reject(number, Some(line.number), problem)?,
@@ -70,7 +72,7 @@ struct Link {
     values: Values,
     /// Kinds that hashward lacks.
     foreign: Vec<String>,
-    name: Vec<u8>,
+    attributes: PackedAttributes,
     unescaped: Vec<u8>,
 }
 
@@ -78,7 +80,7 @@ impl Link {
     fn read(&mut self, link: &[u8]) -> Result<(), Problem> {
         self.values.clear();
         self.foreign.clear();
-        self.name.clear();
+        self.attributes.clear();
         if let Some(parameters) = after(link, "magnet:?") {
             self.read_magnet(parameters)
         } else if let Some(fields) = after(link, "ed2k://") {
@@ -103,8 +105,10 @@ impl Link {
                 let read = self.read_urn(&urn);
                 self.unescaped = urn;
                 read?;
-            } else if key.eq_ignore_ascii_case(b"dn") && self.name.is_empty() {
-                unescape(value, Plus::IsBlank, &mut self.name);
+            } else if key.eq_ignore_ascii_case(b"dn") {
+                self.push_name(value, Plus::IsBlank);
+            } else if key.eq_ignore_ascii_case(b"xl") {
+                self.attributes.push(Attribute::Size, value);
             }
         }
         if self.values.is_empty() && self.foreign.is_empty() {
@@ -130,8 +134,14 @@ impl Link {
         if size.is_empty() || !size.iter().all(u8::is_ascii_digit) {
             return Err(bad_link("a size in bytes after the name", size));
         }
-        unescape(name, Plus::IsItself, &mut self.name);
+        self.push_name(name, Plus::IsItself);
+        self.attributes.push(Attribute::Size, size);
         self.push(Kind::Ed2k, hash)
+    }
+
+    fn push_name(&mut self, escaped: &[u8], plus: Plus) {
+        unescape(escaped, plus, &mut self.unescaped);
+        self.attributes.push(Attribute::Name, &self.unescaped);
     }
 
     fn read_urn(&mut self, urn: &[u8]) -> Result<(), Problem> {

@@ -9,21 +9,21 @@ use super::{Format, Parsed, Record, Rejected, Sink};
 
 /// What is wrong with one record.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) reason: &'static str,
-    pub(super) detail: String,
+pub(crate) struct Problem {
+    pub(crate) reason: &'static str,
+    pub(crate) detail: String,
 }
 
 impl Problem {
-    pub(super) fn new(reason: &'static str, detail: impl Into<String>) -> Problem {
+    pub(crate) fn new(reason: &'static str, detail: impl Into<String>) -> Problem {
         Problem { reason, detail: detail.into() }
     }
 
-    pub(super) fn missing_hash(expected: &str) -> Problem {
+    pub(crate) fn missing_hash(expected: &str) -> Problem {
         Problem::new("missing-hash", format!("expected {expected}, found none"))
     }
 
-    pub(super) fn too_long() -> Problem {
+    pub(crate) fn too_long() -> Problem {
         Problem::new("too-long", format!("expected at most {MAX_RECORD_BYTES} bytes in a record, found more"))
     }
 }
@@ -107,7 +107,7 @@ impl<'s> Report<'s> {
 }
 
 /// The beginning of `bytes`, printable, for a message.
-pub(super) fn excerpt(bytes: &[u8]) -> String {
+pub(crate) fn excerpt(bytes: &[u8]) -> String {
     let shown = &bytes[..bytes.len().min(4 * EXCERPT_CHARS)];
     let text = String::from_utf8_lossy(shown);
     let mut excerpt: String = text.chars().take(EXCERPT_CHARS).flat_map(char::escape_debug).collect();

@@ -12,6 +12,7 @@
 use std::io::BufRead;
 
 use hashward::fingerprint::Kind;
+use hashward::list::{Attribute, PackedAttributes};
 use memchr::memmem;
 
 use super::error::FormatError;
@@ -27,7 +28,7 @@ pub(super) fn parse(
     mut report: Report<'_>,
 ) -> Result<Parsed, FormatError> {
     let mut lines = Lines::new(input);
-    let mut values = Values::default();
+    let (mut values, mut attributes) = (Values::default(), PackedAttributes::new());
     let mut unescaped = Vec::new();
     let mut number = 0;
     while let Some(line) = lines.next()? {
@@ -63,8 +64,8 @@ pub(super) fn parse(
             continue;
         }
         let name = if escaped { unescape(parts.name, &mut unescaped) } else { parts.name };
-        let name = (!name.is_empty()).then_some(name);
-        report.accept(&values, Record { name, ..Record::numbered(number, Some(line.number)) })?;
+        let attributes = attributes.set(&[(Attribute::Name, name)]);
+        report.accept(&values, Record { attributes, ..Record::numbered(number, Some(line.number)) })?;
     }
     report.finish_headless()
 }

@@ -4,6 +4,8 @@
 
 use std::io::BufRead;
 
+use hashward::list::{Attribute, PackedAttributes};
+
 use super::error::{FormatError, Refusal, Refused};
 use super::limits::MAX_RECORD_BYTES;
 use super::report::Problem;
@@ -54,6 +56,20 @@ pub(super) struct Fields<'a> {
 impl<'a> Fields<'a> {
     pub(super) fn len(&self) -> usize {
         self.fields.len()
+    }
+
+    /// Reads the attributes in these columns, in the place of all others. Blanks count in names only.
+    pub(super) fn read_attributes(
+        &self,
+        columns: &[(Attribute, usize)],
+        attributes: &mut PackedAttributes,
+        unquoted: &mut Vec<u8>,
+    ) {
+        attributes.clear();
+        for (attribute, column) in columns {
+            let value = self.get(*column, unquoted);
+            attributes.push(*attribute, if *attribute == Attribute::Name { value } else { value.trim_ascii() });
+        }
     }
 
     /// The field at `index`, quotes undone, with the help of `unquoted`; empty if the row is too short.

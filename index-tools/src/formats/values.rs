@@ -7,28 +7,28 @@ use super::report::Problem;
 
 /// The distinct fingerprints of the record at hand.
 #[derive(Default)]
-pub(super) struct Values {
+pub(crate) struct Values {
     bytes: Vec<u8>,
     kinds: Vec<Kind>,
 }
 
 impl Values {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.kinds.clear();
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.kinds.is_empty()
     }
 
     /// Decodes `text` as a value of `kind` and keeps it, unless it is here already.
-    pub(super) fn push_text(&mut self, kind: Kind, text: &[u8]) -> Result<(), Problem> {
+    pub(crate) fn push_text(&mut self, kind: Kind, text: &[u8]) -> Result<(), Problem> {
         self.push_encoded(kind, encoding(kind, text), text)
     }
 
     /// The same where the format says how the value is written.
-    pub(super) fn push_encoded(&mut self, kind: Kind, encoding: Encoding, text: &[u8]) -> Result<(), Problem> {
+    pub(crate) fn push_encoded(&mut self, kind: Kind, encoding: Encoding, text: &[u8]) -> Result<(), Problem> {
         let at = self.bytes.len();
         self.bytes.resize(at + kind.width(), 0);
         if let Err(error) = encoding.decode_into(kind, text, &mut self.bytes[at..]) {
@@ -51,7 +51,7 @@ impl Values {
     }
 
     /// Keeps a value of `kind` that is decoded already, for the only one of its record.
-    pub(super) fn set(&mut self, kind: Kind, value: &[u8]) {
+    pub(crate) fn set(&mut self, kind: Kind, value: &[u8]) {
         debug_assert_eq!(value.len(), kind.width());
         self.clear();
         self.bytes.extend_from_slice(value);
@@ -59,7 +59,7 @@ impl Values {
     }
 
     /// Calls `use_them` with all values. The slice of pairs lives on the stack: no allocation per record.
-    pub(super) fn with<R>(&self, use_them: impl FnOnce(&[(Kind, &[u8])]) -> R) -> R {
+    pub(crate) fn with<R>(&self, use_them: impl FnOnce(&[(Kind, &[u8])]) -> R) -> R {
         /// Pairs for which the stack has room cheaply; formats with more are rare.
         const FEW: usize = 8;
         if self.kinds.len() <= FEW {

@@ -8,7 +8,7 @@ const INITIAL_BYTES: usize = if cfg!(test) { 8 } else { 256 << 10 };
 
 /// The unread bytes that have arrived so far. A parser tries on [`Window::bytes`], and asks for [`Window::more`]
 /// when they end too early; it checks its own limit before asking, which bounds the memory.
-pub(super) struct Window<'i> {
+pub(crate) struct Window<'i> {
     input: &'i mut dyn BufRead,
     buffer: Vec<u8>,
     start: usize,
@@ -19,40 +19,40 @@ pub(super) struct Window<'i> {
 }
 
 impl<'i> Window<'i> {
-    pub(super) fn new(input: &'i mut dyn BufRead) -> Window<'i> {
+    pub(crate) fn new(input: &'i mut dyn BufRead) -> Window<'i> {
         Window { input, buffer: vec![0; INITIAL_BYTES], start: 0, end: 0, at_end: false, offset: 0 }
     }
 
     /// What has arrived and is not consumed.
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
     /// Whether nothing follows [`Window::bytes`]. Known only once [`Window::more`] has met the end.
-    pub(super) fn at_end(&self) -> bool {
+    pub(crate) fn at_end(&self) -> bool {
         self.at_end
     }
 
     /// Drops the first `count` bytes.
-    pub(super) fn consume(&mut self, count: usize) {
+    pub(crate) fn consume(&mut self, count: usize) {
         self.start += count;
         self.offset += count as u64;
         debug_assert!(self.start <= self.end);
     }
 
     /// Drops all that has arrived.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.consume(self.end - self.start);
     }
 
     /// Where [`Window::bytes`] start in the input.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
     /// Reads on; `false` at the end of the input. What [`Window::bytes`] held stays its beginning. A window that is
     /// full doubles, and is always filled: a parser that starts over each time still takes linear time.
-    pub(super) fn more(&mut self) -> io::Result<bool> {
+    pub(crate) fn more(&mut self) -> io::Result<bool> {
         if self.at_end {
             return Ok(false);
         }

@@ -18,7 +18,7 @@ use super::limits::{MAX_ELEMENT_BYTES, MAX_XML_DEPTH};
 use super::report::excerpt;
 
 /// What a parser hears of.
-pub(super) enum Piece<'a> {
+pub(crate) enum Piece<'a> {
     /// An element opens. An empty element is closed by the next piece.
     Open(BytesStart<'a>),
     /// Text of the element that is open, in the file's own encoding, references undone. It may come in parts.
@@ -32,7 +32,7 @@ pub(super) enum Piece<'a> {
 }
 
 /// A well-formed file, piece by piece.
-pub(super) struct Pieces<'i> {
+pub(crate) struct Pieces<'i> {
     reader: Reader<Guarded<'i>>,
     buffer: Vec<u8>,
     depth: u32,
@@ -41,19 +41,19 @@ pub(super) struct Pieces<'i> {
 }
 
 impl<'i> Pieces<'i> {
-    pub(super) fn new(input: &'i mut dyn BufRead) -> Pieces<'i> {
+    pub(crate) fn new(input: &'i mut dyn BufRead) -> Pieces<'i> {
         let mut reader = Reader::from_reader(Guarded { input, left_bytes: MAX_ELEMENT_BYTES });
         reader.config_mut().expand_empty_elements = true;
         Pieces { reader, buffer: Vec::new(), depth: 0, has_root: false, is_blank: true }
     }
 
     /// Elements that are open, with what the last piece opened or closed taken into account.
-    pub(super) fn depth(&self) -> u32 {
+    pub(crate) fn depth(&self) -> u32 {
         self.depth
     }
 
     /// Whether the root element has been opened.
-    pub(super) fn has_root(&self) -> bool {
+    pub(crate) fn has_root(&self) -> bool {
         self.has_root
     }
 
@@ -61,7 +61,7 @@ impl<'i> Pieces<'i> {
     ///
     /// # Errors
     /// XML that is not well-formed, ends too early, or goes beyond a limit.
-    pub(super) fn next(&mut self) -> Result<Piece<'_>, FormatError> {
+    pub(crate) fn next(&mut self) -> Result<Piece<'_>, FormatError> {
         self.reader.get_mut().left_bytes = MAX_ELEMENT_BYTES;
         let at = self.reader.buffer_position();
         self.buffer.clear();

@@ -30,7 +30,8 @@ pub(super) fn read(arguments: &[String], kind: Option<Kind>) -> anyhow::Result<V
     Ok(fingerprints)
 }
 
-fn parse(text: &str, kind: Option<Kind>) -> anyhow::Result<Fingerprint> {
+/// Reads one, as a mistake of usage if it is none.
+pub(super) fn parse(text: &str, kind: Option<Kind>) -> anyhow::Result<Fingerprint> {
     let parsed = match (kind, text.contains(':')) {
         (Some(kind), false) => Fingerprint::parse(kind, text, Encoding::Hex).map_err(anyhow::Error::new),
         (None, false) => Err(anyhow::anyhow!(

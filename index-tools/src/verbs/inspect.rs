@@ -5,10 +5,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use hashward::list::ListName;
-use hashward::store::command::{Inspected, VersionInfo};
+use hashward::store::command::{CategoryCounts, Inspected, VersionInfo};
 use hashward::store::{Command, Outcome};
+use serde::Serialize;
 
-use super::print::{OutputFormat, by_kind, grouped, moment, table};
+use super::lists::{self, CATEGORY_HEADER};
+use super::print::{OutputFormat, age, by_kind, grouped, moment, table};
 use super::{Place, print, unexpected};
 
 #[derive(Debug, Args)]
@@ -22,20 +24,31 @@ pub(super) struct InspectArgs {
     place: Place,
 }
 
+/// A list with its categories, as programs get it.
+#[derive(Serialize)]
+struct WithCategories<'a> {
+    #[serde(flatten)]
+    inspected: &'a Inspected,
+    categories: &'a CategoryCounts,
+}
+
 pub(super) fn run(args: InspectArgs) -> anyhow::Result<ExitCode> {
-    let inspected = match args.place.keeper()?.execute(Command::Inspect { list: args.list })? {
+    let keeper = args.place.keeper()?;
+    let mut session = keeper.session();
+    let inspected = match session.execute(Command::Inspect { list: args.list })? {
         Outcome::Inspected(inspected) => inspected,
         other => return Err(unexpected(&other)),
     };
+    let categories = lists::categories(&mut session, &inspected.list)?;
     match args.format {
-        OutputFormat::Json => print::json_lines([&*inspected])?,
+        OutputFormat::Json => print::json_lines([WithCategories { inspected: &inspected, categories: &categories }])?,
         OutputFormat::Tsv => print::out(&versions(OutputFormat::Tsv, &inspected.versions))?,
-        OutputFormat::Text => print::out(&text(&inspected))?,
+        OutputFormat::Text => print::out(&text(&inspected, &categories))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
+fn text(Inspected { list, held, alarms, versions: kept, history }: &Inspected, categories: &CategoryCounts) -> String {
     let mut text = format!("{}\n", list.name);
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "  {name:13} {value}");
@@ -58,13 +71,22 @@ fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
     if let Some(version) = list.version {
         line("version", version.to_string());
     }
+    if let Some(held) = held {
+        line("held", format!("version {}, since {}", held.version, moment(held.at)));
+        held.reasons.iter().for_each(|reason| line("", reason.to_string()));
+    }
+    alarms.iter().for_each(|raised| line("alarm", format!("{}, since {}", raised.alarm, moment(raised.at))));
     line("fingerprints", by_kind(list.fingerprints.iter().map(|(kind, count)| (kind, *count))));
     if list.entries > 0 {
         line("entries", grouped(list.entries));
     }
     line("withdrawn", grouped(list.withdrawn));
     line("created", moment(list.created_at));
-    line("changed", moment(list.changed_at));
+    line("changed", format!("{} ({} ago)", moment(list.changed_at), age(list.changed_at)));
+    if !categories.by_category.is_empty() {
+        let rows = lists::category_rows(categories, &list.roles, OutputFormat::Text);
+        let _ = write!(text, "\ncategories\n{}", indented(&table(OutputFormat::Text, &CATEGORY_HEADER, &rows)));
+    }
     if !kept.is_empty() {
         let _ = write!(text, "\nversions\n{}", indented(&versions(OutputFormat::Text, kept)));
     }
@@ -79,14 +101,21 @@ fn text(Inspected { list, versions: kept, history }: &Inspected) -> String {
 }
 
 fn versions(format: OutputFormat, versions: &[VersionInfo]) -> String {
-    let header = ["version", "current", "published", "records", "rejected", "fingerprints"];
+    let header = ["version", "current", "published", "records", "rejected", "kept", "fingerprints"];
     let row = |version: &VersionInfo| {
         vec![
             version.version.to_string(),
-            if version.current { "yes" } else { "no" }.to_owned(),
+            match (version.current, version.held) {
+                (true, _) => "yes",
+                (false, true) => "held",
+                (false, false) => "no",
+            }
+            .to_owned(),
             moment(version.created_at),
             version.counts.records.to_string(),
             version.counts.rejected.to_string(),
+            // A version that an earlier hashward published has none.
+            version.records.map_or("no".to_owned(), |kept| kept.records.to_string()),
             by_kind(version.fingerprints.iter().map(|(kind, count)| (kind, *count))),
         ]
     };

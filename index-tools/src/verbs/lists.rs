@@ -1,17 +1,26 @@
-//! `lists`: all lists, one a line.
+//! `lists`: all lists, one a line; or what each has in which category.
 
 use std::process::ExitCode;
 
 use clap::Args;
-use hashward::list::Roles;
-use hashward::store::command::ListInfo;
+use hashward::list::{Category, ListShape, Roles};
+use hashward::store::command::{CategoryCounts, ListInfo};
 use hashward::store::{Command, Outcome};
+use serde::Serialize;
 
+use super::open_list::category_name;
 use super::print::OutputFormat;
 use super::{Place, print, unexpected};
+use crate::keeper::Session;
+
+/// The columns of [`category_rows`].
+pub(super) const CATEGORY_HEADER: [&str; 3] = ["category", "role", "entries"];
 
 #[derive(Debug, Args)]
 pub(super) struct ListsArgs {
+    /// Show how many entries each list has in which category
+    #[arg(long)]
+    categories: bool,
     /// How to print them
     #[arg(long, value_enum, default_value = "text")]
     format: OutputFormat,
@@ -20,15 +29,18 @@ pub(super) struct ListsArgs {
 }
 
 pub(super) fn run(args: ListsArgs) -> anyhow::Result<ExitCode> {
-    let lists = match args.place.keeper()?.execute(Command::Lists)? {
+    let keeper = args.place.keeper()?;
+    let mut session = keeper.session();
+    let lists = match session.execute(Command::Lists)? {
         Outcome::Lists { lists } => lists,
         other => return Err(unexpected(&other)),
     };
-    match args.format {
-        OutputFormat::Json => print::json_lines(&lists)?,
-        format => {
-            let mut rows: Vec<_> = lists.iter().map(row).collect();
-            let mut header = vec!["list", "shape", "state", "role", "version", "withdrawn", "changed", "fingerprints"];
+    match (args.categories, args.format) {
+        (true, format) => show_categories(&mut session, lists, format)?,
+        (false, OutputFormat::Json) => print::json_lines(&lists)?,
+        (false, format) => {
+            let mut rows: Vec<_> = lists.iter().map(|list| row(list, format)).collect();
+            let mut header = HEADER.to_vec();
             // Programs find the same columns always; people see this one where it says something.
             if format == OutputFormat::Tsv || lists.iter().any(|list| !list.radii.is_empty()) {
                 header.push("radius");
@@ -40,17 +52,34 @@ pub(super) fn run(args: ListsArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(list: &ListInfo) -> Vec<String> {
+const HEADER: [&str; 9] =
+    ["list", "shape", "state", "role", "version", "entries", "withdrawn", "changed", "fingerprints"];
+
+fn row(list: &ListInfo, format: OutputFormat) -> Vec<String> {
     vec![
         list.name.to_string(),
         list.shape.name().to_owned(),
         list.state.to_string(),
         roles(&list.roles),
-        list.version.map_or_else(|| "-".to_owned(), |version| version.to_string()),
-        list.withdrawn.to_string(),
-        print::moment(list.changed_at),
+        versions(list),
+        if list.shape == ListShape::Feed || list.entries > 0 {
+            print::number(format, list.entries)
+        } else {
+            "-".to_owned()
+        },
+        print::number(format, list.withdrawn),
+        match format {
+            OutputFormat::Text if list.changed_at > 0 => format!("{} ago", print::age(list.changed_at)),
+            _ => print::moment(list.changed_at),
+        },
         print::by_kind(list.fingerprints.iter().map(|(kind, count)| (kind, *count))),
     ]
+}
+
+/// The version that answers, and the one that is held; a dash for none.
+fn versions(list: &ListInfo) -> String {
+    let answers = list.version.map_or_else(|| "-".to_owned(), |version| version.to_string());
+    list.held.map_or_else(|| answers.clone(), |held| format!("{answers} ({held} held)"))
 }
 
 /// Own radii; a dash where the list has none.
@@ -66,4 +95,51 @@ pub(super) fn roles(roles: &Roles) -> String {
     } else {
         format!("{} (by category)", roles.default)
     }
+}
+
+/// A list with its categories, as programs get it.
+#[derive(Serialize)]
+struct WithCategories {
+    #[serde(flatten)]
+    list: ListInfo,
+    categories: CategoryCounts,
+}
+
+fn show_categories(session: &mut Session<'_>, lists: Vec<ListInfo>, format: OutputFormat) -> anyhow::Result<()> {
+    let mut told = Vec::new();
+    for list in lists.into_iter().filter(|list| list.shape != ListShape::BuiltIn) {
+        let categories = categories(session, &list)?;
+        told.push(WithCategories { list, categories });
+    }
+    if format == OutputFormat::Json {
+        return print::json_lines(&told);
+    }
+    let mut rows = Vec::new();
+    for WithCategories { list, categories } in &told {
+        let of_list = category_rows(categories, &list.roles, format).into_iter();
+        rows.extend(of_list.map(|row| std::iter::once(list.name.to_string()).chain(row).collect()));
+    }
+    let header = [&["list"][..], &CATEGORY_HEADER].concat();
+    Ok(print::out(&print::table(format, &header, &rows))?)
+}
+
+/// How many entries a list has in each category; the built-in ones have no entries.
+pub(super) fn categories(session: &mut Session<'_>, list: &ListInfo) -> anyhow::Result<CategoryCounts> {
+    if list.shape == ListShape::BuiltIn {
+        return Ok(CategoryCounts::default());
+    }
+    match session.execute(Command::Categories { list: list.name.clone() })? {
+        Outcome::Categories(counts) => Ok(counts),
+        other => Err(unexpected(&other)),
+    }
+}
+
+/// Each category with the role of its labels and its entries; a dash stands for none.
+pub(super) fn category_rows(categories: &CategoryCounts, roles: &Roles, format: OutputFormat) -> Vec<Vec<String>> {
+    let named = categories.by_category.iter().map(|(category, count)| (Some(category), *count));
+    let without = (categories.uncategorised > 0).then_some((None, categories.uncategorised));
+    let row = |(category, count): (Option<&Category>, u64)| {
+        vec![category_name(category), roles.of(category).to_string(), print::number(format, count)]
+    };
+    named.chain(without).map(row).collect()
 }

@@ -4,17 +4,30 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 refused or failed, 2 wrong
 //! usage.
 
+mod accept;
 mod add;
+mod backup;
 mod compact;
+mod copy;
+mod diff;
+mod explain;
+mod export;
 mod hashes;
+mod held;
 mod import;
 mod inspect;
 mod lists;
+mod open_list;
+mod overlap;
 mod print;
+mod progress;
 mod radius;
 mod remove;
+mod restore;
 mod rollback;
 mod state;
+mod suppress;
+mod sync;
 mod verify;
 mod withdraw;
 
@@ -40,12 +53,32 @@ enum Verb {
     Import(import::ImportArgs),
     /// Add one's own hashes to a list
     Add(add::AddArgs),
+    /// Put a version into force that is held, or acknowledge a list's alarms
+    Accept(accept::AcceptArgs),
+    /// Show the version of a list that is held, and what it and other lists say the opposite of
+    Held(held::HeldArgs),
     /// Make a list say nothing of some hashes any more
     Withdraw(withdraw::WithdrawArgs),
+    /// Let what lists say of a hash decide nothing, with the other hashes of its entries
+    Suppress(suppress::SuppressArgs),
+    /// End a suppression
+    Lift(suppress::LiftArgs),
+    /// Show what is suppressed, by whom and why
+    Suppressions(suppress::SuppressionsArgs),
+    /// Show everything behind a match: lists, entries, versions, imports, categories
+    Explain(explain::ExplainArgs),
+    /// Read what has changed in a feed, as the config names it, and apply it to its list
+    Sync(sync::SyncArgs),
     /// Show all lists
     Lists(lists::ListsArgs),
     /// Show one list, its versions and its history
     Inspect(inspect::InspectArgs),
+    /// Show in what two versions of a list differ
+    Diff(diff::DiffArgs),
+    /// Show which fingerprints of a list other lists hold too
+    Overlap(overlap::OverlapArgs),
+    /// Write what a list holds, in a format that others read
+    Export(export::ExportArgs),
     /// Check every segment, the catalogue and the manifest
     Verify(verify::VerifyArgs),
     /// Let a list decide again
@@ -62,6 +95,10 @@ enum Verb {
     Rollback(rollback::RollbackArgs),
     /// Merge what stands in many segments
     Compact(compact::CompactArgs),
+    /// Copy everything to a folder, while a daemon answers and takes changes
+    Backup(backup::BackupArgs),
+    /// Put a backup in place of everything
+    Restore(restore::RestoreArgs),
 }
 
 /// Where the lists are kept.
@@ -81,6 +118,17 @@ impl Place {
     }
 }
 
+/// The priority that long work gives itself beside a daemon (as `nice` counts), so that lookups come first.
+const NICE_BESIDE_A_DAEMON: i32 = 10;
+
+/// Lets a daemon that answers here come first.
+fn give_way(keeper: &Keeper) {
+    if keeper.daemon_answers() {
+        // Where the system does not allow it, the work is merely less polite.
+        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
+    }
+}
+
 /// A mistake in the arguments that only shows once they are held against the store.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
@@ -91,9 +139,19 @@ pub fn run(cli: Cli) -> ExitCode {
     let done = match cli.verb {
         Verb::Import(args) => import::run(args),
         Verb::Add(args) => add::run(args),
+        Verb::Accept(args) => accept::run(args),
+        Verb::Held(args) => held::run(args),
         Verb::Withdraw(args) => withdraw::run(args),
+        Verb::Suppress(args) => suppress::suppress(args),
+        Verb::Lift(args) => suppress::lift(args),
+        Verb::Suppressions(args) => suppress::list(args),
+        Verb::Explain(args) => explain::run(args),
+        Verb::Sync(args) => sync::run(args),
         Verb::Lists(args) => lists::run(args),
         Verb::Inspect(args) => inspect::run(args),
+        Verb::Diff(args) => diff::run(args),
+        Verb::Overlap(args) => overlap::run(args),
+        Verb::Export(args) => export::run(args),
         Verb::Verify(args) => verify::run(args),
         Verb::Enable(args) => state::run(args, ListState::Active),
         Verb::Disable(args) => state::run(args, ListState::Disabled),
@@ -102,6 +160,8 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Remove(args) => remove::run(args),
         Verb::Rollback(args) => rollback::run(args),
         Verb::Compact(args) => compact::run(args),
+        Verb::Backup(args) => backup::run(args),
+        Verb::Restore(args) => restore::run(args),
     };
     match done {
         Ok(code) => code,

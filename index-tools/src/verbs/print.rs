@@ -1,10 +1,14 @@
 //! How results are printed: numbers with separators, tables with aligned columns, and the three output formats.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
+use hashward::fingerprint::Encoding;
 use hashward::store::command::Changes;
+pub(super) use hashward::store::moment;
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,6 +43,43 @@ pub(super) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
+/// A value as JSON has it.
+pub(super) fn hex<S: serde::Serializer>(value: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&Encoding::Hex.encode(value))
+}
+
+/// Text of others in which nothing moves a cursor or ends a cell: control characters are escaped.
+pub(super) fn plain(text: &str) -> Cow<'_, str> {
+    if !text.contains(char::is_control) {
+        return text.into();
+    }
+    let mut plain = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
+    }
+    plain.into()
+}
+
+/// How long, in the largest unit of which there are two.
+pub(super) fn duration(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", grouped(seconds / 86_400)),
+    }
+}
+
+/// How long ago a moment was; `-` for the beginning of time.
+pub(super) fn age(moment: u64) -> String {
+    if moment == 0 { "-".to_owned() } else { duration(now().saturating_sub(moment)) }
+}
+
+/// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
+pub(super) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 /// Digits in groups of three.
 pub(super) fn grouped(number: u64) -> String {
     let digits = number.to_string();
@@ -50,6 +91,11 @@ pub(super) fn grouped(number: u64) -> String {
         text.push(digit);
     }
     text
+}
+
+/// A number in a table: in groups for people, plain for programs.
+pub(super) fn number(format: OutputFormat, number: u64) -> String {
+    if format == OutputFormat::Text { grouped(number) } else { number.to_string() }
 }
 
 /// `md5 1,234, sha1 5`, or `none`.
@@ -64,6 +110,11 @@ pub(super) fn changes(changes: &Changes) -> String {
     format!("{} added, {} removed, {} kept", grouped(added), grouped(removed), grouped(kept))
 }
 
+/// Text from outside on one line, control characters escaped.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
 /// A count with its noun.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })
@@ -72,8 +123,9 @@ pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
 /// Rows under a header, as text with aligned columns or as TSV.
 pub(super) fn table(format: OutputFormat, header: &[&str], rows: &[Vec<String>]) -> String {
     let mut text = String::new();
-    let lines = std::iter::once(header.iter().map(|cell| (*cell).to_owned()).collect()).chain(rows.iter().cloned());
-    let lines: Vec<Vec<String>> = lines.collect();
+    let header_row = header.iter().map(|cell| Cow::Borrowed(*cell)).collect();
+    let lines = std::iter::once(header_row).chain(rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()));
+    let lines: Vec<Vec<Cow<'_, str>>> = lines.collect();
     let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..header.len()).map(width).collect();
     for line in &lines {
@@ -91,33 +143,21 @@ pub(super) fn table(format: OutputFormat, header: &[&str], rows: &[Vec<String>])
     text
 }
 
-/// A moment as `2026-01-31 23:59:59` UTC; `-` for the beginning of time.
-pub(super) fn moment(seconds: u64) -> String {
-    if seconds == 0 {
-        return "-".to_owned();
-    }
-    // Days to a date by H. Hinnant's algorithm `civil_from_days`; years start in March.
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_moments_read_well() {
+    fn numbers_read_well() {
         assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!(moment(0), "-");
-        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00");
-        assert_eq!(moment(1_767_225_599), "2025-12-31 23:59:59");
+        assert_eq!([0, 119, 120, 7_200, 172_800].map(duration), ["0 s", "119 s", "2 min", "2 h", "2 days"]);
+    }
+
+    #[test]
+    fn what_others_wrote_moves_no_cursor() {
+        assert_eq!(plain("é:1"), "é:1");
+        assert_eq!(plain("a\u{1b}[2J\tb"), "a\\u{1b}[2J\\tb");
+        assert_eq!(table(OutputFormat::Tsv, &["x"], &[vec!["a\tb\n".to_owned()]]), "x\na\\tb\\n\n");
     }
 
     #[test]

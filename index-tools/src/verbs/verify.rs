@@ -14,13 +14,14 @@ pub(super) struct VerifyArgs {
 }
 
 pub(super) fn run(args: VerifyArgs) -> anyhow::Result<ExitCode> {
-    let (segments, bytes, rows, damage) = match args.place.keeper()?.execute(Command::Verify)? {
-        Outcome::Verified { segments, bytes, rows, damage } => (segments, bytes, rows, damage),
+    let (segments, records, bytes, rows, damage) = match args.place.keeper()?.execute(Command::Verify)? {
+        Outcome::Verified { segments, records, bytes, rows, damage } => (segments, records, bytes, rows, damage),
         other => return Err(unexpected(&other)),
     };
     let read = format!(
-        "{} read ({} bytes), {} checked",
+        "{} and {} read ({} bytes), {} checked",
         print::counted(segments, "segment", "segments"),
+        print::counted(records, "records file", "records files"),
         print::grouped(bytes),
         print::counted(rows, "catalogue row", "catalogue rows")
     );

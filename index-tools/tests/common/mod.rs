@@ -53,7 +53,7 @@ impl Sink for Collector {
             scheme: record.scheme.map(str::to_owned),
             category: record.category.map(str::to_owned),
             flags: record.flags,
-            name: record.name.map(<[u8]>::to_vec),
+            name: record.name().map(<[u8]>::to_vec),
         };
         for (kind, value) in record.values {
             let fingerprint = Fingerprint::new(*kind, value).expect("values have their kind's width");

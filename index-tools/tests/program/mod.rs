@@ -2,18 +2,24 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub(crate) mod daemon;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
+use std::time::{Duration, Instant};
 
 use hashward::fingerprint::{Encoding, Fingerprint, Kind, Radii, hash_bytes};
 use hashward::index::snapshot::Snapshot;
 use hashward::matching::{Answer, Question, Verdict, answer};
-use hashward::store::{Store, StoreOptions};
+use hashward::store::{Store, StoreError, StoreOptions};
 use serde_json::Value;
 
 /// The program under test.
 pub(crate) const HASHWARD_INDEX: &str = env!("CARGO_BIN_EXE_hashward-index");
+
+/// Nobody holds a store longer, unless it hangs.
+const LOCKED_MAX: Duration = Duration::from_secs(30);
 
 /// A working folder with the default data folder in it.
 pub(crate) struct Folder(tempfile::TempDir);
@@ -90,10 +96,23 @@ impl Folder {
 
     /// What a daemon would answer from.
     pub(crate) fn snapshot(&self) -> std::sync::Arc<Snapshot> {
-        let store =
-            Store::open(&self.data(), StoreOptions { serve: true, ..StoreOptions::default() }).expect("a store");
+        let store = self.store(true);
         store.load().expect("its segments are sound");
         store.snapshot()
+    }
+
+    /// The store. A process that another test is just starting has this one's open files until it runs its own program,
+    /// a lock that was given back among them: it is tried again.
+    pub(crate) fn store(&self, serve: bool) -> Store {
+        let started = Instant::now();
+        loop {
+            match Store::open(&self.data(), StoreOptions { serve, ..StoreOptions::default() }) {
+                Err(StoreError::Locked { .. }) if started.elapsed() < LOCKED_MAX => {
+                    std::thread::sleep(Duration::from_millis(10));
+                }
+                store => return store.expect("a store"),
+            }
+        }
     }
 
     /// Files in `incoming/`.

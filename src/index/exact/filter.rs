@@ -11,10 +11,10 @@ use crate::segment::Flaw;
 
 /// See [`crate::segment::layout`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::index) struct FilterParameters {
-    pub(in crate::index) seed: u64,
-    pub(in crate::index) segment_length: u32,
-    pub(in crate::index) segment_count_length: u32,
+pub(crate) struct FilterParameters {
+    pub(crate) seed: u64,
+    pub(crate) segment_length: u32,
+    pub(crate) segment_count_length: u32,
 }
 
 impl FilterParameters {
@@ -22,7 +22,7 @@ impl FilterParameters {
     ///
     /// The first place is below `segment_count_length`; the others lie one and two segments further, and stay
     /// in the aligned segment where that puts them.
-    pub(in crate::index) fn checked(self, length: u64) -> Result<FilterParameters, Flaw> {
+    pub(crate) fn checked(self, length: u64) -> Result<FilterParameters, Flaw> {
         let (segment, all) = (u64::from(self.segment_length), u64::from(self.segment_count_length));
         let whole = segment.is_power_of_two() && all > 0 && all.is_multiple_of(segment);
         if !whole || all + 2 * segment != length {
@@ -35,7 +35,7 @@ impl FilterParameters {
 
 /// Builds a filter of distinct keys. `None` if there are no keys or, which is all but impossible, none could be
 /// built: a segment without a filter answers the same, slower.
-pub(in crate::index) fn build(keys: &[u64]) -> Option<(FilterParameters, Box<[u8]>)> {
+pub(crate) fn build(keys: &[u64]) -> Option<(FilterParameters, Box<[u8]>)> {
     if keys.is_empty() {
         return None;
     }
@@ -50,27 +50,27 @@ pub(in crate::index) fn build(keys: &[u64]) -> Option<(FilterParameters, Box<[u8
 
 /// A filter in a file's bytes.
 #[derive(Clone, Copy)]
-pub(in crate::index) struct Filter<'a> {
+pub(crate) struct Filter<'a> {
     parameters: Option<FilterParameters>,
     fingerprints: &'a [u8],
 }
 
 /// Where one probe reads, and what must come out.
 #[derive(Clone, Copy, Default)]
-pub(in crate::index) struct Probe {
+pub(crate) struct Probe {
     places: [u32; 3],
     fingerprint: u8,
 }
 
 impl<'a> Filter<'a> {
     /// `parameters` were checked against the length of `fingerprints`; without any, everything passes.
-    pub(in crate::index) fn new(parameters: Option<FilterParameters>, fingerprints: &'a [u8]) -> Filter<'a> {
+    pub(crate) fn new(parameters: Option<FilterParameters>, fingerprints: &'a [u8]) -> Filter<'a> {
         Filter { parameters, fingerprints }
     }
 
     /// Where to look for a key; the places are on their way into the cache.
     #[inline(always)]
-    pub(in crate::index) fn prepare(&self, key: u64) -> Probe {
+    pub(crate) fn prepare(&self, key: u64) -> Probe {
         let Some(FilterParameters { seed, segment_length, segment_count_length }) = self.parameters else {
             return Probe::default();
         };
@@ -86,7 +86,7 @@ impl<'a> Filter<'a> {
 
     /// Whether the key may be in the set.
     #[inline(always)]
-    pub(in crate::index) fn may_hold(&self, probe: &Probe) -> bool {
+    pub(crate) fn may_hold(&self, probe: &Probe) -> bool {
         let read = |place: u32| self.fingerprints.get(place as usize).copied().unwrap_or(0);
         let [first, second, third] = probe.places;
         self.parameters.is_none() || read(first) ^ read(second) ^ read(third) == probe.fingerprint

@@ -11,7 +11,7 @@
 //! digests are under way at once.
 
 pub(in crate::index) mod bucket;
-pub(in crate::index) mod filter;
+pub(crate) mod filter;
 pub(in crate::index) mod fst;
 mod simd;
 pub(in crate::index) mod transducer;

@@ -63,3 +63,29 @@ pub fn hash_picture(bytes: &[u8], request: &HashRequest, limits: &DecodeLimits) 
     };
     Ok(PictureHashes { pdq, hashes64 })
 }
+
+#[cfg(test)]
+mod tests {
+    use image::{DynamicImage, Rgb, RgbImage};
+
+    use super::*;
+    use crate::fingerprint::is_degenerate_code;
+
+    #[test]
+    fn codes_of_flat_pictures_are_degenerate() {
+        for grey in 0..=255 {
+            let pixels = |width, height| {
+                Pixels::try_from(DynamicImage::from(RgbImage::from_pixel(width, height, Rgb([grey; 3])))).unwrap()
+            };
+            for (width, height) in [(8, 8), (64, 64), (100, 37), (160, 120)] {
+                let hash = Pdq::of(&pixels(width, height), false).hash;
+                assert!(is_degenerate_code(Kind::Pdq, &hash.0), "{grey}, {width}×{height}: {hash}");
+            }
+            // In the middle of the scale `blockhash64` rounds either way, and where a side is no multiple of 8 too.
+            let kinds = [Kind::Phash64, Kind::Dhash64, Kind::Blockhash64];
+            for (kind, hash) in hash64(pixels(64, 64), &kinds) {
+                assert!(is_degenerate_code(kind, &hash), "{grey}: {kind} {hash:02x?}");
+            }
+        }
+    }
+}

@@ -32,7 +32,10 @@ fn stage(store: &Store, radii: &Radii) -> VersionRow {
         segments: BTreeMap::new(),
         created_at: 1,
     };
-    store.state().stage(&version, radii).unwrap();
+    let mut state = store.state();
+    let row = state.catalogue.read().list(&"seized".parse().unwrap()).unwrap().unwrap();
+    state.stage(&row, &version, &[], radii, None).unwrap();
+    drop(state);
     version
 }
 

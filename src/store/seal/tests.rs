@@ -57,6 +57,7 @@ fn import(store: &Store, list: &str, numbers: &[u32], code: &str) -> VersionNumb
         base: None,
         incoming: incoming.name().to_owned(),
         segments: vec![IncomingSegment { kind: Kind::Md5, file: "md5".to_owned() }],
+        records: None,
         roles: Roles::uniform(Role::Illegal),
         source: begun.version.to_string(),
         adds: false,
@@ -176,7 +177,7 @@ fn withdrawals_that_count_nowhere_are_forgotten() {
     let rows = |store: &Store| {
         let state = store.state();
         let list = state.list(&name("own")).unwrap().id;
-        state.catalogue.read().withdrawals(list, Kind::Md5).unwrap().len()
+        state.catalogue.read().withdrawals_after(list, Kind::Md5, 0).unwrap().len()
     };
     store.execute(Command::Compact).unwrap();
     // The generation before may be put back, and needs it still.

@@ -78,6 +78,6 @@ fn read_object(
     if object.values.is_empty() {
         return Ok(());
     }
-    let name = (!object.name.is_empty()).then_some(&*object.name);
-    report.accept(&object.values, Record { name, ..Record::numbered(number, None) })
+    let attributes = &object.attributes;
+    report.accept(&object.values, Record { attributes, ..Record::numbered(number, None) })
 }

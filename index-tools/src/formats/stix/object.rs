@@ -1,5 +1,7 @@
 //! One object of a bundle: a file with hashes, an indicator with a pattern, or something else.
 
+use hashward::list::{Attribute, PackedAttributes};
+
 use super::super::json::{Cursor, Stop, Text};
 use super::super::limits::MAX_VALUES;
 use super::super::report::{Problem, excerpt};
@@ -11,8 +13,8 @@ use super::pattern;
 #[derive(Default)]
 pub(super) struct Object {
     pub(super) values: Values,
-    /// The file's name.
-    pub(super) name: Vec<u8>,
+    /// Those of the file.
+    pub(super) attributes: PackedAttributes,
     /// Names of the hashes of kinds that hashward lacks.
     pub(super) foreign: Vec<String>,
     /// The first thing that is wrong with it.
@@ -24,6 +26,8 @@ pub(super) struct Object {
 struct Members<'a> {
     object_type: Option<Text<'a>>,
     name: Option<Text<'a>>,
+    mime: Option<Text<'a>>,
+    size: Option<&'a [u8]>,
     /// Where the value of `hashes` starts.
     hashes: Option<Cursor<'a>>,
     /// Where the value of `objects` starts.
@@ -40,6 +44,8 @@ impl<'a> Members<'a> {
             match key.read(&mut Vec::new())? {
                 b"type" => members.object_type = cursor.string_or_skip()?,
                 b"name" => members.name = cursor.string_or_skip()?,
+                b"mime_type" => members.mime = cursor.string_or_skip()?,
+                b"size" if cursor.peek()?.is_ascii_digit() => members.size = Some(cursor.scalar()?),
                 b"pattern" => members.pattern = cursor.string_or_skip()?,
                 b"pattern_type" => members.pattern_type = cursor.string_or_skip()?,
                 b"hashes" => {
@@ -63,7 +69,7 @@ impl Object {
     /// Reads one element. Bad JSON is a [`Stop`], bad values are a [`Problem`] of this element only.
     pub(super) fn read(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         self.values.clear();
-        self.name.clear();
+        self.attributes.clear();
         self.foreign.clear();
         self.problem = None;
         if cursor.peek()? != b'{' {
@@ -93,10 +99,13 @@ impl Object {
 
     /// Keeps what a `file` says.
     fn file(&mut self, members: Members<'_>) -> Result<(), Stop> {
-        if let Some(name) = members.name {
-            self.name.clear();
-            self.name.extend_from_slice(name.read(&mut Vec::new())?);
+        let mut unescaped = Vec::new();
+        for (attribute, text) in [(Attribute::Name, members.name), (Attribute::Mime, members.mime)] {
+            if let Some(text) = text {
+                self.attributes.push(attribute, text.read(&mut unescaped)?);
+            }
         }
+        self.attributes.push(Attribute::Size, members.size.unwrap_or_default());
         let Some(mut hashes) = members.hashes else { return Ok(()) };
         if hashes.peek()? != b'{' {
             self.spoil(Problem::new("wrong-type", "expected an object `hashes`, found another value"));

@@ -1,7 +1,7 @@
 //! One medium of a VICS list: an element with hashes, a category and flags.
 
 use hashward::fingerprint::Kind;
-use hashward::list::{Flag, Flags};
+use hashward::list::{Attribute, Flag, Flags, PackedAttributes};
 
 use super::super::json::{Cursor, Stop, Text};
 use super::super::report::{Problem, excerpt};
@@ -14,7 +14,7 @@ pub(super) struct Medium {
     pub(super) values: Values,
     pub(super) category: String,
     pub(super) flags: Flags,
-    pub(super) name: Vec<u8>,
+    pub(super) attributes: PackedAttributes,
     /// Names of the hashes of kinds that hashward lacks.
     pub(super) foreign: Vec<String>,
     /// The first thing that is wrong with it.
@@ -28,7 +28,7 @@ impl Medium {
         self.values.clear();
         self.category.clear();
         self.flags = Flags::NONE;
-        self.name.clear();
+        self.attributes.clear();
         self.foreign.clear();
         self.problem = None;
         if cursor.peek()? != b'{' {
@@ -43,6 +43,13 @@ impl Medium {
             b"VictimIdentified" => self.flag(Flag::VictimIdentified, cursor),
             b"OffenderIdentified" => self.flag(Flag::OffenderIdentified, cursor),
             b"IsDistributed" => self.flag(Flag::Distributed, cursor),
+            b"MediaID" => self.attribute(Attribute::MediaId, cursor),
+            b"MediaSize" => self.attribute(Attribute::Size, cursor),
+            b"MimeType" => self.attribute(Attribute::Mime, cursor),
+            b"Series" => self.attribute(Attribute::Series, cursor),
+            b"Tags" if cursor.peek()? == b'[' => self.tags(cursor),
+            b"Tags" => self.attribute(Attribute::Tags, cursor),
+            b"Comments" => self.attribute(Attribute::Comment, cursor),
             b"AlternativeHashes" if cursor.peek()? == b'[' => cursor.array(|cursor| self.alternative_hash(cursor)),
             b"MediaFiles" if cursor.peek()? == b'[' => cursor.array(|cursor| self.media_file(cursor)),
             _ => cursor.skip(),
@@ -154,18 +161,46 @@ impl Medium {
         Ok(())
     }
 
-    /// Takes the name of the first file.
+    /// Takes an attribute, unless there is one already. What is no simple value is passed over: nothing is decided by it.
+    fn attribute(&mut self, attribute: Attribute, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        match cursor.peek()? {
+            b'"' if self.attributes.get(attribute).is_none() => {
+                self.attributes.push(attribute, cursor.string()?.read(&mut self.unescaped)?);
+            }
+            b'"' | b'{' | b'[' => cursor.skip()?,
+            _ => match cursor.scalar()? {
+                b"null" => {}
+                scalar => self.attributes.push(attribute, scalar),
+            },
+        }
+        Ok(())
+    }
+
+    /// Takes an array of tags as one attribute, `a, b`.
+    fn tags(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
+        let mut tags = Vec::new();
+        cursor.array(|cursor| {
+            let Some(tag) = cursor.string_or_skip()? else { return Ok(()) };
+            let tag = tag.read(&mut self.unescaped)?;
+            if tags.len() < PackedAttributes::VALUE_BYTES_MAX && !tag.is_empty() {
+                tags.extend_from_slice(if tags.is_empty() { b"" } else { b", " });
+                tags.extend_from_slice(tag);
+            }
+            Ok(())
+        })?;
+        self.attributes.push(Attribute::Tags, &tags);
+        Ok(())
+    }
+
+    /// Takes name and path of the first file.
     fn media_file(&mut self, cursor: &mut Cursor<'_>) -> Result<(), Stop> {
         if cursor.peek()? != b'{' {
             return cursor.skip();
         }
-        cursor.object(|cursor, key| {
-            if key.read(&mut Vec::new())? == b"FileName" && self.name.is_empty() && cursor.peek()? == b'"' {
-                let name = cursor.string()?.read(&mut self.unescaped)?;
-                self.name.extend_from_slice(name);
-                return Ok(());
-            }
-            cursor.skip()
+        cursor.object(|cursor, key| match key.read(&mut Vec::new())? {
+            b"FileName" => self.attribute(Attribute::Name, cursor),
+            b"FilePath" => self.attribute(Attribute::Path, cursor),
+            _ => cursor.skip(),
         })
     }
 }

@@ -248,7 +248,7 @@ fn read_medium(
         scheme: category.and(context.scheme.as_deref()),
         category,
         flags: medium.flags,
-        name: (!medium.name.is_empty()).then_some(&*medium.name),
+        attributes: &medium.attributes,
         ..Record::numbered(number, None)
     };
     report.accept(&medium.values, record)

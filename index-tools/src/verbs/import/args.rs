@@ -1,13 +1,15 @@
 //! The options of `import`, and how those that are no plain words are read.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Parser, ValueEnum};
 use hashward::fingerprint::{Kind, KindRadius, Radii};
 use hashward::index::sealed::LocatorKind;
-use hashward::list::{CategoryRole, ListName, Role};
+use hashward::list::{CategoryRole, ListName, Role, Roles};
 
 use super::super::Place;
+use super::roles::{self, NamedRoles};
 use crate::formats::Format;
 
 #[derive(Debug, Args)]
@@ -27,8 +29,18 @@ pub(in crate::verbs) struct ImportArgs {
     #[arg(long)]
     pub(super) role: Option<Role>,
     /// The roles of categories; those not named are `watch`
-    #[arg(long, value_name = "SCHEME:CODE=ROLE", value_delimiter = ',', conflicts_with = "all_categories")]
-    pub(super) roles: Vec<CategoryRole>,
+    #[arg(
+        long,
+        value_name = "SCHEME:CODE=ROLE|NAME",
+        value_delimiter = ',',
+        conflicts_with = "all_categories",
+        value_parser = roles::parse,
+        help = format!(
+            "The roles of categories, one by one or as a mapping with a name has them ({}); those not named are watch",
+            roles::names().join(", ")
+        )
+    )]
+    roles: Vec<NamedRoles>,
     /// Give all categories the one role
     #[arg(long)]
     pub(super) all_categories: bool,
@@ -38,6 +50,9 @@ pub(in crate::verbs) struct ImportArgs {
     /// For CSV and TSV: which header holds a field (md5, sha1, …, name, size, category, scheme)
     #[arg(long = "column", value_name = "FIELD=HEADER", value_parser = column)]
     pub(super) columns: Vec<(String, String)>,
+    /// For NSRL deltas: the set that the delta changes; what results is the list's new version
+    #[arg(long, value_name = "FILE", conflicts_with = "add")]
+    pub(super) base: Option<PathBuf>,
     /// Add to the list instead of replacing what it says
     #[arg(long)]
     pub(super) add: bool,
@@ -61,15 +76,54 @@ pub(in crate::verbs) struct ImportArgs {
 }
 
 impl ImportArgs {
+    /// The roles that were named; of a category that was named twice, the last counts.
+    pub(super) fn roles(&self) -> impl Iterator<Item = CategoryRole> {
+        self.roles.iter().flat_map(|named| named.0.iter().cloned())
+    }
+
     /// The radii that were named; of a kind that was named twice, the last.
     pub(super) fn radii(&self) -> Radii {
         self.radii.iter().copied().collect()
     }
 }
 
-/// How an import reports.
+/// What a feed of files says to `import`.
+pub(in crate::verbs) struct FeedImport<'a> {
+    pub(in crate::verbs) list: &'a ListName,
+    pub(in crate::verbs) files: Vec<PathBuf>,
+    pub(in crate::verbs) format: Option<Format>,
+    pub(in crate::verbs) kind: Option<Kind>,
+    pub(in crate::verbs) roles: Option<&'a Roles>,
+    pub(in crate::verbs) place: Place,
+}
+
+impl From<FeedImport<'_>> for ImportArgs {
+    /// What is not said has the value that it has on the command line.
+    fn from(said: FeedImport<'_>) -> ImportArgs {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: ImportArgs,
+        }
+        let words = ["import", said.list.as_str(), "--"].map(OsString::from).into_iter();
+        let args = Line::parse_from(words.chain(said.files.into_iter().map(OsString::from))).args;
+        let named = said.roles.map(|roles| &roles.by_category).into_iter().flatten();
+        let named = named.map(|(category, role)| CategoryRole { category: category.clone(), role: *role });
+        ImportArgs {
+            format: said.format,
+            kind: said.kind,
+            role: said.roles.map(|roles| roles.default),
+            roles: vec![NamedRoles(named.collect())],
+            all_categories: said.roles.is_some_and(|roles| *roles == Roles::uniform(roles.default)),
+            place: said.place,
+            ..args
+        }
+    }
+}
+
+/// How long work reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum ReportFormat {
+pub(in crate::verbs) enum ReportFormat {
     /// A summary for people
     Text,
     /// One object

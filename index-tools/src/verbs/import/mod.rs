@@ -2,13 +2,13 @@
 //!
 //! Parsing and sorting happen here, in a folder of the data folder's `incoming/` and without the store's lock; then
 //! the keeper is asked to verify and publish what was built. Whatever goes wrong before that leaves the list as it
-//! was.
+//! was. So does a version that the gate holds: that is told, and the exit code is 1.
 
 mod args;
 mod plan;
-mod progress;
 mod read;
 mod report;
+mod roles;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,35 +18,41 @@ use std::sync::Arc;
 use anyhow::Context;
 use hashward::fingerprint::{Kind, Radii};
 use hashward::list::{Source, VersionNumber};
+use hashward::records::RecordsWriter;
 use hashward::store::command::{ImportBegun, ImportCounts, IncomingSegment, VersionInfo};
 use hashward::store::{Command, Incoming, Outcome, Publish};
 
-pub(super) use args::ImportArgs;
-use args::ReportFormat;
+pub(super) use args::{FeedImport, ImportArgs, ReportFormat};
 use plan::RolePlan;
-use progress::Progress;
 use read::Read;
-use report::Report;
+pub(super) use report::Report;
 use tempfile::TempDir;
 
-use super::{print, unexpected};
+use super::progress::Progress;
+use super::{give_way, print, unexpected};
 use crate::build::{BaseVersion, BuiltKind, Output, Taken, build_version};
 use crate::keeper::Keeper;
 
-/// The priority an import gives itself beside a daemon (as `nice` counts), so that lookups come first.
-const NICE_BESIDE_A_DAEMON: i32 = 10;
+/// The records file of a version being built.
+const RECORDS: &str = "records.rec";
 
 pub(super) fn run(args: ImportArgs) -> anyhow::Result<ExitCode> {
-    let mut report = Report::start(&args);
-    let done = import(&args, &mut report);
-    report.finish(done.as_ref().err().map(|error| format!("{error:#}")));
+    let (report, done) = carry_out(&args);
     match (args.report, &done) {
         (ReportFormat::Json, _) => print::json_lines([&report])?,
         (ReportFormat::Text, Ok(())) => print::out(&report.text())?,
         // What was read before the refusal helps to understand it.
         (ReportFormat::Text, Err(_)) => eprint!("{}", report.text()),
     }
-    done.map(|()| ExitCode::SUCCESS)
+    done.map(|()| if report.is_held() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Imports, and tells what came of it in any case.
+pub(super) fn carry_out(args: &ImportArgs) -> (Report, anyhow::Result<()>) {
+    let mut report = Report::start(args);
+    let done = import(args, &mut report);
+    report.finish(done.as_ref().err().map(|error| format!("{error:#}")));
+    (report, done)
 }
 
 fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
@@ -54,16 +60,13 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     let (radii, current) = current_version(args, &keeper)?;
     report.note_radii(args.radii(), &radii);
     let plan = RolePlan::decide(args, current.as_ref().map(|current| &current.roles))?;
-    if keeper.daemon_answers() {
-        // Where the system does not allow it, the import is merely less polite.
-        let _ = rustix::process::nice(NICE_BESIDE_A_DAEMON);
-    }
+    give_way(&keeper);
     let workshop = Workshop::make(args, &keeper)?;
     let progress = Arc::new(Progress::start());
-    let read = read::read_files(args, workshop.path(), plan.categories, &progress)?;
+    let read = read::read_files(args, workshop.path(), workshop.records()?, plan.categories, &progress)?;
     report.note_read(&read, args, &plan.roles);
     plan::check_rejected(&read.taken.counts, args.max_bad)?;
-    plan::check_categories(&read.taken, &plan)?;
+    plan::check_categories(args, &read.taken, &plan)?;
     plan::check_anything(&read.taken.counts)?;
     if let Some(current) = current.as_ref().filter(|current| says_just_this(current, args, &plan, &read)) {
         if !args.dry_run {
@@ -73,7 +76,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
         return Ok(());
     }
 
-    progress.rows("merging", read.taken.counts.fingerprints.values().sum());
+    progress.rows("merging", "rows", read.taken.counts.fingerprints.values().sum());
     let Workshop::Incoming(incoming) = workshop else {
         let Taken { sorter, labels, counts, .. } = read.taken;
         let on_rows = |rows| progress.advance(rows);
@@ -100,8 +103,10 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
     match keeper.execute_or_create(Command::Publish(publish))? {
         Outcome::Published(published) => {
             report.note_version(published.version, false);
+            report.note_overlap(published.overlap, published.dropped);
             report.note_changes(published.changes);
         }
+        Outcome::Held(held) => report.note_held(*held),
         Outcome::Unchanged { version } => report.note_version(version, true),
         other => return Err(unexpected(&other)),
     }
@@ -131,6 +136,14 @@ impl Workshop {
             Workshop::Incoming(incoming) => incoming.path(),
             Workshop::Temporary(folder) => folder.path(),
         }
+    }
+
+    /// Takes the records; a dry run keeps none.
+    fn records(&self) -> anyhow::Result<Option<RecordsWriter>> {
+        Ok(match self {
+            Workshop::Incoming(incoming) => Some(RecordsWriter::create(incoming.path().join(RECORDS))?),
+            Workshop::Temporary(_) => None,
+        })
     }
 }
 
@@ -200,6 +213,8 @@ fn build(
         applied_seq,
         locator: args.locator,
     };
+    // First of all, for its thread and memory are of use to those who merge.
+    let records = read.taken.records.map(RecordsWriter::finish).transpose()?;
     let rows = read.taken.sorter.finish()?;
     let built = build_version(rows, read.taken.labels, &base, Some(&output), &|rows| progress.advance(rows))?;
     report.note_built(&built, &counts.fingerprints);
@@ -211,6 +226,7 @@ fn build(
         base: args.add.then_some(base_version),
         incoming: incoming.name().to_owned(),
         segments: segments(&built),
+        records: records.map(|_| RECORDS.to_owned()),
         roles: plan.roles,
         source: read.source,
         adds: args.add,

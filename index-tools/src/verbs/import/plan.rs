@@ -1,9 +1,12 @@
 //! The decisions of an import: which roles its labels have, and whether what was read may be published at all.
 
-use hashward::list::{Role, Roles};
+use std::collections::BTreeMap;
+
+use hashward::list::{Category, Role, Roles};
 
 use super::super::{Usage, print};
 use super::args::ImportArgs;
+use super::roles;
 use crate::build::{Categories, Counts, Taken};
 
 /// Bad records that never refuse an import, where no limit is named.
@@ -32,7 +35,7 @@ impl RolePlan {
         };
         let roles = match current {
             _ if args.all_categories => Roles::uniform(default),
-            _ if !args.roles.is_empty() => Roles::by_category(default, args.roles.iter().cloned()),
+            _ if args.roles().next().is_some() => Roles::by_category(default, args.roles()),
             Some(current) if current.default == default => current.clone(),
             // A new default leaves the named categories as they are, and says nothing of the others.
             Some(current) => Roles { default, unnamed: Role::Watch, by_category: current.by_category.clone() },
@@ -59,30 +62,43 @@ pub(super) fn check_rejected(counts: &Counts, max_bad: Option<u64>) -> anyhow::R
     Ok(())
 }
 
-/// Refuses to give one role to categories that nobody spoke of.
-pub(super) fn check_categories(taken: &Taken, plan: &RolePlan) -> anyhow::Result<()> {
-    if !taken.categories_refused {
-        return Ok(());
-    }
+/// Refuses to give one role to categories that nobody spoke of, and roles that speak of none which the list has: they
+/// are meant for another issuer's codes, and all would silently be `watch`.
+pub(super) fn check_categories(args: &ImportArgs, taken: &Taken, plan: &RolePlan) -> anyhow::Result<()> {
     let counts = taken.labels.records_by_category();
-    let mut told: Vec<_> = counts
-        .iter()
-        .take(CATEGORIES_TOLD_MAX)
-        .map(|(category, records)| match category {
-            Some(category) => format!("{category} ({})", print::grouped(*records)),
-            None => format!("none ({})", print::grouped(*records)),
-        })
-        .collect();
+    let found = || counts.keys().flatten();
+    let role = plan.roles.default;
+    let fitting = if role == Role::Illegal { roles::fitting(found()) } else { Vec::new() };
+    let or_fitting: String = fitting.iter().map(|fitting| format!(", or with {fitting}")).collect();
+    anyhow::ensure!(
+        !taken.categories_refused,
+        "the list has categories, and not every one of them need be {role}; it has (with their records): {}. Say which \
+         are with --roles SCHEME:CODE={role},…{or_fitting} (the others are then watch), or give all the same role with \
+         --all-categories",
+        told(&counts)
+    );
+    let speaks_of_others = args.roles().next().is_some()
+        && found().next().is_some()
+        && !found().any(|category| plan.roles.by_category.contains_key(category));
+    anyhow::ensure!(
+        !speaks_of_others,
+        "expected --roles to name categories that the list has, found none of them there; it has (with their records): \
+         {}. Say what these mean with --roles SCHEME:CODE={role},…{or_fitting}",
+        told(&counts)
+    );
+    Ok(())
+}
+
+/// Categories with their records, for a refusal.
+fn told(counts: &BTreeMap<Option<Category>, u64>) -> String {
+    let name = |category: &Option<Category>| category.as_ref().map_or_else(|| "none".to_owned(), Category::to_string);
+    let each = counts.iter().take(CATEGORIES_TOLD_MAX);
+    let mut told: Vec<_> =
+        each.map(|(category, records)| format!("{} ({})", name(category), print::grouped(*records))).collect();
     if counts.len() > told.len() {
         told.push(format!("and {} more", counts.len() - told.len()));
     }
-    anyhow::bail!(
-        "the list has categories, and not every one of them need be {role}; it has (with their records): {}. Say which \
-         are with --roles SCHEME:CODE={role},… (the others are then watch), or give all the same role with \
-         --all-categories",
-        told.join(", "),
-        role = plan.roles.default
-    )
+    told.join(", ")
 }
 
 /// Refuses a list that says nothing, which is rather a mistake than a wish.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use hashward::fingerprint::Kind;
+use hashward::records::RecordsWriter;
 
+use super::super::progress::Progress;
 use super::args::ImportArgs;
-use super::progress::Progress;
 use crate::build::{BuildError, Categories, EntrySorter, Intake, ReadAhead, SortLimits, Taken};
 use crate::formats::{self, Format, FormatError, Limits, ParseOptions, Refusal};
 
@@ -33,24 +34,33 @@ pub(super) struct FileRead {
     pub(super) kind_from: Option<&'static str>,
     /// Records in it, rejected ones included.
     pub(super) records: u64,
+    /// BLAKE3 of its bytes, unpacked if it was compressed, in hex.
+    pub(super) blake3: String,
 }
 
-/// Reads all files. `folder` is for what memory cannot hold.
+/// Reads all files. `folder` is for what memory cannot hold; `records` takes the records, if they are to be kept.
 pub(super) fn read_files(
     args: &ImportArgs,
     folder: &Path,
+    records: Option<RecordsWriter>,
     categories: Categories,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<Read> {
+    anyhow::ensure!(
+        args.base.is_none() || args.files.len() == 1,
+        "expected one delta, since --base names the set that it alone changes, found {} files; import the first, or whole \
+         sets",
+        args.files.len()
+    );
     let sorter = EntrySorter::new(folder, SortLimits::within(args.memory));
-    let mut intake = Intake::new(sorter, categories, args.max_bad);
+    let mut intake = Intake::new(sorter, records, categories, args.max_bad);
     let mut source = blake3::Hasher::new();
     let mut files = Vec::new();
-    progress.bytes("reading", total_bytes(&args.files)?);
+    progress.bytes("reading", total_bytes(args.files.iter().chain(&args.base))?);
     for (number, path) in args.files.iter().enumerate() {
         intake.start_file(number);
         let before = intake.records_read();
-        let (mut file, text) = match read_file(path, args, &mut intake, progress) {
+        let (mut file, text) = match read_file(path, args, folder, &mut intake, progress) {
             Ok(read) => read,
             // The refusal that follows says it with all its figures.
             Err(error) if matches!(error.downcast_ref(), Some(BuildError::TooManyRejected)) => break,
@@ -69,12 +79,11 @@ pub(super) fn read_files(
 fn read_file(
     path: &Path,
     args: &ImportArgs,
+    folder: &Path,
     intake: &mut Intake,
     progress: &Arc<Progress>,
 ) -> anyhow::Result<(FileRead, blake3::Hash)> {
-    let input = formats::open(path, &Limits::default())?;
-    let shown = Arc::clone(progress);
-    let mut text = ReadAhead::start(input, move |bytes| shown.advance(bytes as u64))?;
+    let mut text = read_ahead(path, progress)?;
     let (format, format_from) = match args.format {
         Some(format) => (format, "named"),
         None => {
@@ -90,15 +99,35 @@ fn read_file(
     // Other formats name their kinds.
     let takes_kind = matches!(format, Format::Sum | Format::Hex);
     let (kind, kind_from) = named.or_else(|| if takes_kind { from_name() } else { None }).unzip();
-    let options = ParseOptions { kind, columns: args.columns.clone(), ..ParseOptions::default() };
-    let options = options.with_companion(format, path, &Limits::default()).map_err(from_format)?;
-    let again = match format.parse(&mut text, &options, intake) {
-        Ok(_) => false,
-        // What concerns every record stands at the file's end: it is read again, and nothing was taken of it yet.
-        Err(error) if error.refusal() == Some(Refusal::ContextIsLate) => true,
-        Err(error) => return Err(from_format(error)),
+    anyhow::ensure!(
+        args.base.is_none() || format == Format::NsrlV3Delta,
+        "expected an NSRL delta, since --base names the set that it changes, found a list in the format {format}; \
+         leave --base away"
+    );
+    let options = ParseOptions {
+        kind,
+        columns: args.columns.clone(),
+        base: args.base.clone(),
+        scratch: Some(folder.to_owned()),
+        ..ParseOptions::default()
     };
+    let options = options.with_companion(format, path, &Limits::default()).map_err(from_format)?;
+    // A database is read where it lies; here its bytes are only for the digest.
+    let in_place = format.reads_in_place(path)?;
+    let again = in_place
+        || match format.parse(&mut text, &options, intake) {
+            Ok(_) => false,
+            // What concerns every record stands at the file's end: it is read again, and nothing was taken of it yet.
+            Err(error) if error.refusal() == Some(Refusal::ContextIsLate) => true,
+            Err(error) => return Err(from_format(error)),
+        };
     let mut text = text.finish().map_err(FormatError::from)?;
+    // Of the file alone: what follows makes the same file with other companions another source.
+    let blake3 = text.to_hex().to_string();
+    if let Some(base) = &args.base {
+        let base = read_ahead(base, progress)?.finish().map_err(FormatError::from)?;
+        text = blake3::Hasher::new().update(text.as_bytes()).update(base.as_bytes()).finalize();
+    }
     if !options.notable.is_empty() {
         // The same list with another companion says something else.
         text = blake3::Hasher::new()
@@ -106,11 +135,22 @@ fn read_file(
             .update(format!("{:?}", options.notable).as_bytes())
             .finalize();
     }
+    if in_place {
+        progress.waiting("reading rows");
+    }
     if again {
         formats::parse_file(path, Some(format), &options, &Limits::default(), intake).map_err(from_format)?;
     }
-    let file = FileRead { file: path.to_owned(), format: format.name(), format_from, kind, kind_from, records: 0 };
+    let file =
+        FileRead { file: path.to_owned(), format: format.name(), format_from, kind, kind_from, records: 0, blake3 };
     Ok((file, text))
+}
+
+/// Starts to read a file, showing how far that has come.
+fn read_ahead(path: &Path, progress: &Arc<Progress>) -> anyhow::Result<ReadAhead> {
+    let input = formats::open(path, &Limits::default())?;
+    let shown = Arc::clone(progress);
+    Ok(ReadAhead::start(input, move |bytes| shown.advance(bytes as u64))?)
 }
 
 /// The sink's own error, if it was that which stopped the parser.
@@ -125,7 +165,7 @@ fn from_format(error: FormatError) -> anyhow::Error {
 }
 
 /// Bytes to read, where they can be compared with what is read: compressed files unfold to more, pipes have no size.
-fn total_bytes(paths: &[PathBuf]) -> anyhow::Result<Option<u64>> {
+fn total_bytes<'p>(paths: impl IntoIterator<Item = &'p PathBuf>) -> anyhow::Result<Option<u64>> {
     let mut total = Some(0);
     for path in paths {
         let metadata = std::fs::metadata(path).with_context(|| path.display().to_string())?;

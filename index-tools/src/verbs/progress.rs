@@ -1,4 +1,5 @@
-//! Shows how far an import has come: a bar on a terminal, a plain line now and then elsewhere.
+//! Shows how far long work has come, how fast it goes and how long it still takes: a bar on a terminal, a plain line
+//! now and then elsewhere.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -6,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::super::print;
+use super::print::{self, grouped};
 
 /// Between two plain lines.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// Shared by the threads of an import.
+/// Shared by the threads that do the work.
 pub(super) struct Progress {
     bar: Option<ProgressBar>,
     plain: Mutex<Plain>,
@@ -22,13 +23,14 @@ struct Plain {
     unit: &'static str,
     done: u64,
     total: Option<u64>,
+    started: Instant,
     last: Instant,
 }
 
 impl Progress {
     pub(super) fn start() -> Progress {
         let bar = std::io::stderr().is_terminal().then(ProgressBar::no_length);
-        let plain = Plain { what: "", unit: "", done: 0, total: None, last: Instant::now() };
+        let plain = Plain { what: "", unit: "", done: 0, total: None, started: Instant::now(), last: Instant::now() };
         Progress { bar, plain: Mutex::new(plain) }
     }
 
@@ -43,9 +45,9 @@ impl Progress {
         );
     }
 
-    /// Begins a stage that goes through `total` rows.
-    pub(super) fn rows(&self, what: &'static str, total: u64) {
-        self.stage(what, "rows", Some(total), "{human_pos} of {human_len}, {per_sec}, {eta} left", "{human_pos}");
+    /// Begins a stage that goes through `total` rows, or whatever they are called.
+    pub(super) fn rows(&self, what: &'static str, unit: &'static str, total: u64) {
+        self.stage(what, unit, Some(total), "{human_pos} of {human_len}, {per_sec}, {eta} left", "");
     }
 
     /// Begins a stage without a measure.
@@ -71,7 +73,7 @@ impl Progress {
             }
         }
         if let Ok(mut plain) = self.plain.lock() {
-            *plain = Plain { what, unit, done: 0, total, last: Instant::now() };
+            *plain = Plain { what, unit, done: 0, total, started: Instant::now(), last: Instant::now() };
         }
     }
 
@@ -85,14 +87,24 @@ impl Progress {
         plain.done += more;
         if plain.last.elapsed() >= LINE_EVERY {
             plain.last = Instant::now();
-            let Plain { what, unit, done, .. } = *plain;
-            match plain.total {
-                Some(total) => {
-                    let percent = done.saturating_mul(100) / total.max(1);
-                    eprintln!("{what}: {} of {} {unit} ({percent} %)", print::grouped(done), print::grouped(total));
-                }
-                None => eprintln!("{what}: {} {unit}", print::grouped(done)),
+            eprintln!("{}", plain.line());
+        }
+    }
+}
+
+impl Plain {
+    fn line(&self) -> String {
+        let Plain { what, unit, done, .. } = *self;
+        let seconds = self.started.elapsed().as_secs_f64();
+        let rate = format!("{} {unit} a second", grouped((done as f64 / seconds.max(1e-9)) as u64));
+        match self.total {
+            Some(total) => {
+                let percent = done.saturating_mul(100) / total.max(1);
+                let left = total.saturating_sub(done) as f64 / (done as f64).max(1.0) * seconds;
+                let left = print::duration(left as u64);
+                format!("{what}: {} of {} {unit} ({percent} %), {rate}, {left} left", grouped(done), grouped(total))
             }
+            None => format!("{what}: {} {unit}, {rate}", grouped(done)),
         }
     }
 }
@@ -102,5 +114,23 @@ impl Drop for Progress {
         if let Some(bar) = &self.bar {
             bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_how_fast_and_how_long() {
+        let started = Instant::now() - Duration::from_secs(100);
+        let plain = |total| Plain { what: "reading", unit: "bytes", done: 2_000_000, total, started, last: started };
+        let line = plain(Some(8_000_000)).line();
+        assert!(
+            line.starts_with("reading: 2,000,000 of 8,000,000 bytes (25 %), 19,99") || line.contains(", 20,000 "),
+            "{line}"
+        );
+        assert!(line.ends_with(" bytes a second, 5 min left"), "{line}");
+        assert!(plain(None).line().ends_with(" bytes a second"));
     }
 }

@@ -20,6 +20,9 @@ pub(crate) struct AnswerObject<'a> {
     /// Whether a list of role `watch` matched.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     watched: bool,
+    /// Whether something matched that the operator has suppressed; it decided nothing.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    suppressed: bool,
     /// What matched.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     matches: Vec<MatchObject<'a>>,
@@ -45,6 +48,7 @@ impl<'a> AnswerObject<'a> {
             verdict: verdict.name(),
             reason: verdict.reason(),
             watched: answer.is_some_and(|answer| answer.watched),
+            suppressed: answer.is_some_and(|answer| answer.suppressed),
             matches: matches.unwrap_or_default(),
             nearest: nearest.unwrap_or_default(),
             further: answer.map_or(0, |answer| answer.further),

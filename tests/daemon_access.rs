@@ -5,7 +5,7 @@ mod daemon_support;
 use daemon_support::{Daemon, write_config};
 use hashward::access::{Right, Rights, Token};
 use hashward::fingerprint::{Kind, Radii, hash_bytes};
-use hashward::matching::{Reason, Verdict};
+use hashward::matching::Verdict;
 use hashward::protocol::{Address, Client, ClientError, ContentOptions, ErrorCode, Failure};
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ fn over_tcp_a_token_says_who_asks() {
     let (daemon, tcp) = daemon("'lookup', 'content'", &principal("scanner", &scanner, "'lookup', 'detail'", ""));
     let mut client = Client::connect_with(&tcp, Some(&scanner)).unwrap();
     assert_eq!(client.welcome().rights, Rights::LOOKUP);
-    assert_eq!(ask(&mut client, 1).unwrap(), Verdict::Undecided(Reason::NoListForKind));
+    assert_eq!(ask(&mut client, 1).unwrap(), Verdict::Unknown);
     let failure = refused(client.content(&ContentOptions::default(), &b"text"[..]));
     assert_eq!(failure.code, ErrorCode::Forbidden);
     assert!(failure.text.contains("scanner lacks the right `content`"), "{failure}");

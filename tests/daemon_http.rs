@@ -192,7 +192,7 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
     let text = String::from_utf8(streamed.body).unwrap();
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]), (3, &lines[2]), "{text}");
-    assert_eq!((&lines[0]["verdict"], &lines[1]["title"]), (&json!("undecided"), &json!("malformed")));
+    assert_eq!((&lines[0]["verdict"], &lines[1]["title"]), (&json!("unknown"), &json!("malformed")));
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn entries_go_in_and_out() {
     assert!(http.get("/v1/lists").json()["lists"].as_array().unwrap().iter().any(|list| list["name"] == "own"));
     let withdrawn = http.post("/v1/lists/own/withdrawals", &json!({"fingerprints": [value]}));
     assert_eq!(withdrawn.json()["withdrawn"], json!(1), "{withdrawn:?}");
-    assert_eq!(http.get(&path).json()["verdict"], json!("undecided"));
+    assert_eq!(http.get(&path).json()["verdict"], json!("unknown"));
 }
 
 #[test]

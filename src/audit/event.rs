@@ -1,4 +1,4 @@
-//! What the trail records.
+//! What the trail records: events, as they stand in its lines.
 
 use serde::Serialize;
 

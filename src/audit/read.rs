@@ -3,7 +3,6 @@
 use std::io;
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 
 use super::{Checkpoint, Event, SigningKey, Trail};
 use crate::access::PrincipalName;
@@ -58,7 +57,7 @@ pub struct Record {
     /// When it was written, in milliseconds since 1970-01-01 UTC.
     pub at: u64,
     /// What happened.
-    pub record: Box<RawValue>,
+    pub record: serde_json::Value,
     /// Its link.
     pub link: Link,
 }
@@ -74,7 +73,7 @@ impl Trail {
         while records.len() < limit.min(RECORDS_MAX) as usize && bytes < RECORDS_BYTES_MAX {
             let Some(line) = reader.next_line()? else { break };
             bytes += line.record.len();
-            let record = RawValue::from_string(line.record.into()).expect("a line holds JSON");
+            let record = serde_json::from_str(&line.record).expect("a line that was checked holds JSON");
             records.push(Record { seq: line.seq, at: line.at_ms, record, link: line.link });
         }
         self.note(&Event::Read { by, from, after, records: records.len() as u64 })?;

@@ -8,6 +8,11 @@
 //! protocol = "frame"
 //! rights = ["lookup"]                 # of others than the daemon's own user and root
 //!
+//! [[principal]]                       # see `hashward::access::PrincipalConfig`
+//! name = "scanner"
+//! token = "blake3:…"                  # as `hashward token` prints it
+//! rights = ["lookup"]
+//!
 //! [limits]                            # see `hashward::server::Limits` for all of them
 //! connections = 256
 //!
@@ -28,6 +33,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
+use crate::audit::AuditConfig;
 use crate::feed::{FeedConfig, FeedError, FeedSection, place_and_message};
 use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
@@ -41,6 +48,11 @@ pub struct Config {
     pub data: PathBuf,
     /// Where to listen; never empty.
     pub listen: Vec<Listen>,
+    /// Who may do what.
+    #[serde(rename = "principal", skip_serializing_if = "Vec::is_empty")]
+    pub principals: Vec<PrincipalConfig>,
+    /// The audit trail.
+    pub audit: AuditConfig,
     /// The bounds.
     pub limits: Limits,
     /// What new versions of lists must keep to; read at start.
@@ -61,6 +73,8 @@ pub struct Config {
 struct File {
     data: Option<PathBuf>,
     listen: Vec<Listen>,
+    principal: Vec<PrincipalConfig>,
+    audit: AuditConfig,
     limits: Limits,
     gate: GateLimits,
     pictures: WorkerConfig,
@@ -95,6 +109,9 @@ pub enum ConfigError {
     /// The same address twice.
     #[error("listen address {0} stands twice; expected each once")]
     Repeated(Address),
+    /// Principals that cannot be told apart.
+    #[error(transparent)]
+    Principal(#[from] BadAccess),
     /// A bound that leaves no room.
     #[error(transparent)]
     Limit(#[from] BadLimit),
@@ -128,6 +145,8 @@ impl Config {
         let config = Config {
             data,
             listen: parsed.listen,
+            principals: parsed.principal,
+            audit: parsed.audit,
             limits: parsed.limits,
             gate: parsed.gate,
             pictures: parsed.pictures,
@@ -139,6 +158,20 @@ impl Config {
         Ok(config)
     }
 
+    /// Who may do what, where this process is the daemon.
+    ///
+    /// # Errors
+    /// [`BadAccess`]; a config that was resolved has none.
+    pub fn access(&self) -> Result<Access, BadAccess> {
+        Access::new(UserId(rustix::process::geteuid().as_raw()), &self.principals)
+    }
+
+    /// BLAKE3 of all that it says, in hex: what the trail and the status name it by.
+    pub fn digest(&self) -> String {
+        let text = toml::to_string(self).expect("a config is plain data");
+        blake3::hash(text.as_bytes()).to_hex().to_string()
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         for (index, entry) in self.listen.iter().enumerate() {
             entry.check()?;
@@ -146,6 +179,7 @@ impl Config {
                 return Err(ConfigError::Repeated(entry.address.clone()));
             }
         }
+        self.access()?;
         self.limits.check()?;
         self.gate.check()?;
         Ok(self.pictures.check()?)
@@ -225,6 +259,8 @@ mod tests {
             ("[[listen]]\naddress = 'a'\n[[listen]]\naddress = 'unix:a'", "stands twice"),
             ("[[listen]]\naddress = 'a'\nrights = ['all']", "unknown variant `all`"),
             ("[[listen]]\naddress = 'a'\nprotocol = 'smtp'", "unknown variant `smtp`"),
+            ("[[principal]]\nname = 'a'\nrights = []", "expected exactly one of uid, gid, token"),
+            ("[[principal]]\nname = 'a'\ntoken = 'secret'\nrights = []", "expected the digest of a token"),
             ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
             ("[limits]\nconections = 1", "unknown field `conections`"),
             ("[limits]\nradii = { pdq = 64 }", "expected at most 63"),

@@ -12,6 +12,8 @@
 //! `ARCHITECTURE.md` maps the code and says what is deliberately absent.
 
 pub mod access;
+#[cfg(feature = "server")]
+pub mod audit;
 pub mod catalogue;
 #[cfg(feature = "server")]
 pub mod cli;
@@ -20,6 +22,7 @@ pub mod config;
 pub mod feed;
 pub mod fingerprint;
 pub mod index;
+pub mod journal;
 pub mod list;
 pub mod matching;
 #[cfg(feature = "media")]

@@ -292,7 +292,9 @@ fn content_and_details_are_for_those_who_may() {
     // Free a moment ago.
     let ports = [0, 0].map(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port());
     let few = listen(ports[0], "'lookup'");
-    let _daemon = daemon(&format!("{socket}{few}{}", listen(ports[1], "'lookup', 'content', 'detail'")));
+    let more = listen(ports[1], "'lookup', 'content', 'detail'");
+    let public = "[[principal]]\nname = 'public'\nanyone = true\nrights = ['lookup', 'content', 'detail']\n";
+    let _daemon = daemon(&format!("{socket}{few}{more}{public}"));
     let client = |port| Client::connect(&Address::Tcp(([127, 0, 0, 1], port).into())).unwrap();
     let copy = pdq(&resized(&photo(1), 0.5));
     let plain = ContentOptions::default();

@@ -201,7 +201,10 @@ fn tcp_may_look_up_and_change_nothing() {
     let socket = daemon.address();
     daemon_support::write_config(
         daemon.folder.path(),
-        &format!("[[listen]]\naddress = 'unix:data/hashward.sock'\n[[listen]]\naddress = '{address}'"),
+        &format!(
+            "[[listen]]\naddress = 'unix:data/hashward.sock'\n[[listen]]\naddress = '{address}'\n\
+             [[principal]]\nname = 'public'\nanyone = true\nrights = ['lookup', 'import', 'admin']"
+        ),
     );
     daemon.signal(rustix::process::Signal::HUP);
     let address = address.parse().unwrap();

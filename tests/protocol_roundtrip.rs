@@ -255,6 +255,6 @@ fn unknown_rights_are_not_granted() {
     welcome.encode(&mut frame, RequestId(1));
     let mut payload = payload_of(&frame, Op::Welcome, RequestId(1)).to_vec();
     assert_eq!(Welcome::decode(&payload).unwrap(), welcome);
-    payload[2] = 0b1111_0001;
+    payload[2] = 0b1000_0001;
     assert_eq!(Welcome::decode(&payload).unwrap().rights, Rights::LOOKUP);
 }

@@ -150,7 +150,7 @@ fn the_page_and_the_code_agree() {
     let mut vectors = vectors();
     let vectors = &mut vectors;
 
-    let hello = Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION };
+    let hello = Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION, token: None };
     let payload = check(vectors, "hello", Op::Hello, 1, |out, id| hello.encode(out, id));
     assert_eq!(Hello::decode(&payload), Ok(hello));
 

@@ -19,9 +19,14 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let config = Config::resolve(arguments.config.as_deref(), None, &[])?;
-    for entry in &config.listen {
-        if matches!(entry.address, Address::Tcp(_)) && entry.rights.contains(&Right::Admin) {
-            eprintln!("hashward: {}: every user of this machine may change lists there", entry.address);
+    for principal in config.principals.iter().filter(|principal| principal.anyone) {
+        for right in principal.rights.iter().filter(|right| **right != Right::Lookup) {
+            eprintln!("hashward: principal {}: whoever can connect has the right `{}`", principal.name, right.name());
+        }
+    }
+    for entry in config.listen.iter().filter(|entry| matches!(entry.address, Address::Tcp(_))) {
+        if !config.principals.iter().any(|principal| principal.token.is_some() || principal.anyone) {
+            eprintln!("hashward: {}: nobody may ask there; see [[principal]] with a token", entry.address);
         }
     }
     let mut output = Output::new();

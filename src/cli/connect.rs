@@ -1,11 +1,12 @@
 //! Reaching the daemon, with words that help when it cannot be reached.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 
+use crate::access::Token;
 use crate::fingerprint::{Kind, KindRadius, Radii};
 use crate::matching::Answers;
 use crate::protocol::{Address, Client, ClientError, DEFAULT_DATA, SOCKET_NAME};
@@ -22,12 +23,16 @@ pub(super) struct Socket {
     /// The daemon's address: unix:PATH or tcp:IP:PORT
     #[arg(long, value_name = "S", default_value_t = Address::Unix(Path::new(DEFAULT_DATA).join(SOCKET_NAME)))]
     socket: Address,
+    /// The file with the token to ask with; without one, the daemon goes by the user who asks
+    #[arg(long, value_name = "F")]
+    token_file: Option<PathBuf>,
 }
 
 impl Socket {
     /// Connects.
     pub(super) fn connect(&self) -> Result<Client> {
-        Client::connect(&self.socket).map_err(|error| {
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        Client::connect_with(&self.socket, token.as_ref()).map_err(|error| {
             let remedy = match &error {
                 ClientError::Connect { source, .. } => match source.kind() {
                     io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -44,6 +49,13 @@ impl Socket {
             anyhow::anyhow!("{error}; {remedy}")
         })
     }
+}
+
+fn read_token(path: &Path) -> Result<Token> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read the token in {}", path.display()))?;
+    Token::parse(text.trim_end()).with_context(|| {
+        format!("expected a token in {}, found something else; `hashward token` makes one", path.display())
+    })
 }
 
 /// How far to search.

@@ -4,6 +4,7 @@
 //! decided. Answers go to standard output, everything else to standard error. Nothing reads standard output any more:
 //! the program ends without a word.
 
+mod audit;
 mod bench;
 mod check_config;
 mod connect;
@@ -15,6 +16,7 @@ mod match_files;
 mod output;
 mod serve;
 mod status;
+mod token;
 mod worker;
 
 use std::process::ExitCode;
@@ -48,6 +50,10 @@ enum Verb {
     Status(status::Arguments),
     /// Check a config, and show what it comes to
     CheckConfig(check_config::Arguments),
+    /// Read and verify the audit trail
+    Audit(audit::Arguments),
+    /// Make a token for somebody who shall ask over the network
+    Token(token::Arguments),
     /// Decode pictures for a parent, in a sandbox
     #[command(hide = true)]
     Worker(worker::Arguments),
@@ -81,6 +87,8 @@ pub fn main() -> ExitCode {
         Verb::Bench(arguments) => bench::run(&arguments),
         Verb::Status(arguments) => status::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(&arguments),
+        Verb::Audit(arguments) => audit::run(&arguments),
+        Verb::Token(arguments) => token::run(&arguments),
         Verb::Worker(arguments) => worker::run(&arguments),
     };
     match done {

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::fingerprint::{Encoding, Kind};
-use crate::list::Flags;
-use crate::matching::{Answer, Answers, Match, Neighbour};
+use crate::matching::{Answer, Answers, Match};
+use crate::server::json::{IncompleteObject, MatchObject, NeighbourObject};
 
 /// How results are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -214,18 +214,12 @@ impl Serialize for AnswerLine<'_> {
         }
         map.serialize_entry("checked", &self.answers.checked)?;
         if !self.answers.incomplete.is_empty() {
-            let one = |(kind, reason): &(Kind, _)| Incomplete { kind: *kind, reason: *reason };
-            map.serialize_entry("incomplete", &self.answers.incomplete.iter().map(one).collect::<Vec<_>>())?;
+            map.serialize_entry("incomplete", &IncompleteObject::all(self.answers))?;
         }
-        let one = |found| MatchObject::of(found);
-        map.serialize_entry("matches", &self.answer.matches.iter().map(one).collect::<Vec<_>>())?;
+        map.serialize_entry("matches", &self.answer.matches.iter().map(MatchObject::new).collect::<Vec<_>>())?;
         if !self.answer.nearest.is_empty() {
-            let one = |near: &Neighbour| NeighbourObject {
-                kind: near.fingerprint.kind(),
-                hash: near.fingerprint.to_hex(),
-                distance: near.distance,
-            };
-            map.serialize_entry("nearest", &self.answer.nearest.iter().map(one).collect::<Vec<_>>())?;
+            let nearest = self.answer.nearest.iter().map(NeighbourObject::new);
+            map.serialize_entry("nearest", &nearest.collect::<Vec<_>>())?;
             map.serialize_entry("further", &self.answer.further)?;
         }
         map.serialize_entry("generation", &self.answers.generation)?;
@@ -247,49 +241,10 @@ impl Serialize for ErrorLine<'_> {
     }
 }
 
-#[derive(Serialize)]
-struct Incomplete {
-    kind: Kind,
-    reason: crate::matching::Reason,
-}
-
-#[derive(Serialize)]
-struct MatchObject<'a> {
-    list: &'a str,
-    role: &'static str,
-    category: Option<&'a str>,
-    scheme: Option<&'a str>,
-    flags: Flags,
-    kind: Kind,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    distance: Option<u16>,
-}
-
-#[derive(Serialize)]
-struct NeighbourObject {
-    kind: Kind,
-    hash: String,
-    distance: u16,
-}
-
-impl MatchObject<'_> {
-    fn of(found: &Match) -> MatchObject<'_> {
-        MatchObject {
-            list: found.list.as_str(),
-            role: found.role.name(),
-            category: found.category.as_ref().map(|category| &*category.code),
-            scheme: found.category.as_ref().and_then(|category| category.scheme.as_deref()),
-            flags: found.flags,
-            kind: found.kind,
-            distance: found.distance,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::list::{Category, Flag, Role};
+    use crate::list::{Category, Flag, Flags, Role};
     use crate::matching::{Reason, Verdict};
 
     #[test]

@@ -16,6 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Exit;
+use crate::audit::{Event, Trail};
 use crate::config::Config;
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
@@ -71,25 +72,32 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let mut hangup = signal(SignalKind::hangup())?;
     let service = Arc::new(Service::loading());
     let pictures = WorkerPool::start(config.pictures.clone(), Program::Itself)?;
-    let mut server = Server::new(Arc::clone(&service), config.limits.clone(), pictures, config.near_threads)?;
-    server.reconfigure(&config.listen, config.limits.clone())?;
+    let limits = config.limits.clone();
+    let mut server =
+        Server::new(Arc::clone(&service), limits.clone(), config.access()?, pictures, config.near_threads)?;
+    server.reconfigure(&config.listen, config.access()?, config.audit, limits)?;
     follow(&mut server, arguments, &config);
 
-    let (data, opened) = (config.data.clone(), Arc::clone(&service));
+    let (data, opened, audit, digest) = (config.data.clone(), Arc::clone(&service), config.audit, config.digest());
     let options = StoreOptions { create: true, gate: config.gate.clone(), ..StoreOptions::default() };
     let open = move || {
         let store = Arc::new(Store::open(&data, options)?);
-        opened.opened(Arc::clone(&store));
-        store.load().map(|()| store)
+        // The store's lock is held from here on, so that nobody else writes the trail.
+        let trail = Arc::new(Trail::open(&data, &audit)?);
+        trail.note(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &digest })?;
+        opened.opened(Arc::clone(&store), Arc::clone(&trail));
+        store.load()?;
+        anyhow::Ok((store, trail))
     };
     let mut opening = tokio::task::spawn_blocking(open);
-    let mut maintenance = None;
+    let (mut maintenance, mut trail) = (None, None);
     loop {
         tokio::select! {
             loaded = &mut opening, if maintenance.is_none() => {
-                let store = loaded.context("opening the store panicked")??;
+                let (store, opened) = loaded.context("opening the store panicked")??;
                 tracing::info!(data = %config.data.display(), generation = store.snapshot().generation(), "ready");
-                maintenance = Some(Maintenance::start(store)?);
+                maintenance = Some(Maintenance::start(store, Arc::clone(&opened))?);
+                trail = Some(opened);
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -102,10 +110,12 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                     if at_start(&reread) != at_start(&config) {
                         tracing::warn!("new settings of [gate], [pictures] and near_threads need a new start");
                     }
-                    match server.reconfigure(&reread.listen, reread.limits.clone()) {
+                    let digest = reread.digest();
+                    match server.reconfigure(&reread.listen, reread.access()?, reread.audit, reread.limits.clone()) {
                         Ok(()) => {
                             follow(&mut server, arguments, &reread);
                             tracing::info!("config read again");
+                            note(trail.as_deref(), &Event::ConfigRead { config: &digest });
                         }
                         Err(error) => tracing::error!(%error, "the config stays as it was"),
                     }
@@ -119,8 +129,17 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     if let Some(maintenance) = maintenance {
         tokio::task::spawn_blocking(|| maintenance.stop()).await?;
     }
+    note(trail.as_deref(), &Event::Stopped);
     tracing::info!("bye");
     Ok(())
+}
+
+/// Records what the daemon itself did. It goes on without: what it answers from then on is recorded, or refused.
+fn note(trail: Option<&Trail>, event: &Event<'_>) {
+    let noted = trail.map(|trail| trail.note(event).and_then(|_| trail.journal().sync()));
+    if let Some(Err(error)) = noted {
+        tracing::error!(%error, "the audit trail cannot be written");
+    }
 }
 
 /// Reads the config's feeds on time, through the first Unix socket that the daemon listens at.
@@ -149,11 +168,14 @@ struct Maintenance {
 }
 
 impl Maintenance {
-    fn start(store: Arc<Store>) -> Result<Maintenance> {
+    fn start(store: Arc<Store>, trail: Arc<Trail>) -> Result<Maintenance> {
         let (stop, stopped) = bounded(0);
         let work = move || {
             let mut pause = MAINTENANCE_PAUSE;
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+                if let Err(error) = trail.journal().sync() {
+                    tracing::error!(%error, "the audit trail may not survive a loss of power");
+                }
                 pause = match store.maintain() {
                     Ok(true) => Duration::ZERO,
                     Ok(false) => MAINTENANCE_PAUSE,

@@ -20,6 +20,7 @@ use super::frame::{FrameError, HEADER_BYTES, Header, Op, RequestId, encode_frame
 use super::hello::{Hello, Welcome};
 use super::question::encode_lookup_head;
 use super::{Address, DEFAULT_MAX_FRAME_BYTES, MAX_VALUES, PROTOCOL_VERSION};
+use crate::access::Token;
 use crate::fingerprint::{Kind, Radii};
 use crate::matching::Answers;
 
@@ -142,6 +143,14 @@ impl Client {
     /// # Errors
     /// No daemon there, no room for one more connection, or no common protocol version.
     pub fn connect(address: &Address) -> Result<Client, ClientError> {
+        Client::connect_with(address, None)
+    }
+
+    /// The same as the bearer of `token`.
+    ///
+    /// # Errors
+    /// As [`Client::connect`]; also when the daemon knows nobody with this token.
+    pub fn connect_with(address: &Address, token: Option<&Token>) -> Result<Client, ClientError> {
         let stream =
             Stream::connect(address).map_err(|source| ClientError::Connect { address: address.clone(), source })?;
         stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
@@ -154,7 +163,7 @@ impl Client {
         let id = RequestId(1);
         // A daemon that has no room says so and hangs up, perhaps before it reads this. What it said is worth more
         // than the broken pipe.
-        let greeted = sender.hello(id);
+        let greeted = sender.hello(id, token);
         let welcome = match receiver.receive() {
             Ok((_, Reply::Welcome(welcome))) => welcome,
             Ok((_, other)) => return Err(other.into_error("a greeting")),
@@ -297,9 +306,10 @@ pub struct Sender {
 }
 
 impl Sender {
-    fn hello(&mut self, id: RequestId) -> Result<(), ClientError> {
+    fn hello(&mut self, id: RequestId, token: Option<&Token>) -> Result<(), ClientError> {
         self.frame.clear();
-        Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION }.encode(&mut self.frame, id);
+        let token = token.map(|token| token.reveal().to_owned());
+        Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION, token }.encode(&mut self.frame, id);
         Ok(self.stream.write_all(&self.frame)?)
     }
 

@@ -29,10 +29,14 @@ pub enum ErrorCode {
     Conflict = 9,
     /// The store is damaged.
     Damaged = 10,
+    /// The principal has asked more than its budget allows.
+    OverBudget = 11,
+    /// A token that nobody has.
+    Unauthenticated = 12,
 }
 
 impl ErrorCode {
-    const ALL: [ErrorCode; 10] = [
+    const ALL: [ErrorCode; 12] = [
         ErrorCode::Malformed,
         ErrorCode::Unsupported,
         ErrorCode::TooLarge,
@@ -43,6 +47,8 @@ impl ErrorCode {
         ErrorCode::Timeout,
         ErrorCode::Conflict,
         ErrorCode::Damaged,
+        ErrorCode::OverBudget,
+        ErrorCode::Unauthenticated,
     ];
 
     /// The code with this number, if there is one.
@@ -62,6 +68,8 @@ impl ErrorCode {
             ErrorCode::Timeout => "timeout",
             ErrorCode::Conflict => "conflict",
             ErrorCode::Damaged => "damaged",
+            ErrorCode::OverBudget => "over budget",
+            ErrorCode::Unauthenticated => "unauthenticated",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! The first exchange: which protocol both speak, what the daemon accepts, what the client may do.
 
+use std::fmt;
+
 use super::cursor::{Cursor, DecodeError};
 use super::frame::{Op, RequestId, encode_frame};
 use crate::access::Rights;
@@ -13,13 +15,27 @@ const MAGIC: [u8; 8] = *b"hashward";
 /// 8  the text `hashward`
 /// 2  lowest protocol version that the client speaks
 /// 2  highest
+/// …  the client's token, if it has one
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Hello {
     /// The lowest protocol version that the client speaks.
     pub lowest: u16,
     /// The highest.
     pub highest: u16,
+    /// The text of the client's bearer token.
+    pub token: Option<String>,
+}
+
+/// The longest token that is read.
+const TOKEN_BYTES_MAX: usize = 256;
+
+/// Without the token.
+impl fmt::Debug for Hello {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Hello { lowest, highest, token } = self;
+        write!(f, "Hello({lowest}..={highest}, token: {})", token.is_some())
+    }
 }
 
 impl Hello {
@@ -29,6 +45,7 @@ impl Hello {
         payload.extend_from_slice(&MAGIC);
         payload.extend_from_slice(&self.lowest.to_le_bytes());
         payload.extend_from_slice(&self.highest.to_le_bytes());
+        payload.extend_from_slice(self.token.as_deref().unwrap_or_default().as_bytes());
         encode_frame(out, Op::Hello, id, &payload);
     }
 
@@ -41,8 +58,12 @@ impl Hello {
         if cursor.bytes("the greeting", MAGIC.len())? != MAGIC {
             return Err(DecodeError::BadText("the greeting `hashward`"));
         }
-        let hello = Hello { lowest: cursor.u16("lowest version")?, highest: cursor.u16("highest version")? };
-        cursor.end()?;
+        let (lowest, highest) = (cursor.u16("lowest version")?, cursor.u16("highest version")?);
+        let token = cursor.rest_as_text("the token")?;
+        if token.len() > TOKEN_BYTES_MAX {
+            return Err(DecodeError::BadText("a token of at most 256 bytes"));
+        }
+        let hello = Hello { lowest, highest, token: (!token.is_empty()).then(|| token.to_owned()) };
         if hello.lowest > hello.highest {
             return Err(DecodeError::OutOfRange {
                 what: "lowest version",
@@ -63,7 +84,7 @@ impl Hello {
 ///
 /// ```text
 /// 2  protocol version of everything that follows
-/// 1  rights: bit 0 look up, bit 1 administer, bit 2 ask about content, bit 3 see details
+/// 1  rights: bit 0 look up, 1 administer, 2 ask about content, 3 see details, 4 import, 5 suppress, 6 audit
 /// 1  reserved, 0
 /// 4  the most bytes a frame may have, length field included
 /// 4  the most values (rows × kinds) a LOOKUP may have

@@ -56,9 +56,11 @@ impl Plan {
 /// Why there is no answer.
 pub(super) enum NoAnswer {
     Failed(Failure),
-    /// There is no memory for it now.
-    Busy,
+    /// There is no room for it now.
+    Busy(&'static str),
 }
+
+const NO_ROOM: NoAnswer = NoAnswer::Busy("no room for more content now");
 
 impl From<Failure> for NoAnswer {
     fn from(failure: Failure) -> NoAnswer {
@@ -91,7 +93,7 @@ impl Incoming {
         if let Some(memory) = &mut self.memory
             && !memory.grow(part.len() as u64, limits.content_memory_bytes)
         {
-            return Err(NoAnswer::Busy);
+            return Err(NO_ROOM);
         }
         let mut intake = self.intake.take().expect("parts come one after the other");
         let part = part.to_vec();
@@ -107,8 +109,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// All has come: hashes the picture in it, and asks.
-    pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<Answers, NoAnswer> {
+    /// All has come: hashes the picture in it, and asks. Returns the file's values, packed, and what is said of it.
+    pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<(Vec<u8>, Answers), NoAnswer> {
         let source = self.intake.expect("no part is under way").finish();
         ask(shared, self.plan, &self.options, source).await
     }
@@ -120,7 +122,7 @@ pub(super) async fn answer_descriptor(
     options: &ContentOptions,
     limits: &Limits,
     shared: &Arc<Shared>,
-) -> Result<Answers, NoAnswer> {
+) -> Result<(Vec<u8>, Answers), NoAnswer> {
     let source_limits = SourceLimits {
         file_bytes_max: limits.content_bytes,
         picture_bytes_max: shared.pictures.config().input_bytes,
@@ -130,18 +132,24 @@ pub(super) async fn answer_descriptor(
     let length = rustix::fs::fstat(&descriptor).map_or(0, |stat| stat.st_size.max(0) as u64);
     let kept_max = length.min(source_limits.picture_bytes_max);
     let memory = shared.content_memory.take(kept_max, limits.content_memory_bytes);
-    let _memory = memory.ok_or(NoAnswer::Busy)?;
+    let _memory = memory.ok_or(NO_ROOM)?;
     let plan = Plan::new(shared);
     let kinds = plan.exact.clone();
     let read = shared.workshop.run_apart(move || read_checked(descriptor, &source_limits, &kinds));
     match read.await.ok_or_else(panicked)? {
         Ok(source) => ask(shared, plan, options, source).await,
-        Err(SourceError::Busy) => Err(NoAnswer::Busy),
+        Err(SourceError::Busy) => Err(NO_ROOM),
         Err(error) => Err(Failure::new(ErrorCode::Refused, error.to_string()).into()),
     }
 }
 
-async fn ask(shared: &Arc<Shared>, plan: Plan, options: &ContentOptions, source: Source) -> Result<Answers, NoAnswer> {
+/// The file's values, packed, and what is said of it.
+async fn ask(
+    shared: &Arc<Shared>,
+    plan: Plan,
+    options: &ContentOptions,
+    source: Source,
+) -> Result<(Vec<u8>, Answers), NoAnswer> {
     let request = HashRequest { kinds: plan.perceptual, dihedral: options.dihedral };
     let mut values = Values::exact(&source.fingerprints);
     match source.content {
@@ -165,7 +173,7 @@ async fn ask(shared: &Arc<Shared>, plan: Plan, options: &ContentOptions, source:
     let (kinds, rows) = (values.kinds(), values.rows());
     let mut answers = service.answer(plan.snapshot, workshop, &kinds, &options.radii, &rows).await?.into_one();
     answers.lack(values.missing);
-    Ok(answers)
+    Ok((rows, answers))
 }
 
 fn panicked() -> Failure {

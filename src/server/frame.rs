@@ -65,7 +65,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
     async fn run(&mut self) -> Result<std::convert::Infallible, End> {
         let mut input_ended = false;
         loop {
-            let limits = self.session.shared.limits.load_full();
+            let limits = self.session.asker.shared.limits.load_full();
             let partial = self.work(&limits).await?;
             self.flush(&limits).await?;
             if input_ended && self.session.commands.is_empty() {
@@ -78,7 +78,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
     /// Works through all whole frames. Returns whether a frame, or the content that frames bring, is not complete.
     async fn work(&mut self, limits: &Limits) -> Result<bool, End> {
         loop {
-            let front = self.inbox.front(limits, &self.session.shared.large_frames);
+            let front = self.inbox.front(limits, &self.session.asker.shared.large_frames);
             match front.map_err(|error| farewell(ErrorCode::Malformed, error.to_string()))? {
                 Front::Empty if self.stream.take_descriptor().is_some() => {
                     return Err(farewell(ErrorCode::Malformed, "a descriptor came with no frame that says so"));
@@ -182,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
     /// Tells the client why the connection ends, with the answers that still wait before it. A client that does not
     /// listen is not waited for.
     async fn say_farewell(&mut self, failure: &Failure) {
-        let limits = self.session.shared.limits.load_full();
+        let limits = self.session.asker.shared.limits.load_full();
         encode_error(&mut self.session.output, RequestId::NONE, failure);
         if self.flush(&limits).await.is_err() || self.stream.shutdown().await.is_err() {
             return;

@@ -21,8 +21,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::descriptors::{Descriptors, PassingStream};
-use super::{Granted, Phase, Shared, frame};
-use crate::access::{Peer, Right, Rights, UserId};
+use super::{Granted, Phase, Shared, frame, http};
+use crate::access::{GroupId, Peer, Right, Rights, UserId};
 use crate::protocol::{Address, RequestId, encode_busy};
 
 /// Read and write for the owner and the group; connecting needs to write.
@@ -46,8 +46,8 @@ pub struct Listen {
     /// Which protocol is spoken there. Default `frame`.
     #[serde(default)]
     pub protocol: Protocol,
-    /// What others than the daemon's own user and root may do there; these two may do everything at a Unix socket.
-    /// Default `["lookup"]`.
+    /// The most that anyone may do there, whatever rights they have besides; the daemon's own user and root may do
+    /// everything at a Unix socket. Default `["lookup"]`.
     #[serde(default = "lookup_only")]
     pub rights: Vec<Right>,
 }
@@ -63,6 +63,8 @@ pub enum Protocol {
     /// hashward's own: `docs/protocol.md`.
     #[default]
     Frame,
+    /// HTTP/1.1 with JSON: `/openapi.json`.
+    Http,
 }
 
 /// A `[[listen]]` that is refused.
@@ -155,8 +157,9 @@ impl Socket {
         match self {
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
-                let user = UserId(stream.peer_cred()?.uid());
-                Ok(Accepted::Unix(PassingStream::new(stream), Peer::Unix(user)))
+                let credentials = stream.peer_cred()?;
+                let peer = Peer::Unix(UserId(credentials.uid()), GroupId(credentials.gid()));
+                Ok(Accepted::Unix(PassingStream::new(stream), peer))
             }
             Socket::Tcp(listener, _) => {
                 let (stream, address) = listener.accept().await?;
@@ -233,6 +236,7 @@ impl Drop for SocketFile {
 /// Accepts until the listener drains, and then waits for its connections. Dropping the future aborts them.
 pub(super) async fn accept(
     socket: Socket,
+    protocol: Protocol,
     granted: Arc<Granted>,
     shared: Arc<Shared>,
     mut phase: watch::Receiver<Phase>,
@@ -241,8 +245,8 @@ pub(super) async fn accept(
     while *phase.borrow_and_update() == Phase::Serving {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok(Accepted::Unix(stream, peer)) => admit(stream, peer, &granted, &shared, &phase, &mut connections),
-                Ok(Accepted::Tcp(stream, peer)) => admit(stream, peer, &granted, &shared, &phase, &mut connections),
+                Ok(Accepted::Unix(stream, peer)) => admit(stream, peer, protocol, &granted, &shared, &phase, &mut connections),
+                Ok(Accepted::Tcp(stream, peer)) => admit(stream, peer, protocol, &granted, &shared, &phase, &mut connections),
                 Err(error) => {
                     tracing::warn!(address = %socket.address(), %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -259,6 +263,7 @@ pub(super) async fn accept(
 fn admit<S>(
     mut stream: S,
     peer: Peer,
+    protocol: Protocol,
     granted: &Arc<Granted>,
     shared: &Arc<Shared>,
     phase: &watch::Receiver<Phase>,
@@ -271,18 +276,36 @@ fn admit<S>(
     match shared.connections.take(1, limit) {
         Some(taken) => {
             connections.spawn(async move {
-                frame::serve(stream, peer, granted, shared, phase).await;
+                match protocol {
+                    Protocol::Frame => frame::serve(stream, peer, granted, shared, phase).await,
+                    Protocol::Http => http::serve(stream, peer, granted, shared, phase).await,
+                }
                 drop(taken);
             });
         }
         None => {
             tracing::warn!(?peer, limit, "one connection too many; told busy");
             connections.spawn(async move {
-                let mut busy = Vec::new();
-                encode_busy(&mut busy, RequestId::NONE, &format!("all {limit} connections are taken"));
+                let busy = busy(protocol, &format!("all {limit} connections are taken"));
                 let told = async { stream.write_all(&busy).await.and(stream.shutdown().await) };
                 let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
             });
+        }
+    }
+}
+
+/// What one connection too many is told.
+fn busy(protocol: Protocol, text: &str) -> Vec<u8> {
+    match protocol {
+        Protocol::Frame => {
+            let mut busy = Vec::new();
+            encode_busy(&mut busy, RequestId::NONE, text);
+            busy
+        }
+        Protocol::Http => {
+            let length = text.len();
+            let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 1";
+            format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}").into_bytes()
         }
     }
 }

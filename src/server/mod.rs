@@ -13,22 +13,28 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `asker` | who asks, what they may do, and the questions themselves |
 //! | `limits` | every bound, with its default |
 //! | `listen` | sockets: made, found stale or alive, removed |
 //! | `service` | what is answered, whatever the wire format |
 //! | `inbox` | a connection's read buffer |
 //! | `descriptors` | a Unix stream that keeps what is passed over it |
 //! | `frame` | a connection of the frame protocol: its bytes |
+//! | `http` | a connection of HTTP, and its paths |
+//! | `json` | answers as JSON objects |
 //! | `session` | what it is asked, and answers |
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
 //! | `feeds` | processes that read feeds, when they are due |
 
+mod asker;
 mod content;
 mod descriptors;
 mod feeds;
 mod frame;
+mod http;
 mod inbox;
+pub(crate) mod json;
 mod limits;
 mod listen;
 mod service;
@@ -50,7 +56,8 @@ use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::access::{Rights, UserId};
+use crate::access::{Access, Rights};
+use crate::audit::AuditConfig;
 use crate::feed::FeedConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
@@ -88,8 +95,8 @@ impl Granted {
 struct Shared {
     service: Arc<Service>,
     limits: ArcSwap<Limits>,
-    /// The daemon's own user.
-    user: UserId,
+    access: ArcSwap<Access>,
+    audit: ArcSwap<AuditConfig>,
     connections: Gauge,
     commands: Gauge,
     large_frames: Gauge,
@@ -97,6 +104,7 @@ struct Shared {
     workshop: Workshop,
     pictures: WorkerPool,
     feeds: Board,
+    http: axum::Router,
     started_at: Instant,
 }
 
@@ -149,12 +157,19 @@ impl Server {
     ///
     /// # Errors
     /// The system has no thread to give.
-    pub fn new(service: Arc<Service>, limits: Limits, pictures: WorkerPool, threads: usize) -> std::io::Result<Server> {
+    pub fn new(
+        service: Arc<Service>,
+        limits: Limits,
+        access: Access,
+        pictures: WorkerPool,
+        threads: usize,
+    ) -> std::io::Result<Server> {
         let schedule = Schedule::new();
         let shared = Shared {
             service,
             limits: ArcSwap::from_pointee(limits),
-            user: UserId(rustix::process::geteuid().as_raw()),
+            access: ArcSwap::from_pointee(access),
+            audit: ArcSwap::default(),
             connections: Gauge::default(),
             commands: Gauge::default(),
             large_frames: Gauge::default(),
@@ -162,17 +177,24 @@ impl Server {
             workshop: Workshop::start(threads)?,
             pictures,
             feeds: schedule.board(),
+            http: http::router(),
             started_at: Instant::now(),
         };
         Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new(), schedule })
     }
 
-    /// Listens as `listen` says from now on, within `limits`: opens what is new, lets go what is gone, and keeps what
+    /// Listens as `listen` says from now on, to whom `access` names, within `limits`: opens what is new, lets go what is gone, and keeps what
     /// stays, with its connections.
     ///
     /// # Errors
     /// An address that cannot be listened at. Then everything is as it was.
-    pub fn reconfigure(&mut self, listen: &[Listen], limits: Limits) -> Result<(), ListenError> {
+    pub fn reconfigure(
+        &mut self,
+        listen: &[Listen],
+        access: Access,
+        audit: AuditConfig,
+        limits: Limits,
+    ) -> Result<(), ListenError> {
         let is_new = |entry: &&Listen| !self.listening.contains_key(&entry.address);
         let opened: Vec<_> = listen
             .iter()
@@ -180,6 +202,9 @@ impl Server {
             .map(|entry| Ok((entry, Socket::open(&entry.address)?)))
             .collect::<Result<_, ListenError>>()?;
         self.shared.limits.store(Arc::new(limits));
+        let access = access.with_meters_of(&self.shared.access.load());
+        self.shared.access.store(Arc::new(access));
+        self.shared.audit.store(Arc::new(audit));
         let is_gone = |address: &&Address| !listen.iter().any(|entry| entry.address == **address);
         let gone: Vec<Address> = self.listening.keys().filter(is_gone).cloned().collect();
         for address in gone {
@@ -197,7 +222,8 @@ impl Server {
             tracing::info!(address = %socket.address(), rights = ?entry.rights, "listening");
             let granted = Arc::new(Granted(AtomicU8::new(entry.granted().bits())));
             let (phase, phase_seen) = watch::channel(Phase::Serving);
-            let task = listen::accept(socket, Arc::clone(&granted), Arc::clone(&self.shared), phase_seen);
+            let task =
+                listen::accept(socket, entry.protocol, Arc::clone(&granted), Arc::clone(&self.shared), phase_seen);
             let task = tokio::spawn(task);
             self.listening.insert(entry.address.clone(), Listening { granted, phase, task });
         }

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 
 use super::workshop::Workshop;
+use crate::audit::{Trail, TrailStatus};
 use crate::feed::FeedConfig;
 use crate::fingerprint::{Kind, Radii};
 use crate::index::live::LiveLayer;
@@ -31,6 +32,7 @@ const NEAR_ROWS_PER_TURN: usize = 32;
 /// The store, or what stands in for it while it opens.
 pub struct Service {
     store: OnceLock<Arc<Store>>,
+    trail: OnceLock<Arc<Trail>>,
     loading: Arc<Snapshot>,
     /// Of each list that a feed fills: seconds after a sync from which on it is stale.
     stale_after_s: ArcSwap<BTreeMap<ListName, u64>>,
@@ -48,13 +50,20 @@ impl Service {
             states,
             suppressed: Arc::default(),
         };
-        let (store, stale_after_s) = (OnceLock::new(), ArcSwap::default());
-        Service { store, loading: Arc::new(Snapshot::new(parts)), stale_after_s }
+        let (store, trail, stale_after_s) = (OnceLock::new(), OnceLock::new(), ArcSwap::default());
+        Service { store, trail, loading: Arc::new(Snapshot::new(parts)), stale_after_s }
     }
 
-    /// From now on `store` answers. A second store is ignored: there is one to a daemon.
-    pub fn opened(&self, store: Arc<Store>) {
+    /// From now on `store` answers, and `trail` records it. A second store is ignored: there is one to a daemon.
+    pub fn opened(&self, store: Arc<Store>, trail: Arc<Trail>) {
+        // The trail first, so that no command comes before it.
+        let _ = self.trail.set(trail);
         let _ = self.store.set(store);
+    }
+
+    /// The audit trail, once the store is open.
+    pub(super) fn trail(&self) -> Option<&Arc<Trail>> {
+        self.trail.get()
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
@@ -137,6 +146,16 @@ impl Service {
         self.store.get().is_some()
     }
 
+    /// What still keeps something from being asked; `None` if all that is held can be.
+    pub(super) fn not_ready(&self) -> Option<&'static str> {
+        let snapshot = self.snapshot();
+        let any = |bad: fn(&KindState) -> bool| Kind::ALL.iter().any(|kind| bad(snapshot.kind_state(*kind)));
+        if any(|state| matches!(state, KindState::Failed(_))) {
+            return Some("something cannot be read; see the status");
+        }
+        any(|state| *state == KindState::Loading).then_some("still loading")
+    }
+
     pub(super) fn status(&self) -> ServiceStatus {
         let snapshot = self.snapshot();
         let is_loading = Kind::ALL.iter().any(|kind| *snapshot.kind_state(*kind) == KindState::Loading);
@@ -145,6 +164,7 @@ impl Service {
         ServiceStatus {
             state: if is_loading { "loading" } else { "ready" },
             generation: snapshot.generation(),
+            audit: self.trail().map(|trail| trail.status()),
             held_kinds: snapshot.askable_kinds(),
             lists: snapshot.lists().iter().map(list).collect(),
         }
@@ -170,6 +190,8 @@ async fn answer_near(
 pub(super) struct ServiceStatus {
     state: &'static str,
     generation: u64,
+    /// `null` while the store is not open.
+    audit: Option<TrailStatus>,
     held_kinds: Vec<Kind>,
     lists: Vec<ListStatus>,
 }

@@ -6,17 +6,17 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::content::{self, Incoming, NoAnswer};
+use super::asker::{Asker, HashQuestion};
+use super::content::{Incoming, NoAnswer};
 use super::descriptors::Descriptors;
-use super::limits::{Limits, Taken};
+use super::limits::Limits;
 use super::{Granted, Shared};
-use crate::access::{Peer, Right, Rights, rights};
-use crate::fingerprint::Radii;
+use crate::access::{Peer, Right, Rights, Token, UnknownToken};
+use crate::audit::TrailCommand;
 use crate::matching::Answers;
 use crate::protocol::{
     ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
@@ -52,9 +52,7 @@ pub(super) fn farewell(code: ErrorCode, text: impl Into<String>) -> End {
 
 /// What a connection knows beside its bytes.
 pub(super) struct Session {
-    pub(super) shared: Arc<Shared>,
-    peer: Peer,
-    granted: Arc<Granted>,
+    pub(super) asker: Asker,
     greeted: bool,
     /// Answers that wait to be written.
     pub(super) output: Vec<u8>,
@@ -75,20 +73,13 @@ pub(super) enum Pending {
 impl Session {
     pub(super) fn new(peer: Peer, granted: Arc<Granted>, shared: Arc<Shared>) -> Session {
         Session {
-            shared,
-            peer,
-            granted,
+            asker: Asker::new(peer, granted, shared),
             greeted: false,
             output: Vec::new(),
             commands: JoinSet::new(),
             content: Pending::None,
             rows_in_turn: 0,
         }
-    }
-
-    /// What the client may do now; a reload may change it.
-    fn rights(&self) -> Rights {
-        rights(self.peer, self.shared.user, self.granted.get())
     }
 
     /// Answers one frame, or starts the command in it. Only a client that does not speak the protocol ends here.
@@ -133,10 +124,15 @@ impl Session {
         if !hello.speaks(PROTOCOL_VERSION) {
             return Err(End::Farewell(wrong_version(hello.highest)));
         }
+        if let Some(token) = hello.token {
+            let token =
+                Token::parse(&token).ok_or_else(|| farewell(ErrorCode::Unauthenticated, UnknownToken.to_string()))?;
+            self.asker.authenticate(token).map_err(End::Farewell)?;
+        }
         self.greeted = true;
         let welcome = Welcome {
             version: PROTOCOL_VERSION,
-            rights: self.rights(),
+            rights: self.asker.rights(),
             max_frame_bytes: limits.frame_bytes,
             max_values: MAX_VALUES,
             max_commands: limits.commands_per_connection,
@@ -148,18 +144,11 @@ impl Session {
     }
 
     async fn lookup(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
-        self.need(Right::Lookup)?;
-        let lookup = LookupFrame::decode(payload).map_err(|error| malformed(&error))?;
-        self.check_radii(limits, &lookup.radii)?;
-        let near_values = u64::from(lookup.rows) * lookup.kinds.iter().filter(|kind| !kind.is_exact()).count() as u64;
-        if near_values > limits.near_values.into() {
-            let text = format!("{near_values} values of perceptual kinds: expected at most {}", limits.near_values);
-            return Err(Failure::new(ErrorCode::TooLarge, text));
-        }
-        let Shared { service, workshop, .. } = &*self.shared;
-        let snapshot = service.snapshot();
-        let answers = service.answer(snapshot, workshop, &lookup.kinds, &lookup.radii, lookup.values).await?;
-        self.rows_in_turn += lookup.rows as usize;
+        let LookupFrame { kinds, radii, rows, values } =
+            LookupFrame::decode(payload).map_err(|error| malformed(&error))?;
+        let question = HashQuestion { kinds: &kinds, radii: &radii, rows, values };
+        let answers = self.asker.lookup(limits, &question).await?;
+        self.rows_in_turn += rows as usize;
         self.put_answers(limits, id, answers)
     }
 
@@ -195,7 +184,7 @@ impl Session {
         self.content = if more { Pending::Refused(id) } else { Pending::None };
         match answered {
             NoAnswer::Failed(failure) => encode_error(&mut self.output, id, &failure),
-            NoAnswer::Busy => encode_busy(&mut self.output, id, "no room for more content now"),
+            NoAnswer::Busy(text) => encode_busy(&mut self.output, id, text),
         }
         Ok(())
     }
@@ -209,7 +198,6 @@ impl Session {
         descriptor: Option<OwnedFd>,
         pending: Option<Box<Incoming>>,
     ) -> Result<Option<Box<Incoming>>, NoAnswer> {
-        self.need(Right::Content)?;
         let frame = ContentFrame::decode(payload).map_err(|error| malformed(&error))?;
         let mut incoming = match pending {
             Some(_) if frame.descriptor => {
@@ -218,45 +206,27 @@ impl Session {
             }
             Some(incoming) => incoming,
             None => {
-                self.check_radii(limits, &frame.options.radii)?;
                 if frame.descriptor {
                     let text = "expected a descriptor with this frame, found none";
                     let descriptor = descriptor.ok_or_else(|| Failure::new(ErrorCode::Malformed, text))?;
-                    let answers = content::answer_descriptor(descriptor, &frame.options, limits, &self.shared).await?;
+                    let answers = self.asker.content_of(limits, descriptor, &frame.options).await?;
                     self.put_answers(limits, id, answers)?;
                     return Ok(None);
                 }
-                Box::new(Incoming::new(id, frame.options, &self.shared))
+                Box::new(self.asker.begin_content(limits, id, frame.options)?)
             }
         };
-        incoming.take(frame.bytes, limits, &self.shared).await?;
+        incoming.take(frame.bytes, limits, &self.asker.shared).await?;
         if frame.more {
             return Ok(Some(incoming));
         }
-        let answers = incoming.answer(&self.shared).await?;
+        let answers = self.asker.answer_content(*incoming).await?;
         self.put_answers(limits, id, answers)?;
         Ok(None)
     }
 
-    /// Refuses radii that are wider than the config allows, and all radii of those who may not see details: by narrowing
-    /// the radius one could read a distance off the answers.
-    fn check_radii(&self, limits: &Limits, radii: &Radii) -> Result<(), Failure> {
-        if !radii.is_empty() {
-            self.need(Right::Detail)?;
-        }
-        for (kind, radius) in radii.iter() {
-            let max = limits.radius(kind);
-            if radius > max {
-                let text = format!("a radius of {radius} for {kind}: expected at most {max}, which limits.radii sets");
-                return Err(Failure::new(ErrorCode::TooLarge, text));
-            }
-        }
-        Ok(())
-    }
-
-    /// Writes answers, as far as the client may see them.
+    /// Writes answers.
     fn put_answers(&mut self, limits: &Limits, id: RequestId, answers: Answers) -> Result<(), Failure> {
-        let answers = if self.rights().has(Right::Detail) { answers } else { answers.without_detail() };
         let start = self.output.len();
         encode_answers(&mut self.output, id, &answers)
             .map_err(|error| Failure::new(ErrorCode::TooLarge, error.to_string()))?;
@@ -264,10 +234,10 @@ impl Session {
     }
 
     fn status(&mut self, id: RequestId) -> Result<(), Failure> {
-        if self.rights() == Rights::NONE {
+        if self.asker.rights() == Rights::NONE {
             return Err(Failure::new(ErrorCode::Forbidden, "this connection has no right at all"));
         }
-        let json = serde_json::to_vec(&self.shared.status())
+        let json = serde_json::to_vec(&self.asker.shared.status())
             .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
         encode_frame(&mut self.output, Op::Json, id, &json);
         Ok(())
@@ -275,33 +245,28 @@ impl Session {
 
     /// Starts a command on a thread of its own, if there is room.
     fn command(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
-        if payload.len() > READING_COMMAND_BYTES_MAX {
+        if payload.len() > READING_COMMAND_BYTES_MAX && !self.asker.rights().may_change() {
             // Whoever may only read has no use for a command of this size, and is not worth parsing it.
-            self.need(Right::Admin)?;
+            self.asker.need(Right::Import)?;
         }
-        let command = parse_command(payload)?;
-        self.need(if command.needs_admin() { Right::Admin } else { Right::Lookup })?;
-        if !self.shared.service.is_open() {
-            encode_busy(&mut self.output, id, "the store is still loading");
-            return Ok(());
-        }
+        let trail_command = parse_trail_command(payload)?;
         if self.commands.len() >= limits.commands_per_connection as usize {
             encode_busy(&mut self.output, id, "too many commands under way on this connection");
             return Ok(());
         }
-        let Some(taken) = self.shared.commands.take(1, limits.commands) else {
-            encode_busy(&mut self.output, id, "too many commands under way");
-            return Ok(());
+        let started = match trail_command {
+            Some(command) => self.asker.trail_command(command).map(|run| {
+                self.commands.spawn_blocking(move || (id, run()));
+            }),
+            None => self.asker.command(limits, parse_command(payload)?).map(|run| {
+                self.commands.spawn_blocking(move || (id, run()));
+            }),
         };
-        if command.needs_admin() {
-            tracing::info!(peer = ?self.peer, command = command_name(payload), "command");
+        match started {
+            Ok(()) => {}
+            Err(NoAnswer::Busy(text)) => encode_busy(&mut self.output, id, text),
+            Err(NoAnswer::Failed(failure)) => return Err(failure),
         }
-        let shared = Arc::clone(&self.shared);
-        self.commands.spawn_blocking(move || {
-            let _taken: Taken = taken;
-            let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
-            (id, executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked"))))
-        });
         Ok(())
     }
 
@@ -335,19 +300,6 @@ impl Session {
         let text = format!("the answer has {frame_bytes} bytes, expected at most {}; ask less", limits.frame_bytes);
         Err(Failure::new(ErrorCode::TooLarge, text))
     }
-
-    fn need(&self, right: Right) -> Result<(), Failure> {
-        if self.rights().has(right) {
-            return Ok(());
-        }
-        let text = match right {
-            Right::Lookup => "this listener grants no lookups",
-            Right::Admin => "only the daemon's own user and root may change lists here",
-            Right::Content => "this listener grants no questions about content; send hashes, or ask for the right",
-            Right::Detail => "this listener grants no details, and radii of one's own would tell them",
-        };
-        Err(Failure::new(ErrorCode::Forbidden, text))
-    }
 }
 
 fn malformed(error: &DecodeError) -> Failure {
@@ -365,11 +317,16 @@ fn parse_command(json: &[u8]) -> Result<Command, Failure> {
     parsed.map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))
 }
 
-/// The command's name for the log. The rest of a command may hold fingerprints, which no log holds.
-fn command_name(json: &[u8]) -> String {
+/// A command to the audit trail, if it is one. Such commands are short.
+fn parse_trail_command(json: &[u8]) -> Result<Option<TrailCommand>, Failure> {
     #[derive(serde::Deserialize)]
     struct Named {
         command: String,
     }
-    serde_json::from_slice::<Named>(json).map(|named| named.command).unwrap_or_default()
+    if json.len() > READING_COMMAND_BYTES_MAX {
+        return Ok(None);
+    }
+    let malformed = |error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}"));
+    let Named { command } = serde_json::from_slice(json).map_err(malformed)?;
+    TrailCommand::is_named(&command).then(|| serde_json::from_slice(json).map_err(malformed)).transpose()
 }

@@ -203,12 +203,6 @@ pub enum Command {
 impl Command {
     /// How many suppressions are told at a time.
     pub const SUPPRESSIONS_MAX: usize = 1_000;
-
-    /// Whether only those may give it who may change lists. Telling what lists there are needs no more than the right
-    /// to look up; reading every byte on disk does, for it is costly.
-    pub fn needs_admin(&self) -> bool {
-        !matches!(self, Command::Lists | Command::Inspect { .. } | Command::Categories { .. } | Command::Status)
-    }
 }
 
 /// Which suppressions are to end.
@@ -1250,15 +1244,6 @@ mod tests {
     use crate::fingerprint::{KindRadius, hash_bytes};
 
     #[test]
-    fn what_gives_hashes_out_is_for_those_who_administer() {
-        let list: ListName = "own-cases".parse().unwrap();
-        assert!(Command::Contents { list: list.clone(), version: None }.needs_admin());
-        assert!(Command::Entries { list: list.clone(), after: None }.needs_admin());
-        assert!(Command::Withdrawals { list: list.clone(), version: VersionNumber(1), after: None }.needs_admin());
-        assert!(!Command::Inspect { list }.needs_admin());
-    }
-
-    #[test]
     fn commands_and_outcomes_survive_json() {
         let fingerprint = hash_bytes(Kind::Md5, b"abc");
         let list: ListName = "own-cases".parse().unwrap();
@@ -1284,7 +1269,6 @@ mod tests {
             radii: ["pdq=40".parse::<KindRadius>().unwrap()].into_iter().collect(),
             counts: ImportCounts { by_category, ..ImportCounts::default() },
         };
-        assert!(Command::TellHeld { list: list.clone() }.needs_admin(), "it tells what lists hold");
         for command in [
             Command::Add { list: list.clone(), role: Some(Role::Illegal), entries: vec![entry] },
             Command::Publish(Publish { radii: Radii::none(), ..publish.clone() }),
@@ -1308,7 +1292,6 @@ mod tests {
             Command::Withdrawals { list, version: VersionNumber(3), after: Some(fingerprint.clone()) },
             Command::Compact,
         ] {
-            assert!(command.needs_admin(), "{command:?}");
             let json = serde_json::to_string(&command).unwrap();
             assert_eq!(serde_json::from_str::<Command>(&json).unwrap(), command);
         }

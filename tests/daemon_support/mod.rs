@@ -94,7 +94,7 @@ impl Daemon {
     pub(crate) fn greeted(&self) -> Raw {
         let mut raw = self.raw();
         let mut hello = Vec::new();
-        Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION }.encode(&mut hello, RequestId(1));
+        Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION, token: None }.encode(&mut hello, RequestId(1));
         raw.0.write_all(&hello).unwrap();
         assert_eq!(raw.frame().unwrap().0, Op::Welcome);
         raw

@@ -1,0 +1,183 @@
+//! Budgets: how much a principal may ask, so that one that asks too much costs the others nothing, and so that nobody
+//! can use the service to tune a picture until it passes.
+
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+
+/// How much a principal may ask; what is not named is not bounded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budget {
+    /// Questions a second, of any kind: rows times kinds, and one for a file. A second's worth may be asked at once.
+    pub questions_per_s: Option<u64>,
+    /// Values of perceptual kinds a day (UTC).
+    pub near_per_day: Option<u64>,
+    /// Files by content a day (UTC).
+    pub content_per_day: Option<u64>,
+}
+
+/// What one request costs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Rows times kinds; one for a file.
+    pub questions: u64,
+    /// Those of perceptual kinds.
+    pub near: u64,
+    /// Files by content.
+    pub content: u64,
+}
+
+/// A request that is more than the budget has left. Nothing was taken from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("over budget: expected at most {limit} {what}; ask again in {retry_after_ms} ms")]
+pub struct OverBudget {
+    /// What there was too much of.
+    pub what: &'static str,
+    /// The bound.
+    pub limit: u64,
+    /// When there will be room again, in milliseconds from now.
+    pub retry_after_ms: u64,
+}
+
+/// What a principal has asked so far.
+#[derive(Debug, Default)]
+pub struct Meter(Mutex<Used>);
+
+#[derive(Debug, Default)]
+struct Used {
+    /// When the questions asked so far will have been worked off at the rate of the budget, in microseconds.
+    questions_until_us: u64,
+    day: u64,
+    near: u64,
+    content: u64,
+}
+
+impl Meter {
+    /// Takes `cost` at the time `now_ms`, in milliseconds since 1970-01-01 UTC. A request larger than a second's worth of
+    /// questions is taken if the second before was quiet, and what follows waits until it is worked off.
+    ///
+    /// # Errors
+    /// [`OverBudget`].
+    pub fn take(&self, budget: &Budget, cost: Cost, now_ms: u64) -> Result<(), OverBudget> {
+        let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let day = now_ms / DAY_MS;
+        // A clock that is set back gives nobody a second day.
+        if day > used.day {
+            *used = Used { questions_until_us: used.questions_until_us, day, near: 0, content: 0 };
+        }
+        let next_day_ms = (used.day + 1) * DAY_MS - now_ms.min((used.day + 1) * DAY_MS);
+        let daily = |what, limit: Option<u64>, used: u64, more: u64| match limit {
+            Some(limit) if more > 0 && used.saturating_add(more) > limit => {
+                Err(OverBudget { what, limit, retry_after_ms: next_day_ms })
+            }
+            _ => Ok(()),
+        };
+        daily("questions by distance a day", budget.near_per_day, used.near, cost.near)?;
+        daily("files by content a day", budget.content_per_day, used.content, cost.content)?;
+        if let Some(limit) = budget.questions_per_s.filter(|_| cost.questions > 0) {
+            let now_us = now_ms.saturating_mul(1_000);
+            if used.questions_until_us > now_us {
+                let retry_after_ms = (used.questions_until_us - now_us).div_ceil(1_000);
+                return Err(OverBudget { what: "questions a second", limit, retry_after_ms });
+            }
+            // An idle second may be caught up on.
+            let from = used.questions_until_us.max(now_us.saturating_sub(1_000_000));
+            let cost_us = cost.questions.saturating_mul(1_000_000) / limit.max(1);
+            used.questions_until_us = from.saturating_add(cost_us);
+        }
+        used.near = used.near.saturating_add(cost.near);
+        used.content = used.content.saturating_add(cost.content);
+        Ok(())
+    }
+}
+
+/// How often somebody was refused since it was last told.
+#[derive(Debug, Default)]
+pub struct Refusals(Mutex<(u64, u64)>);
+
+impl Refusals {
+    /// Counts one more at the time `now_ms`. Returns how many there were, if the last time that they were told is a second
+    /// ago or more.
+    pub fn count(&self, now_ms: u64) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (told_ms, times) = &mut *state;
+        *times += 1;
+        if *told_ms > 0 && now_ms.saturating_sub(*told_ms) < 1_000 {
+            return None;
+        }
+        *told_ms = now_ms;
+        Some(std::mem::take(times))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const START_MS: u64 = 20_000 * DAY_MS + 5_000;
+
+    fn questions(questions: u64) -> Cost {
+        Cost { questions, ..Cost::default() }
+    }
+
+    proptest! {
+        #[test]
+        fn the_rate_holds_in_the_long_run(
+            limit in 1u64..5_000,
+            asked in proptest::collection::vec((0u64..3_000, 1u64..400), 1..200),
+        ) {
+            let budget = Budget { questions_per_s: Some(limit), ..Budget::default() };
+            let meter = Meter::default();
+            let (mut now, mut taken, mut largest) = (START_MS, 0, 0);
+            for (pause, cost) in asked {
+                now += pause;
+                match meter.take(&budget, questions(cost), now) {
+                    Ok(()) => {
+                        taken += cost;
+                        largest = largest.max(cost);
+                    }
+                    Err(over) => {
+                        // What it says is true: a millisecond earlier there is no room, and then there is.
+                        let at = now + over.retry_after_ms;
+                        prop_assert!(meter.take(&budget, questions(cost), at - 1).is_err());
+                        prop_assert!(meter.take(&budget, questions(cost), at).is_ok());
+                        (taken, now, largest) = (taken + cost, at, largest.max(cost));
+                    }
+                }
+                let elapsed_s = (now - START_MS) as f64 / 1_000.0;
+                prop_assert!(taken as f64 <= limit as f64 * (elapsed_s + 1.0) + largest as f64 + 1.0);
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_are_told_once_a_second_and_none_is_lost() {
+        let refusals = Refusals::default();
+        let told: Vec<_> = [0, 10, 999, 1_000, 1_001, 5_000].map(|at| refusals.count(START_MS + at)).into();
+        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
+    }
+
+    #[test]
+    fn daily_budgets_end_with_the_day_and_not_before() {
+        let budget = Budget { near_per_day: Some(10), content_per_day: Some(2), ..Budget::default() };
+        let meter = Meter::default();
+        let near = |near| Cost { near, questions: near, ..Cost::default() };
+        let content = Cost { content: 1, ..Cost::default() };
+        assert_eq!(meter.take(&budget, near(10), START_MS), Ok(()));
+        let over = meter.take(&budget, near(1), START_MS).unwrap_err();
+        assert_eq!((over.limit, over.retry_after_ms), (10, DAY_MS - 5_000));
+        assert!(over.to_string().contains("questions by distance a day"));
+        // What was refused took nothing, and what is not bounded goes on.
+        assert_eq!(meter.take(&budget, content, START_MS), Ok(()));
+        assert_eq!(meter.take(&budget, content, START_MS), Ok(()));
+        assert!(meter.take(&budget, content, START_MS + DAY_MS - 5_001).is_err());
+        assert_eq!(meter.take(&budget, questions(1_000_000), START_MS), Ok(()));
+        assert_eq!(meter.take(&budget, near(10), START_MS + over.retry_after_ms), Ok(()));
+        assert!(meter.take(&budget, near(1), START_MS).is_err(), "a clock that was set back");
+    }
+}

@@ -1,0 +1,133 @@
+//! The audit trail: who asked, how much, what matched, who changed what, and who read the trail.
+//!
+//! It is a [`Journal`] of its own, so whatever is edited, cut, moved or written anew in it is noticed by
+//! [`crate::journal::verify`]; cutting its end, or writing all of it anew, by holding it against a [`Checkpoint`] that
+//! was kept elsewhere. Checkpoints are signed, so that they need no safe place, only another one.
+//!
+//! Hashes that no list knows are not kept, and neither are tokens.
+
+mod checkpoint;
+mod event;
+mod read;
+
+pub use checkpoint::{BadCheckpoint, Checkpoint, SigningKey};
+pub use event::{Event, Matched, Tally};
+pub use read::{RECORDS_MAX, Record, TrailCommand, TrailOutcome};
+
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::{Deserialize, Serialize};
+
+use crate::journal::{Journal, JournalError, JournalOptions};
+
+/// The trail's folder in the data folder.
+pub const FOLDER: &str = "audit";
+
+/// The journal's name.
+const NAME: &str = "audit";
+
+/// What becomes of questions while the trail cannot be written, for want of room on the disk most likely.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenUnwritable {
+    /// They are refused: nothing is answered that the trail does not know of.
+    #[default]
+    Refuse,
+    /// They are answered, and counted as missing in the trail.
+    Answer,
+}
+
+/// `[audit]` of the config.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// Whether questions are recorded; changes of lists always are.
+    pub questions: bool,
+    /// What becomes of questions while the trail cannot be written. Changes are refused then in any case.
+    pub when_unwritable: WhenUnwritable,
+    /// A new file is begun when one has this many bytes.
+    pub file_bytes: u64,
+}
+
+impl Default for AuditConfig {
+    fn default() -> AuditConfig {
+        AuditConfig { questions: true, when_unwritable: WhenUnwritable::Refuse, file_bytes: 64 << 20 }
+    }
+}
+
+/// The trail, open for writing.
+pub struct Trail {
+    journal: Journal,
+    /// Questions that were answered and could not be recorded.
+    missing: AtomicU64,
+}
+
+impl Trail {
+    /// Opens the trail of a data folder, or begins it. What a crash cut short is said in the trail itself.
+    ///
+    /// # Errors
+    /// [`JournalError`]; a trail that was changed is not gone on with.
+    pub fn open(data: &Path, config: &AuditConfig) -> Result<Trail, JournalError> {
+        let options = JournalOptions { file_bytes: config.file_bytes, files_kept: None };
+        let journal = Journal::open(&data.join(FOLDER), NAME, options)?;
+        let trail = Trail { journal, missing: AtomicU64::new(0) };
+        let bytes = trail.journal.recovered_bytes();
+        if bytes > 0 {
+            trail.note(&Event::Recovered { bytes })?;
+        }
+        Ok(trail)
+    }
+
+    /// Records what happened. From then on it survives the end of the process. Returns the record's number.
+    ///
+    /// # Errors
+    /// [`JournalError`]; nothing was recorded.
+    pub fn note(&self, event: &Event<'_>) -> Result<u64, JournalError> {
+        self.journal.append(event)
+    }
+
+    /// Records a question as the config says.
+    ///
+    /// # Errors
+    /// [`JournalError`]; then the question must not be answered.
+    pub fn note_question(&self, config: &AuditConfig, event: &Event<'_>) -> Result<(), JournalError> {
+        if !config.questions {
+            return Ok(());
+        }
+        match self.note(event) {
+            Err(error) if config.when_unwritable == WhenUnwritable::Answer => {
+                if self.missing.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::error!(%error, "the audit trail cannot be written; questions are answered all the same");
+                }
+                Ok(())
+            }
+            noted => noted.map(drop),
+        }
+    }
+
+    /// The journal behind it.
+    pub fn journal(&self) -> &Journal {
+        &self.journal
+    }
+
+    /// How it is.
+    pub fn status(&self) -> TrailStatus {
+        TrailStatus {
+            records: self.journal.last_seq(),
+            unsynced: self.journal.unsynced(),
+            missing: self.missing.load(Ordering::Relaxed),
+        }
+    }
+}
+
+/// How the trail is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct TrailStatus {
+    /// Records in it, those included that were put away.
+    pub records: u64,
+    /// Records that a loss of power would take.
+    pub unsynced: u64,
+    /// Questions that were answered and are missing in it.
+    pub missing: u64,
+}

@@ -1,0 +1,90 @@
+//! The trail read again: a part of it at a time, which the trail itself then says.
+
+use std::io;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Checkpoint, Event, SigningKey, Trail};
+use crate::access::PrincipalName;
+use crate::journal::{JournalError, JournalReader, Link};
+
+/// Records that are given at once.
+pub const RECORDS_MAX: u32 = 10_000;
+
+/// Bytes of records from which on no more are given at once.
+const RECORDS_BYTES_MAX: usize = 8 << 20;
+
+/// What may be asked of a trail.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
+pub enum TrailCommand {
+    /// Some records. Answer: [`TrailOutcome::AuditRecords`].
+    AuditRead {
+        /// The record before the first that is wanted; 0 for the first of all.
+        after: u64,
+        /// How many are wanted, at most [`RECORDS_MAX`].
+        limit: u32,
+    },
+    /// The last record, signed. Answer: [`TrailOutcome::AuditCheckpoint`].
+    AuditCheckpoint,
+}
+
+impl TrailCommand {
+    /// Whether a command of this name is one to a trail.
+    pub fn is_named(name: &str) -> bool {
+        matches!(name, "audit_read" | "audit_checkpoint")
+    }
+}
+
+/// What a trail answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+pub enum TrailOutcome {
+    /// Some records, in order; none if there are no more.
+    AuditRecords {
+        /// The records.
+        records: Vec<Record>,
+    },
+    /// The last record, signed.
+    AuditCheckpoint(Checkpoint),
+}
+
+/// One record of the trail.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Record {
+    /// Its number.
+    pub seq: u64,
+    /// When it was written, in milliseconds since 1970-01-01 UTC.
+    pub at: u64,
+    /// What happened.
+    pub record: serde_json::Value,
+    /// Its link.
+    pub link: Link,
+}
+
+impl Trail {
+    /// Gives some records to `by`, who is at `from`. That they were read is in the trail before they are given.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn read(&self, by: &PrincipalName, from: String, after: u64, limit: u32) -> Result<Vec<Record>, JournalError> {
+        let mut reader = JournalReader::open(self.journal().folder(), after)?;
+        let (mut records, mut bytes) = (Vec::new(), 0);
+        while records.len() < limit.min(RECORDS_MAX) as usize && bytes < RECORDS_BYTES_MAX {
+            let Some(line) = reader.next_line()? else { break };
+            bytes += line.record.len();
+            let record = serde_json::from_str(&line.record).expect("a line that was checked holds JSON");
+            records.push(Record { seq: line.seq, at: line.at_ms, record, link: line.link });
+        }
+        self.note(&Event::Read { by, from, after, records: records.len() as u64 })?;
+        Ok(records)
+    }
+
+    /// The last record at `at_ms`, signed.
+    ///
+    /// # Errors
+    /// There is no key, and none can be made.
+    pub fn checkpoint(&self, at_ms: u64) -> io::Result<Checkpoint> {
+        Ok(SigningKey::load_or_create(self.journal().folder())?.sign(self.journal().head(), at_ms))
+    }
+}

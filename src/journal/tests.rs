@@ -1,0 +1,199 @@
+//! What journals promise: what was appended is read again, and what was changed is noticed.
+
+use super::*;
+use proptest::prelude::*;
+use serde_json::json;
+
+const NAME: &str = "test";
+
+fn options(file_bytes: u64) -> JournalOptions {
+    JournalOptions { file_bytes, files_kept: None }
+}
+
+fn filled(folder: &Path, records: u64, file_bytes: u64) -> Journal {
+    let journal = Journal::open(folder, NAME, options(file_bytes)).unwrap();
+    for number in journal.last_seq()..records {
+        assert_eq!(journal.append(&json!({"number": number, "text": "a\"\\\n,\"link\":\"é"})).unwrap(), number + 1);
+    }
+    journal
+}
+
+fn numbers(folder: &Path, after: u64) -> Vec<(u64, u64)> {
+    let mut reader = JournalReader::open(folder, after).unwrap();
+    let mut found = Vec::new();
+    while let Some(line) = reader.next_line().unwrap() {
+        let record: serde_json::Value = serde_json::from_str(&line.record).unwrap();
+        found.push((line.seq, record["number"].as_u64().unwrap()));
+    }
+    found
+}
+
+fn path_of(folder: &Path, first: u64) -> PathBuf {
+    folder.join(format!("{first:016}{SUFFIX}"))
+}
+
+#[test]
+fn records_are_read_from_anywhere_across_files_and_starts() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), 7, 400));
+    let journal = filled(folder.path(), 20, 400);
+    assert!(read::files(folder.path()).unwrap().len() > 3);
+    for after in 0..=20 {
+        let expected: Vec<_> = (after..20).map(|number| (number + 1, number)).collect();
+        assert_eq!(numbers(folder.path(), after), expected, "after {after}");
+    }
+    assert_eq!(numbers(folder.path(), 99), []);
+    assert_eq!(verify(folder.path(), &[journal.head()]).unwrap(), journal.head());
+    assert_eq!(journal.unsynced(), 13);
+    journal.sync().unwrap();
+    assert_eq!(journal.unsynced(), 0);
+}
+
+#[test]
+fn a_reader_follows_the_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), NAME, options(300)).unwrap();
+    let mut reader = JournalReader::open(folder.path(), 0).unwrap();
+    for number in 0..30 {
+        assert_eq!(reader.next_line().unwrap(), None);
+        journal.append_all(&[json!(number), json!("second")]).unwrap();
+        let lines = [(); 2].map(|()| reader.next_line().unwrap().unwrap());
+        assert_eq!((lines[0].seq, &*lines[0].record), (2 * number + 1, &*number.to_string()));
+        assert_eq!((lines[1].seq, &*lines[1].record), (2 * number + 2, "\"second\""));
+    }
+}
+
+#[test]
+fn old_files_are_put_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), NAME, JournalOptions { file_bytes: 300, files_kept: Some(2) }).unwrap();
+    for number in 0..40 {
+        journal.append(&json!({ "number": number })).unwrap();
+    }
+    assert_eq!(read::files(folder.path()).unwrap().len(), 2);
+    let kept = numbers(folder.path(), 3);
+    assert_eq!(kept.last(), Some(&(40, 39)));
+    assert!(kept.len() < 10 && kept.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
+    assert_eq!(verify(folder.path(), &[]).unwrap(), journal.head());
+}
+
+#[test]
+fn a_line_that_a_crash_cut_short_is_taken_back_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = filled(folder.path(), 3, 1 << 20).head();
+    let path = path_of(folder.path(), 1);
+    let whole = fs::read(&path).unwrap();
+    for torn in [&b"{\"seq\":4,\"at\":1,\"rec"[..], &[0; 100], b"{"] {
+        fs::write(&path, [&whole[..], torn].concat()).unwrap();
+        let journal = Journal::open(folder.path(), NAME, options(1 << 20)).unwrap();
+        assert_eq!((journal.recovered_bytes(), journal.head()), (torn.len() as u64, head));
+        assert_eq!(fs::read(&path).unwrap(), whole);
+    }
+    for not_torn in [&b"{\"seq\":4}\n"[..], &[b'x'; LINE_BYTES_MAX + 5]] {
+        let bytes = [&whole[..], not_torn].concat();
+        fs::write(&path, &bytes).unwrap();
+        let opened = Journal::open(folder.path(), NAME, options(1 << 20)).map(drop);
+        assert!(matches!(opened, Err(JournalError::Broken { seq: 4, .. })), "{opened:?}");
+        assert_eq!(fs::read(&path).unwrap(), bytes);
+    }
+}
+
+#[test]
+fn a_write_that_failed_leaves_the_journal_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path(), 2, 1 << 20);
+    let too_long = "x".repeat(LINE_BYTES_MAX);
+    assert!(matches!(journal.append(&too_long), Err(JournalError::TooLong(_))));
+    assert!(matches!(journal.append_all(&["good", &too_long]), Err(JournalError::TooLong(_))));
+    {
+        // A descriptor that cannot be written stands for a full disk; what was written in part stays in the file.
+        let mut writer = journal.writer();
+        let read_only = File::open(&writer.path).unwrap();
+        let writable = std::mem::replace(&mut writer.file, read_only);
+        assert!(writer.append(0, &[json!(1)]).is_err());
+        writer.file = writable;
+        writer.file.write_all(b"{\"seq\":3,\"half").unwrap();
+        assert!(writer.dirty);
+    }
+    assert_eq!(journal.append(&json!({"number": 2})).unwrap(), 3);
+    assert_eq!(numbers(folder.path(), 0), [(1, 0), (2, 1), (3, 2)]);
+}
+
+#[test]
+fn another_journals_folder_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), 2, 1 << 20));
+    assert!(matches!(Journal::open(folder.path(), "other", options(1)), Err(JournalError::Broken { seq: 1, .. })));
+}
+
+/// What somebody may do to a journal of ten records in files of about three.
+#[derive(Clone, Debug)]
+enum Change {
+    Flip(prop::sample::Index, u8),
+    DropLine(prop::sample::Index),
+    SwapLines(prop::sample::Index),
+    CutLines(prop::sample::Index),
+    DropFile,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        (any::<prop::sample::Index>(), 0u8..8).prop_map(|(at, bit)| Change::Flip(at, bit)),
+        any::<prop::sample::Index>().prop_map(Change::DropLine),
+        any::<prop::sample::Index>().prop_map(Change::SwapLines),
+        any::<prop::sample::Index>().prop_map(Change::CutLines),
+        Just(Change::DropFile),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+    #[test]
+    fn whatever_is_changed_is_noticed(change in change(), file in any::<prop::sample::Index>()) {
+        let folder = tempfile::tempdir().unwrap();
+        let head = filled(folder.path(), 10, 450).head();
+        let files = read::files(folder.path()).unwrap();
+        prop_assert!(files.len() > 2);
+        let (_, path) = file.get(&files);
+        let bytes = fs::read(path).unwrap();
+        let mut lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
+        match change {
+            Change::Flip(at, bit) => {
+                let mut bytes = bytes.clone();
+                let at = at.index(bytes.len());
+                bytes[at] ^= 1 << bit;
+                fs::write(path, bytes).unwrap();
+            }
+            Change::DropLine(at) => {
+                lines.remove(at.index(lines.len()));
+                fs::write(path, lines.concat()).unwrap();
+            }
+            Change::SwapLines(at) => {
+                let at = at.index(lines.len() - 1);
+                lines.swap(at, at + 1);
+                fs::write(path, lines.concat()).unwrap();
+            }
+            Change::CutLines(at) => {
+                lines.truncate(at.index(lines.len()));
+                fs::write(path, lines.concat()).unwrap();
+            }
+            // The oldest ones may be put away.
+            Change::DropFile if *path == files[0].1 => return Ok(()),
+            Change::DropFile => fs::remove_file(path).unwrap(),
+        }
+        let verified = verify(folder.path(), &[head]);
+        prop_assert!(matches!(verified, Err(JournalError::Broken { .. })), "{verified:?}");
+    }
+}
+
+#[test]
+fn a_journal_written_anew_is_held_against_what_was_noted() {
+    let (folder, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let noted = filled(folder.path(), 5, 1 << 20).head();
+    let journal = Journal::open(other.path(), NAME, options(1 << 20)).unwrap();
+    for number in 0..9 {
+        journal.append(&json!({ "number": number })).unwrap();
+    }
+    assert!(verify(other.path(), &[]).is_ok());
+    assert!(matches!(verify(other.path(), &[noted]), Err(JournalError::Broken { seq: 5, .. })));
+}

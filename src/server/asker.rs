@@ -1,0 +1,359 @@
+//! Whoever asks at a connection, whatever the wire format: who that is, what they may do, how much they may ask, and the
+//! questions themselves. Every protocol asks through this, so that none of them can forget a check.
+
+use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use super::content::{self, Incoming, NoAnswer};
+use super::limits::{Limits, Taken};
+use super::{Granted, Shared};
+use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token};
+use crate::audit::{Event, Matched, Tally, TrailCommand, TrailOutcome};
+use crate::fingerprint::{Kind, Radii};
+use crate::journal::{JournalError, now_ms};
+use crate::list::ListName;
+use crate::matching::Answers;
+use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
+use crate::store::command::{FeedChanges, FeedNote};
+use crate::store::{Command, Publish};
+
+/// See the module's documentation.
+pub(super) struct Asker {
+    pub(super) shared: Arc<Shared>,
+    pub(super) peer: Peer,
+    granted: Arc<Granted>,
+    token: Option<Token>,
+    /// As `access` says; a reload brings another.
+    principal: Arc<Principal>,
+    access: Arc<Access>,
+}
+
+/// A question about hashes: `rows` rows, each a value of every kind.
+pub(super) struct HashQuestion<'a> {
+    pub(super) kinds: &'a [Kind],
+    pub(super) radii: &'a Radii,
+    pub(super) rows: u32,
+    pub(super) values: &'a [u8],
+}
+
+impl Asker {
+    /// Whoever is at the other end, as long as they send no token.
+    pub(super) fn new(peer: Peer, granted: Arc<Granted>, shared: Arc<Shared>) -> Asker {
+        let access = shared.access.load_full();
+        let principal = access.identify(peer, None).expect("only a token can be unknown").clone();
+        Asker { shared, peer, granted, token: None, principal, access }
+    }
+
+    /// From now on the bearer of `token` asks.
+    pub(super) fn authenticate(&mut self, token: Token) -> Result<(), Failure> {
+        self.principal = self.identify(Some(&token))?;
+        self.token = Some(token);
+        Ok(())
+    }
+
+    fn identify(&self, token: Option<&Token>) -> Result<Arc<Principal>, Failure> {
+        let identified = self.access.identify(self.peer, token);
+        identified.cloned().map_err(|unknown| {
+            self.note_refusal(&self.principal, &unknown.to_string());
+            Failure::new(ErrorCode::Unauthenticated, unknown.to_string())
+        })
+    }
+
+    /// Who asks, by the config that is in force now.
+    pub(super) fn principal(&mut self) -> Result<&Arc<Principal>, Failure> {
+        let access = self.shared.access.load();
+        if !Arc::ptr_eq(&access, &self.access) {
+            self.access = Arc::clone(&access);
+            self.principal = self.identify(self.token.as_ref())?;
+        }
+        Ok(&self.principal)
+    }
+
+    /// What they may do now.
+    pub(super) fn rights(&mut self) -> Rights {
+        let granted = self.granted.get();
+        self.principal().map_or(Rights::NONE, |principal| principal.rights_at(granted))
+    }
+
+    /// Refuses those who lack `right`.
+    pub(super) fn need(&mut self, right: Right) -> Result<(), Failure> {
+        let granted = self.granted.get();
+        let principal = Arc::clone(self.principal()?);
+        if principal.rights_at(granted).has(right) {
+            return Ok(());
+        }
+        let (name, right_name) = (&principal.name, right.name());
+        let text = match (principal.rights.has(right), right) {
+            (true, _) => format!("this listener does not grant the right `{right_name}`"),
+            (false, Right::Content) => format!("{name} lacks the right `content`; send hashes, or ask for the right"),
+            (false, Right::Detail) => {
+                format!("{name} lacks the right `detail`, and radii of one's own would tell details")
+            }
+            (false, _) => format!("{name} lacks the right `{right_name}`"),
+        };
+        self.note_refusal(&principal, &text);
+        Err(Failure::new(ErrorCode::Forbidden, text))
+    }
+
+    /// Refuses those who have asked too much already.
+    fn charge(&mut self, cost: Cost) -> Result<(), Failure> {
+        let principal = Arc::clone(self.principal()?);
+        principal.meter.take(&principal.budget, cost, now_ms()).map_err(|over| {
+            self.note_refusal(&principal, &over.to_string());
+            Failure::new(ErrorCode::OverBudget, over.to_string())
+        })
+    }
+
+    /// Somebody was refused; said in the log and in the trail, but not as often as they like.
+    fn note_refusal(&self, principal: &Principal, because: &str) {
+        let Some(times) = principal.refusals.count(now_ms()) else { return };
+        tracing::warn!(principal = %principal.name, peer = ?self.peer, times, because, "refused");
+        let event = Event::Refused { by: &principal.name, from: self.from(), times, because };
+        if let Some(Err(error)) = self.shared.service.trail().map(|trail| trail.note(&event)) {
+            tracing::error!(%error, "the audit trail cannot be written");
+        }
+    }
+
+    /// Where the client is, as the trail says it.
+    fn from(&self) -> String {
+        match self.peer {
+            Peer::Unix(user, _) => format!("uid {}", user.0),
+            Peer::Tcp(address) => address.to_string(),
+        }
+    }
+
+    /// Records what was answered. What the trail cannot take is not answered, unless the config says otherwise.
+    fn note_answers(&mut self, what: &'static str, values: &[u8], answers: &Answers) -> Result<(), Failure> {
+        // Until the store is open nothing can be known but what is built in.
+        let Some(trail) = self.shared.service.trail().cloned() else { return Ok(()) };
+        let config = self.shared.audit.load_full();
+        let from = self.from();
+        let principal = self.principal()?;
+        let row_bytes = values.len() / (answers.rows as usize).max(1);
+        let event = Event::Asked {
+            by: &principal.name,
+            from,
+            what,
+            kinds: &answers.checked,
+            rows: answers.rows,
+            generation: answers.generation,
+            verdicts: Tally::of(answers),
+            matched: Matched::all(answers, values, row_bytes),
+        };
+        trail.note_question(&config, &event).map_err(|error| unwritten(&error))
+    }
+
+    /// Answers a question about hashes.
+    pub(super) async fn lookup(&mut self, limits: &Limits, question: &HashQuestion<'_>) -> Result<Answers, Failure> {
+        self.need(Right::Lookup)?;
+        self.check_radii(limits, question.radii)?;
+        let HashQuestion { kinds, radii, rows, values } = *question;
+        let near = u64::from(rows) * kinds.iter().filter(|kind| !kind.is_exact()).count() as u64;
+        if near > limits.near_values.into() {
+            let text = format!("{near} values of perceptual kinds: expected at most {}", limits.near_values);
+            return Err(Failure::new(ErrorCode::TooLarge, text));
+        }
+        self.charge(Cost { questions: u64::from(rows) * kinds.len() as u64, near, content: 0 })?;
+        let shared = Arc::clone(&self.shared);
+        let snapshot = shared.service.snapshot();
+        let answers = shared.service.answer(snapshot, &shared.workshop, kinds, radii, values).await?;
+        self.note_answers("lookup", values, &answers)?;
+        Ok(self.as_far_as_allowed(answers))
+    }
+
+    /// Begins a question about a file's content, which comes in parts.
+    pub(super) fn begin_content(
+        &mut self,
+        limits: &Limits,
+        id: RequestId,
+        options: ContentOptions,
+    ) -> Result<Incoming, Failure> {
+        self.may_ask_content(limits, &options)?;
+        Ok(Incoming::new(id, options, &self.shared))
+    }
+
+    /// Answers it, once all has come.
+    pub(super) async fn answer_content(&mut self, incoming: Incoming) -> Result<Answers, NoAnswer> {
+        let (values, answers) = incoming.answer(&self.shared).await?;
+        self.note_answers("content", &values, &answers)?;
+        Ok(self.as_far_as_allowed(answers))
+    }
+
+    /// Answers a question about the file with this descriptor.
+    pub(super) async fn content_of(
+        &mut self,
+        limits: &Limits,
+        descriptor: OwnedFd,
+        options: &ContentOptions,
+    ) -> Result<Answers, NoAnswer> {
+        self.may_ask_content(limits, options)?;
+        let (values, answers) = content::answer_descriptor(descriptor, options, limits, &self.shared).await?;
+        self.note_answers("content", &values, &answers)?;
+        Ok(self.as_far_as_allowed(answers))
+    }
+
+    fn may_ask_content(&mut self, limits: &Limits, options: &ContentOptions) -> Result<(), Failure> {
+        self.need(Right::Content)?;
+        self.check_radii(limits, &options.radii)?;
+        self.charge(Cost { questions: 1, near: 0, content: 1 })
+    }
+
+    /// Refuses radii that are wider than the config allows, and all radii of those who may not see details: by narrowing
+    /// the radius one could read a distance off the answers.
+    fn check_radii(&mut self, limits: &Limits, radii: &Radii) -> Result<(), Failure> {
+        if !radii.is_empty() {
+            self.need(Right::Detail)?;
+        }
+        for (kind, radius) in radii.iter() {
+            let max = limits.radius(kind);
+            if radius > max {
+                let text = format!("a radius of {radius} for {kind}: expected at most {max}, which limits.radii sets");
+                return Err(Failure::new(ErrorCode::TooLarge, text));
+            }
+        }
+        Ok(())
+    }
+
+    fn as_far_as_allowed(&mut self, answers: Answers) -> Answers {
+        if self.rights().has(Right::Detail) { answers } else { answers.without_detail() }
+    }
+
+    /// What carries out a command; it waits for as long as the store needs.
+    pub(super) fn command(
+        &mut self,
+        limits: &Limits,
+        command: Command,
+    ) -> Result<impl FnOnce() -> Result<Vec<u8>, Failure> + Send + use<>, NoAnswer> {
+        let (name, right) = what_it_is(&command);
+        self.need(right)?;
+        if !self.shared.service.is_open() {
+            return Err(NoAnswer::Busy("the store is still loading"));
+        }
+        let taken = self.shared.commands.take(1, limits.commands);
+        let taken = taken.ok_or(NoAnswer::Busy("too many commands under way"))?;
+        let from = self.from();
+        let (principal, shared) = (Arc::clone(self.principal()?), Arc::clone(&self.shared));
+        Ok(move || {
+            let _taken: Taken = taken;
+            let trail = shared.service.trail().filter(|_| right != Right::Lookup);
+            let ordered = trail.map(|trail| {
+                // The rest of a command may hold fingerprints, which no log holds.
+                tracing::info!(principal = %principal.name, command = name, "command");
+                let list = list_of(&command).map(ListName::as_str);
+                trail.note(&Event::Ordered { by: &principal.name, from, command: name, list })
+            });
+            let ordered = ordered.transpose().map_err(|error| unwritten(&error))?;
+            let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
+            let executed = executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked")));
+            if let (Some(trail), Some(ordered)) = (trail, ordered) {
+                let refused = executed.as_ref().err().map(|failure| failure.text.as_str());
+                let generation = shared.service.snapshot().generation();
+                if let Err(error) = trail.note(&Event::CarriedOut { ordered, generation, refused }) {
+                    tracing::error!(%error, command = name, "the audit trail does not say what became of a command");
+                }
+            }
+            executed
+        })
+    }
+
+    /// What answers a question about the trail.
+    pub(super) fn trail_command(
+        &mut self,
+        command: TrailCommand,
+    ) -> Result<impl FnOnce() -> Result<Vec<u8>, Failure> + Send + use<>, NoAnswer> {
+        self.need(Right::Audit)?;
+        let trail = self.shared.service.trail().cloned().ok_or(NoAnswer::Busy("the store is still loading"))?;
+        let (principal, from) = (Arc::clone(self.principal()?), self.from());
+        Ok(move || {
+            let outcome = match command {
+                TrailCommand::AuditRead { after, limit } => {
+                    let records = trail.read(&principal.name, from, after, limit);
+                    TrailOutcome::AuditRecords { records: records.map_err(|error| unwritten(&error))? }
+                }
+                TrailCommand::AuditCheckpoint => {
+                    let failed = |error: std::io::Error| Failure::new(ErrorCode::Internal, error.to_string());
+                    TrailOutcome::AuditCheckpoint(trail.checkpoint(now_ms()).map_err(failed)?)
+                }
+            };
+            serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
+        })
+    }
+}
+
+/// A command's name, and the right that it needs. Telling what lists there are needs no more than the right to look up;
+/// reading every byte on disk does, for it is costly.
+fn what_it_is(command: &Command) -> (&'static str, Right) {
+    match command {
+        Command::Lists => ("lists", Right::Lookup),
+        Command::Inspect { .. } => ("inspect", Right::Lookup),
+        Command::Categories { .. } => ("categories", Right::Lookup),
+        Command::Status => ("status", Right::Lookup),
+        Command::BeginImport { .. } => ("begin_import", Right::Import),
+        Command::Publish(_) => ("publish", Right::Import),
+        Command::Add { .. } => ("add", Right::Import),
+        Command::Withdraw { .. } => ("withdraw", Right::Import),
+        Command::ApplyFeed(_) => ("apply_feed", Right::Import),
+        Command::FeedState { .. } => ("feed_state", Right::Import),
+        Command::SourceIds { .. } => ("source_ids", Right::Import),
+        Command::NoteFeed(_) => ("note_feed", Right::Import),
+        Command::Suppress { .. } => ("suppress", Right::Suppress),
+        Command::Lift { .. } => ("lift", Right::Suppress),
+        Command::Suppressions { .. } => ("suppressions", Right::Suppress),
+        Command::Accept { .. } => ("accept", Right::Admin),
+        Command::TellHeld { .. } => ("tell_held", Right::Admin),
+        Command::Explain { .. } => ("explain", Right::Admin),
+        Command::Contents { .. } => ("contents", Right::Admin),
+        Command::Entries { .. } => ("entries", Right::Admin),
+        Command::Withdrawals { .. } => ("withdrawals", Right::Admin),
+        Command::Backup => ("backup", Right::Admin),
+        Command::Restore { .. } => ("restore", Right::Admin),
+        Command::SetState { .. } => ("set_state", Right::Admin),
+        Command::SetRadius { .. } => ("set_radius", Right::Admin),
+        Command::Remove { .. } => ("remove", Right::Admin),
+        Command::Rollback { .. } => ("rollback", Right::Admin),
+        Command::Compact => ("compact", Right::Admin),
+        Command::Verify => ("verify", Right::Admin),
+    }
+}
+
+/// The list that a command is about.
+fn list_of(command: &Command) -> Option<&ListName> {
+    match command {
+        Command::BeginImport { list }
+        | Command::Publish(Publish { list, .. })
+        | Command::Add { list, .. }
+        | Command::Withdraw { list, .. }
+        | Command::SetState { list, .. }
+        | Command::SetRadius { list, .. }
+        | Command::Remove { list }
+        | Command::Rollback { list, .. }
+        | Command::Inspect { list }
+        | Command::Categories { list }
+        | Command::ApplyFeed(FeedChanges { list, .. })
+        | Command::FeedState { list }
+        | Command::SourceIds { list, .. }
+        | Command::NoteFeed(FeedNote { list, .. })
+        | Command::Accept { list, .. }
+        | Command::TellHeld { list }
+        | Command::Contents { list, .. }
+        | Command::Entries { list, .. }
+        | Command::Withdrawals { list, .. } => Some(list),
+        Command::Lists
+        | Command::Status
+        | Command::Compact
+        | Command::Verify
+        | Command::Suppress { .. }
+        | Command::Lift { .. }
+        | Command::Suppressions { .. }
+        | Command::Explain { .. }
+        | Command::Backup
+        | Command::Restore { .. } => None,
+    }
+}
+
+fn unwritten(error: &JournalError) -> Failure {
+    tracing::error!(%error, "the audit trail cannot be written");
+    let text = "the audit trail cannot be written, so nothing is answered that it does not know of; see the log";
+    Failure::new(ErrorCode::Internal, text)
+}

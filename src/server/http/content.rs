@@ -1,0 +1,60 @@
+//! Questions about a file's content: its bytes come as the request's body, and are hashed as they come.
+
+use axum::extract::{Query, Request};
+use axum::response::Response;
+use futures_util::StreamExt;
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Ask;
+use super::lookup::{OneAnswer, json};
+use super::problem::Problem;
+use crate::fingerprint::{KindRadius, Radii};
+use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
+
+/// How a file is asked about.
+#[derive(Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+pub(super) struct MatchOptions {
+    /// Whether the picture is also looked up turned and mirrored.
+    #[serde(default)]
+    dihedral: bool,
+    /// How far to search, as `pdq=20,phash64=4`, in bits; with the right `detail`. Else as each list says.
+    #[serde(default)]
+    radii: Option<String>,
+}
+
+/// Asks about a file's content: by its digests, and if it is a picture, by its perceptual hashes.
+#[utoipa::path(
+    post, path = "/v1/match", tag = "questions", params(MatchOptions),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 200, body = OneAnswer),
+        (status = "default", body = Problem, content_type = "application/problem+json"),
+    ),
+)]
+pub(super) async fn match_content(
+    Ask { mut asker, limits }: Ask,
+    Query(options): Query<MatchOptions>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let radii = options.radii.as_deref().unwrap_or_default().split(',').filter(|one| !one.is_empty());
+    let radii = radii.map(str::parse::<KindRadius>).collect::<Result<Radii, _>>();
+    let radii = radii.map_err(|error| Problem::malformed(error.to_string()))?;
+    let options = ContentOptions { dihedral: options.dihedral, radii };
+    let mut incoming = asker.begin_content(&limits, RequestId::NONE, options)?;
+    let mut body = request.into_body().into_data_stream();
+    loop {
+        match tokio::time::timeout(limits.frame(), body.next()).await {
+            Ok(Some(Ok(part))) => incoming.take(&part, &limits, &asker.shared).await?,
+            Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
+            Ok(None) => break,
+            Err(_) => {
+                let text = format!("no more of the content within {} s", limits.frame_s);
+                return Err(Failure::new(ErrorCode::Timeout, text).into());
+            }
+        }
+    }
+    let answers = asker.answer_content(incoming).await?;
+    Ok(json(&OneAnswer::new(&answers)))
+}

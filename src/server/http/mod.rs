@@ -1,0 +1,200 @@
+//! HTTP: JSON for everyone who does not speak the frame protocol, the same operations, also over a Unix socket.
+//!
+//! | file | what |
+//! |---|---|
+//! | `lookup` | questions about hashes: a document, lines, or one in the path |
+//! | `content` | questions about a file's bytes |
+//! | `commands` | lists, entries, and every other command |
+//! | `health` | whether the daemon lives, and whether it is ready |
+//! | `problem` | failures |
+//!
+//! The description that `/openapi.json` gives is made from the code of the handlers. What a request may do is decided by
+//! [`Asker`], as for every other protocol.
+
+mod commands;
+mod content;
+mod health;
+mod lookup;
+mod problem;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Request};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
+use tokio_io_timeout::TimeoutStream;
+use tower::ServiceExt;
+use utoipa::OpenApi;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::asker::Asker;
+use super::{Granted, Limits, Phase, Shared};
+use crate::access::{Peer, Token, UnknownToken};
+use crate::protocol::{ErrorCode, Failure};
+use problem::Problem;
+
+const JSON: &str = "application/json";
+const NDJSON: &str = "application/x-ndjson";
+
+/// How long the head of the next request may take to come, however slowly.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Bytes of a request's head.
+const HEAD_BYTES_MAX: usize = 32 << 10;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "hashward", description = "Is this file already known, by which list, in which category?"),
+    modifiers(&Bearer)
+)]
+struct Description;
+
+/// Says that requests may bring a token.
+struct Bearer;
+
+impl utoipa::Modify for Bearer {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = description.components.get_or_insert_default();
+        components.security_schemes.insert("token".to_owned(), scheme.into());
+        let either = [SecurityRequirement::default(), SecurityRequirement::new("token", Vec::<String>::new())];
+        description.security = Some(either.to_vec());
+    }
+}
+
+/// All paths, and their description.
+pub(super) fn router() -> Router {
+    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+        .routes(routes!(lookup::lookup))
+        .routes(routes!(lookup::lookup_one))
+        .routes(routes!(content::match_content))
+        .routes(routes!(commands::lists))
+        .routes(routes!(commands::inspect))
+        .routes(routes!(commands::add))
+        .routes(routes!(commands::withdraw))
+        .routes(routes!(commands::command))
+        .routes(routes!(commands::audit))
+        .routes(routes!(commands::audit_checkpoint))
+        .routes(routes!(health::status))
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .split_for_parts();
+    let description = Bytes::from(description.to_json().expect("a description is plain data"));
+    router
+        .route(
+            "/openapi.json",
+            axum::routing::get(move || async move { ([(header::CONTENT_TYPE, JSON)], description) }),
+        )
+        .fallback(|| async { Problem::not_found("no such path; /openapi.json lists them all") })
+        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+}
+
+/// What a connection is, for each of its requests.
+#[derive(Clone)]
+struct Connection {
+    peer: Peer,
+    granted: Arc<Granted>,
+    shared: Arc<Shared>,
+}
+
+/// Whoever makes a request, and within which limits.
+struct Ask {
+    asker: Asker,
+    limits: Arc<Limits>,
+}
+
+impl<S: Sync> FromRequestParts<S> for Ask {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Ask, Problem> {
+        let connection = parts.extensions.get::<Connection>().expect("every request comes over a connection");
+        let Connection { peer, granted, shared } = connection.clone();
+        let limits = shared.limits.load_full();
+        let mut asker = Asker::new(peer, granted, shared);
+        if let Some(token) = bearer(&parts.headers) {
+            let unknown = || Failure::new(ErrorCode::Unauthenticated, UnknownToken.to_string());
+            asker.authenticate(token.ok_or_else(unknown)?)?;
+        }
+        Ok(Ask { asker, limits })
+    }
+}
+
+/// The token in the request's head; `Some(None)` if what stands there cannot be one.
+fn bearer(headers: &HeaderMap) -> Option<Option<Token>> {
+    let value = headers.get(header::AUTHORIZATION)?;
+    let text = value.to_str().ok().and_then(|text| text.split_once(' '));
+    Some(text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, token)| Token::parse(token)))
+}
+
+/// All of a request's body, as long as a frame may be.
+async fn read_body(request: Request, limits: &Limits) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), limits.frame_bytes as usize);
+    match tokio::time::timeout(limits.frame(), body.collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
+            let text = format!("expected a body of at most {} bytes, found more; ask in parts", limits.frame_bytes);
+            Err(Failure::new(ErrorCode::TooLarge, text).into())
+        }
+        Ok(Err(error)) => Err(Problem::malformed(error.to_string())),
+        Err(_) => {
+            let text = format!("the request was not complete within {} s", limits.frame_s);
+            Err(Failure::new(ErrorCode::Timeout, text).into())
+        }
+    }
+}
+
+/// Serves one connection until it ends or `phase` says to end it.
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: Peer,
+    granted: Arc<Granted>,
+    shared: Arc<Shared>,
+    mut phase: watch::Receiver<Phase>,
+) {
+    let limits = shared.limits.load_full();
+    let router = shared.http.clone();
+    let connection = Connection { peer, granted, shared };
+    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(connection.clone());
+        let router = router.clone();
+        async move { router.oneshot(request).await }
+    });
+    // A client that takes no answers is cut off, as it is elsewhere.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(limits.write()));
+    let stream = TokioIo::new(Box::pin(stream));
+    let mut served = std::pin::pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(limits.idle().min(HEAD_TIMEOUT))
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(stream, service)
+    );
+    loop {
+        tokio::select! {
+            ended = served.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(?peer, %error, "connection broken");
+                }
+                return;
+            }
+            _ = phase.changed() => match *phase.borrow_and_update() {
+                Phase::Serving => {}
+                Phase::Draining => served.as_mut().graceful_shutdown(),
+                Phase::Closing => return,
+            },
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Failures as problem details (RFC 9457). A client cannot take one for an answer.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::protocol::{ErrorCode, Failure};
+use crate::server::content::NoAnswer;
+
+/// Why there is no answer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Problem {
+    /// What sort of problem it is, for programs: `urn:hashward:problem:` and the sort.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The same in words.
+    title: String,
+    /// The status of the response.
+    status: u16,
+    /// What was expected, what was found, and what to do.
+    detail: String,
+    #[serde(skip)]
+    retry_after_s: Option<u64>,
+}
+
+impl Problem {
+    fn new(status: StatusCode, title: &str, detail: impl Into<String>) -> Problem {
+        let kind = format!("urn:hashward:problem:{}", title.replace(' ', "-"));
+        Problem { kind, title: title.to_owned(), status: status.as_u16(), detail: detail.into(), retry_after_s: None }
+    }
+
+    /// What was asked is not what this API says.
+    pub(super) fn malformed(detail: impl Into<String>) -> Problem {
+        Failure::new(ErrorCode::Malformed, detail).into()
+    }
+
+    /// There is no room now.
+    pub(super) fn busy(detail: impl Into<String>) -> Problem {
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+        Problem { retry_after_s: Some(1), ..problem }
+    }
+
+    /// A method that the path does not have.
+    pub(super) fn method_not_allowed() -> Problem {
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", "see /openapi.json for this path's methods")
+    }
+
+    /// No such resource.
+    pub(super) fn not_found(detail: impl Into<String>) -> Problem {
+        Problem::new(StatusCode::NOT_FOUND, "not found", detail)
+    }
+}
+
+impl From<Failure> for Problem {
+    fn from(failure: Failure) -> Problem {
+        let status = match failure.code {
+            ErrorCode::Malformed | ErrorCode::Unsupported => StatusCode::BAD_REQUEST,
+            ErrorCode::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            ErrorCode::Forbidden => StatusCode::FORBIDDEN,
+            ErrorCode::Refused => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorCode::Internal | ErrorCode::Damaged => StatusCode::INTERNAL_SERVER_ERROR,
+            ErrorCode::ShuttingDown => StatusCode::SERVICE_UNAVAILABLE,
+            ErrorCode::Timeout => StatusCode::REQUEST_TIMEOUT,
+            ErrorCode::Conflict => StatusCode::CONFLICT,
+            ErrorCode::OverBudget => StatusCode::TOO_MANY_REQUESTS,
+            ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+        };
+        let problem = Problem::new(status, &failure.code.to_string(), failure.text);
+        Problem { retry_after_s: (failure.code == ErrorCode::OverBudget).then_some(1), ..problem }
+    }
+}
+
+impl From<NoAnswer> for Problem {
+    fn from(none: NoAnswer) -> Problem {
+        match none {
+            NoAnswer::Failed(failure) => failure.into(),
+            NoAnswer::Busy(text) => Problem::busy(text),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).expect("made from a status");
+        let body = serde_json::to_vec(&self).expect("a problem is plain data");
+        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after_s {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}

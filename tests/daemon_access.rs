@@ -1,0 +1,111 @@
+//! Who may ask a real daemon what, and how much.
+
+mod daemon_support;
+
+use daemon_support::{Daemon, write_config};
+use hashward::access::{Right, Rights, Token};
+use hashward::fingerprint::{Kind, Radii, hash_bytes};
+use hashward::matching::Verdict;
+use hashward::protocol::{Address, Client, ClientError, ContentOptions, ErrorCode, Failure};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A daemon that also listens at a port of this machine, with this beside it in its config.
+fn daemon(rights: &str, principals: &str) -> (Daemon, Address) {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let config = format!(
+        "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
+         [[listen]]\naddress = 'tcp:127.0.0.1:{port}'\nrights = [{rights}]\n{principals}"
+    );
+    let daemon = Daemon::start(&config);
+    (daemon, Address::Tcp(([127, 0, 0, 1], port).into()))
+}
+
+fn principal(name: &str, token: &Token, rights: &str, budget: &str) -> String {
+    let hash = token.hash();
+    format!("[[principal]]\nname = '{name}'\ntoken = '{hash}'\nrights = [{rights}]\nbudget = {{ {budget} }}\n")
+}
+
+fn refused<T: std::fmt::Debug>(answered: Result<T, ClientError>) -> Failure {
+    match answered {
+        Err(ClientError::Failed(failure)) => failure,
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+fn ask(client: &mut Client, rows: usize) -> Result<Verdict, ClientError> {
+    let value = hash_bytes(Kind::Md5, b"nobody knows this");
+    client.lookup(&[Kind::Md5], &Radii::none(), &value.value().repeat(rows)).map(|answers| answers.miss)
+}
+
+#[test]
+fn over_tcp_a_token_says_who_asks() {
+    let (scanner, stranger) = (Token::generate().unwrap(), Token::generate().unwrap());
+    let (daemon, tcp) = daemon("'lookup', 'content'", &principal("scanner", &scanner, "'lookup', 'detail'", ""));
+    let mut client = Client::connect_with(&tcp, Some(&scanner)).unwrap();
+    assert_eq!(client.welcome().rights, Rights::LOOKUP);
+    assert_eq!(ask(&mut client, 1).unwrap(), Verdict::Unknown);
+    let failure = refused(client.content(&ContentOptions::default(), &b"text"[..]));
+    assert_eq!(failure.code, ErrorCode::Forbidden);
+    assert!(failure.text.contains("scanner lacks the right `content`"), "{failure}");
+
+    let mut nobody = Client::connect(&tcp).unwrap();
+    assert_eq!(nobody.welcome().rights, Rights::NONE);
+    assert_eq!(refused(ask(&mut nobody, 1)).code, ErrorCode::Forbidden);
+    let unknown = Client::connect_with(&tcp, Some(&stranger)).map(drop);
+    assert_eq!(refused(unknown).code, ErrorCode::Unauthenticated);
+
+    // A token goes before what the kernel says, also where that would be everything.
+    let mut own = Client::connect_with(&daemon.address(), Some(&scanner)).unwrap();
+    assert_eq!(own.welcome().rights, Rights::LOOKUP);
+    assert!(ask(&mut own, 1).is_ok());
+}
+
+#[test]
+fn a_reload_takes_effect_on_connections_that_stand() {
+    let scanner = Token::generate().unwrap();
+    let (daemon, tcp) = daemon("'lookup'", &principal("scanner", &scanner, "'lookup'", ""));
+    let mut client = Client::connect_with(&tcp, Some(&scanner)).unwrap();
+    ask(&mut client, 1).unwrap();
+    write_config(
+        daemon.folder.path(),
+        &format!("[[listen]]\naddress = 'unix:data/hashward.sock'\n[[listen]]\naddress = '{tcp}'\n"),
+    );
+    daemon.signal(rustix::process::Signal::HUP);
+    let started_at = Instant::now();
+    loop {
+        match ask(&mut client, 1) {
+            Ok(_) => assert!(started_at.elapsed() < PATIENCE),
+            Err(error) => {
+                assert_eq!(refused::<()>(Err(error)).code, ErrorCode::Unauthenticated);
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn who_asks_too_much_is_told_so_and_the_others_are_answered() {
+    let (greedy, modest) = (Token::generate().unwrap(), Token::generate().unwrap());
+    let principals = principal("greedy", &greedy, "'lookup', 'content'", "questions_per_s = 100, content_per_day = 1")
+        + &principal("modest", &modest, "'lookup'", "");
+    let (_daemon, tcp) = daemon("'lookup', 'content'", &principals);
+    let mut first = Client::connect_with(&tcp, Some(&greedy)).unwrap();
+    ask(&mut first, 60_000).unwrap();
+    // The budget is the principal's, not the connection's.
+    let mut second = Client::connect_with(&tcp, Some(&greedy)).unwrap();
+    let failure = refused(ask(&mut second, 1));
+    assert_eq!(failure.code, ErrorCode::OverBudget);
+    assert!(failure.text.contains("at most 100 questions a second; ask again in"), "{failure}");
+    let mut other = Client::connect_with(&tcp, Some(&modest)).unwrap();
+    ask(&mut other, 60_000).unwrap();
+    ask(&mut other, 60_000).unwrap();
+}
+
+#[test]
+fn nobody_is_granted_what_only_the_listener_grants() {
+    let all = Right::ALL.map(|right| format!("'{}'", right.name())).join(", ");
+    let (_daemon, tcp) = daemon(&all, "");
+    assert_eq!(Client::connect(&tcp).unwrap().welcome().rights, Rights::NONE);
+}

@@ -1,0 +1,151 @@
+//! What a real daemon records, and what it does when it cannot.
+
+mod daemon_support;
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+
+use daemon_support::Daemon;
+use hashward::access::Token;
+use hashward::fingerprint::{Kind, Radii, hash_bytes};
+use hashward::journal::verify;
+use hashward::protocol::{Address, Client, ClientError, ContentOptions, ErrorCode};
+use serde_json::{Value, json};
+
+const LISTEN: &str = "[[listen]]\naddress = 'unix:data/hashward.sock'\n";
+
+fn trail_folder(daemon: &Daemon) -> PathBuf {
+    daemon.folder.path().join("data/audit")
+}
+
+fn audit(daemon: &Daemon, arguments: &[&str]) -> (bool, String) {
+    let data = daemon.folder.path().join("data");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hashward"));
+    let output = command.arg("audit").args(arguments).arg("--data").arg(data).output().unwrap();
+    let text = if output.status.success() { output.stdout } else { output.stderr };
+    (output.status.success(), String::from_utf8(text).unwrap())
+}
+
+/// The records of the trail, as `show` prints them.
+fn records(daemon: &Daemon) -> Vec<Value> {
+    let (done, text) = audit(daemon, &["show"]);
+    assert!(done, "{text}");
+    text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["record"].clone()).collect()
+}
+
+fn of<'a>(records: &'a [Value], event: &str) -> Vec<&'a Value> {
+    records.iter().filter(|record| record["event"] == event).collect()
+}
+
+#[test]
+fn the_trail_says_who_asked_what_matched_and_who_changed_what() {
+    let token = Token::generate().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let daemon = Daemon::start(&format!(
+        "{LISTEN}[[listen]]\naddress = 'tcp:127.0.0.1:{port}'\n[[principal]]\nname = 'scanner'\n\
+         token = '{}'\nrights = ['lookup']\n",
+        token.hash()
+    ));
+    let (known, unknown) = (hash_bytes(Kind::Md5, b"known"), hash_bytes(Kind::Md5, b"nobody knows"));
+    daemon.add("own", [known.clone()]);
+    let mut client = Client::connect_with(&Address::Tcp(([127, 0, 0, 1], port).into()), Some(&token)).unwrap();
+    let rows = [known.value(), unknown.value(), known.value()].concat();
+    let generation = client.lookup(&[Kind::Md5], &Radii::none(), &rows).unwrap().generation;
+    assert!(client.content(&ContentOptions::default(), &b"text"[..]).is_err());
+    daemon.client().content(&ContentOptions::default(), &b"known"[..]).unwrap();
+
+    let records = records(&daemon);
+    assert_eq!(records[0]["event"], "started");
+    let ordered = of(&records, "ordered");
+    assert_eq!(
+        (&ordered[1]["command"], &ordered[1]["list"], &ordered[1]["by"]),
+        (&json!("add"), &json!("own"), &json!("daemon"))
+    );
+    assert_eq!(of(&records, "carried_out").len(), 2);
+    let asked = of(&records, "asked");
+    let lookup = asked.iter().find(|asked| asked["what"] == "lookup").unwrap();
+    assert_eq!(
+        (&lookup["by"], &lookup["rows"], &lookup["generation"]),
+        (&json!("scanner"), &json!(3), &json!(generation))
+    );
+    assert_eq!((&lookup["verdicts"]["known"], &lookup["verdicts"]["unknown"]), (&json!(2), &json!(1)));
+    let hex = known.to_hex();
+    assert_eq!(lookup["matched"][0]["rows"], json!([hex, hex]));
+    assert_eq!(lookup["matched"][0]["lists"], json!([{"list": "own", "role": "illegal", "kind": "md5"}]));
+    assert!(asked.iter().any(|asked| asked["what"] == "content" && asked["verdicts"]["known"] == 1));
+    assert!(of(&records, "refused").iter().any(|refused| refused["by"] == "scanner"));
+
+    let text = fs::read_dir(trail_folder(&daemon)).unwrap().map(|file| fs::read(file.unwrap().path()).unwrap());
+    let text = String::from_utf8_lossy(&text.collect::<Vec<_>>().concat()).into_owned();
+    assert!(!text.contains(&unknown.to_hex()), "hashes that nobody knows are not kept");
+    assert!(!text.contains(token.reveal()) && !text.contains(&token.hash().to_string()));
+
+    // Reading it is recorded, too.
+    let again = self::records(&daemon);
+    assert_eq!(of(&again, "read").len(), 1);
+}
+
+#[test]
+fn what_was_answered_survives_a_kill_and_a_checkpoint_tells_a_cut() {
+    let mut daemon = Daemon::start(LISTEN);
+    for _ in 0..20 {
+        daemon.client().lookup(&[Kind::Md5], &Radii::none(), &[7; 16]).unwrap();
+    }
+    let (done, checkpoint) = audit(&daemon, &["checkpoint"]);
+    assert!(done, "{checkpoint}");
+    daemon.signal(rustix::process::Signal::KILL);
+    daemon.wait();
+    let kept = daemon.folder.path().join("checkpoint.json");
+    fs::write(&kept, &checkpoint).unwrap();
+    assert_eq!(of(&records(&daemon), "asked").len(), 20);
+    let kept = kept.to_str().unwrap();
+    let (whole, said) = audit(&daemon, &["verify", "--checkpoint", kept]);
+    assert!(whole && said.contains("1 checkpoints agree"), "{said}");
+
+    let mut files = fs::read_dir(trail_folder(&daemon)).unwrap().map(|file| file.unwrap().path());
+    let file = files.find(|file| file.extension().is_some_and(|end| end == "ndjson")).unwrap();
+    let text = fs::read_to_string(&file).unwrap();
+    let cut: String = text.lines().take(10).map(|line| format!("{line}\n")).collect();
+    fs::write(&file, &cut).unwrap();
+    assert!(verify(&trail_folder(&daemon), &[]).is_ok(), "a cut end alone leaves a whole trail");
+    let (whole, said) = audit(&daemon, &["verify", "--checkpoint", kept]);
+    assert!(!whole && said.contains("record 10"), "{said}");
+    let edited = text.replacen("\"rows\":1", "\"rows\":2", 1);
+    fs::write(&file, edited).unwrap();
+    let (whole, said) = audit(&daemon, &["verify"]);
+    assert!(!whole && said.contains("record 4 is not what was written"), "{said}");
+    let (key_is_wrong, said) = audit(&daemon, &["verify", "--checkpoint", kept, "--key", "00"]);
+    assert!(!key_is_wrong && said.contains("expected the key 00"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_answered_unless_the_config_says_so() {
+    for (setting, is_answered) in [("refuse", false), ("answer", true)] {
+        // Every record begins a file, so that a folder which is gone is noticed at once.
+        let audit = format!("[audit]\nfile_bytes = 1\nwhen_unwritable = '{setting}'\n");
+        let daemon = Daemon::start(&format!("{LISTEN}{audit}"));
+        daemon.add("own", [hash_bytes(Kind::Md5, b"known")]);
+        let (folder, away) = (trail_folder(&daemon), daemon.folder.path().join("away"));
+        let mut client = daemon.client();
+        let mut ask = || client.lookup(&[Kind::Md5], &Radii::none(), &[7; 16]).map(|answers| answers.miss.name());
+        assert_eq!(ask().unwrap(), "unknown");
+        fs::rename(&folder, &away).unwrap();
+        match ask() {
+            Ok(verdict) => assert_eq!((verdict, is_answered), ("unknown", true)),
+            Err(ClientError::Failed(failure)) => {
+                assert_eq!((failure.code, is_answered), (ErrorCode::Internal, false));
+                assert!(failure.text.contains("the audit trail cannot be written"), "{failure}");
+            }
+            Err(other) => panic!("{other}"),
+        }
+        // Changes are refused in any case, and not made.
+        let withdraw = json!({"command": "remove", "list": "own"}).to_string();
+        assert!(daemon.client().command_json(withdraw.as_bytes()).is_err());
+        fs::rename(&away, &folder).unwrap();
+        assert_eq!(ask().unwrap(), "unknown");
+        assert!(daemon.client().command_json(withdraw.as_bytes()).is_ok());
+        let status: Value = serde_json::from_slice(&daemon.client().status().unwrap()).unwrap();
+        assert_eq!(status["audit"]["missing"], json!(u8::from(is_answered)));
+    }
+}

@@ -1,0 +1,271 @@
+//! HTTP against a real daemon: the same verdicts as the frame protocol, and no failure that could be read as one.
+
+mod daemon_support;
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use daemon_support::Daemon;
+use hashward::access::Token;
+use hashward::fingerprint::{Kind, Radii, hash_bytes};
+use hashward::list::Entry;
+use serde_json::{Value, json};
+
+/// A response, its body whole.
+#[derive(Debug)]
+struct Response {
+    status: u16,
+    headers: BTreeMap<String, String>,
+    body: Vec<u8>,
+}
+
+impl Response {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// The problem, which says of itself what the response says.
+    fn problem(&self, status: u16, sort: &str) -> String {
+        let problem = self.json();
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{self:?}");
+        assert_eq!((self.status, &problem["status"]), (status, &json!(status)), "{problem}");
+        assert_eq!(problem["type"], format!("urn:hashward:problem:{sort}"));
+        problem["detail"].as_str().unwrap().to_owned()
+    }
+}
+
+struct Http {
+    daemon: Daemon,
+    socket: PathBuf,
+}
+
+impl Http {
+    fn start(more: &str) -> Http {
+        let listen = "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
+            [[listen]]\naddress = 'unix:http.sock'\nprotocol = 'http'\nrights = ['lookup', 'content']\n";
+        let daemon = Daemon::start(&format!("{listen}{more}"));
+        let socket = daemon.folder.path().join("http.sock");
+        Http { daemon, socket }
+    }
+
+    fn request(&self, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
+        request(UnixStream::connect(&self.socket).unwrap(), method, path, headers, body)
+    }
+
+    fn get(&self, path: &str) -> Response {
+        self.request("GET", path, "", b"")
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Response {
+        self.request("POST", path, "content-type: application/json\r\n", body.to_string().as_bytes())
+    }
+}
+
+/// One request over a connection of its own.
+fn request(mut stream: impl Read + Write, method: &str, path: &str, headers: &str, body: &[u8]) -> Response {
+    let length = body.len();
+    let head = format!("{method} {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}");
+    stream.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).unwrap();
+    // The daemon may refuse before it has read all.
+    let _ = stream.write_all(body);
+    let mut input = BufReader::new(stream);
+    let mut line = String::new();
+    input.read_line(&mut line).unwrap();
+    let status = line.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{line:?}"));
+    let mut headers = BTreeMap::new();
+    loop {
+        line.clear();
+        input.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) => drop(headers.insert(name.to_ascii_lowercase(), value.to_owned())),
+            None => break,
+        }
+    }
+    let mut body = Vec::new();
+    if headers.get("transfer-encoding").is_some_and(|encoding| encoding == "chunked") {
+        loop {
+            line.clear();
+            input.read_line(&mut line).unwrap();
+            let length = u64::from_str_radix(line.trim_end(), 16).unwrap();
+            (&mut input).take(length).read_to_end(&mut body).unwrap();
+            input.read_line(&mut line).unwrap();
+            if length == 0 {
+                break;
+            }
+        }
+    } else {
+        input.read_to_end(&mut body).unwrap();
+    }
+    Response { status, headers, body }
+}
+
+fn md5(text: &str) -> String {
+    hash_bytes(Kind::Md5, text.as_bytes()).to_hex()
+}
+
+#[test]
+fn http_and_frames_give_the_same_verdicts() {
+    let http = Http::start("");
+    http.daemon.add("own", ["one", "two"].map(|text| hash_bytes(Kind::Md5, text.as_bytes())));
+    let texts = ["one", "nobody knows", "two", "", "HASHWARD-TEST"];
+    let values: Vec<u8> =
+        texts.iter().flat_map(|text| hash_bytes(Kind::Md5, text.as_bytes()).value().to_vec()).collect();
+    let frames = http.daemon.client().lookup(&[Kind::Md5], &Radii::none(), &values).unwrap();
+    let verdicts: Vec<&str> =
+        frames.iter().map(|answer| answer.map_or(frames.miss, |answer| answer.verdict).name()).collect();
+    assert_eq!(verdicts[..3], ["known", "unknown", "known"]);
+
+    let rows: Vec<String> = texts.iter().map(|text| md5(text)).collect();
+    let document = http.post("/v1/lookup", &json!({"kinds": ["md5"], "rows": rows}));
+    assert_eq!(document.status, 200, "{document:?}");
+    let document = document.json();
+    assert_eq!((&document["generation"], &document["checked"]), (&json!(frames.generation), &json!(["md5"])));
+    let said = |value: &Value| value["verdict"].as_str().unwrap().to_owned();
+    assert_eq!(document["answers"].as_array().unwrap().iter().map(said).collect::<Vec<_>>(), verdicts);
+    assert_eq!(
+        document["answers"][0]["matches"],
+        json!([{"list": "own", "role": "illegal", "category": null, "scheme": null, "flags": [], "kind": "md5"}])
+    );
+    // Rows of one kind may also be arrays.
+    let arrays: Vec<[&String; 1]> = rows.iter().map(|row| [row]).collect();
+    assert_eq!(http.post("/v1/lookup", &json!({"kinds": ["md5"], "rows": arrays})).json(), document);
+
+    let lines: String = rows.iter().map(|row| format!("{{\"kind\":\"md5\",\"hash\":\"{row}\"}}\r\n")).collect();
+    let streamed = http.request("POST", "/v1/lookup", "content-type: application/x-ndjson\r\n", lines.as_bytes());
+    let lines: Vec<Value> =
+        String::from_utf8(streamed.body).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.iter().map(said).collect::<Vec<_>>(), verdicts);
+
+    for (text, verdict) in texts.iter().zip(&verdicts) {
+        let one = http.get(&format!("/v1/lookup/md5/{}", md5(text))).json();
+        assert_eq!(said(&one), *verdict);
+        let whole = http.request("POST", "/v1/match", "", text.as_bytes()).json();
+        let frame = http.daemon.client().content(&Default::default(), text.as_bytes()).unwrap();
+        let expected = frame.iter().next().unwrap().map_or(frame.miss, |answer| answer.verdict).name();
+        assert_eq!(said(&whole), expected, "{text}");
+    }
+}
+
+#[test]
+fn an_empty_hashward_never_says_unknown() {
+    let http = Http::start("");
+    let one = http.get(&format!("/v1/lookup/sha1/{}", "00".repeat(20))).json();
+    assert_eq!((&one["verdict"], &one["reason"]), (&json!("undecided"), &json!("no_list_for_kind")));
+    assert_eq!(http.get("/health/live").status, 200);
+    assert_eq!(http.get("/health/ready").status, 200);
+}
+
+#[test]
+fn what_is_wrong_is_a_problem_and_never_an_answer() {
+    let http = Http::start("");
+    let some = "00".repeat(16);
+    for (body, expected) in [
+        (json!({"kinds": [], "rows": []}), "at least one kind"),
+        (json!({"kinds": ["md5"], "rows": ["00"]}), "wrong length"),
+        (json!({"kinds": ["md5"], "rows": [some, "zz".repeat(16)]}), "bad hex"),
+        (json!({"kinds": ["md5", "sha1"], "rows": [some]}), "an array of 2 hashes"),
+        (json!({"kinds": ["md5", "sha1"], "rows": [[some]]}), "an array of 2 hashes"),
+        (json!({"kinds": ["md5"], "rows": [[some, some]]}), "a hash"),
+        (json!({"kinds": ["md5"], "rows": [7]}), "a hash"),
+        (json!({"kinds": ["crc32"], "rows": []}), "crc32"),
+        (json!({"kinds": ["md5"], "rows": [], "row": []}), "unknown field"),
+        (json!({"kinds": ["md5"], "rows": vec![some.clone(); 65_537]}), "at most 65536 values"),
+        (json!([]), "expected"),
+    ] {
+        let detail = http.post("/v1/lookup", &body).problem(400, "malformed");
+        assert!(detail.contains(expected), "{expected}: {detail}");
+    }
+    http.get("/v1/lookup/md5/00").problem(400, "malformed");
+    http.get("/v1/lookups").problem(404, "not-found");
+    http.request("DELETE", "/v1/lookup", "", b"").problem(405, "method-not-allowed");
+    http.post("/v1/commands", &json!({"command": "inspect", "list": "nobody"})).problem(422, "refused");
+    http.post("/v1/commands", &json!({"command": "destroy"})).problem(400, "malformed");
+    let too_long = vec![b' '; 17 << 20];
+    http.request("POST", "/v1/lookup", "", &too_long).problem(413, "too-large");
+    // A bad line is said in its place, and the others are answered.
+    let lines =
+        format!("{{\"kind\":\"md5\",\"hash\":\"{some}\"}}\nrubbish\n\n{{\"kind\":\"md5\",\"hash\":\"{some}\"}}");
+    let streamed = http.request("POST", "/v1/lookup", "content-type: application/x-ndjson\r\n", lines.as_bytes());
+    let text = String::from_utf8(streamed.body).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((lines.len(), &lines[0]), (3, &lines[2]), "{text}");
+    assert_eq!((&lines[0]["verdict"], &lines[1]["title"]), (&json!("unknown"), &json!("malformed")));
+}
+
+#[test]
+fn entries_go_in_and_out() {
+    let http = Http::start("");
+    let value = hash_bytes(Kind::Md5, b"case 17");
+    let entry = Entry { source_id: "17".to_owned(), fingerprints: vec![value.clone()], ..Entry::default() };
+    let added = http.post("/v1/lists/own/entries", &json!({"role": "illegal", "entries": [entry]}));
+    assert_eq!(added.json()["added"], json!(1), "{added:?}");
+    let path = format!("/v1/lookup/md5/{}", value.to_hex());
+    assert_eq!(http.get(&path).json()["verdict"], json!("known"));
+    assert_eq!(http.get("/v1/lists/own").json()["list"]["entries"], json!(1));
+    assert!(http.get("/v1/lists").json()["lists"].as_array().unwrap().iter().any(|list| list["name"] == "own"));
+    let withdrawn = http.post("/v1/lists/own/withdrawals", &json!({"fingerprints": [value]}));
+    assert_eq!(withdrawn.json()["withdrawn"], json!(1), "{withdrawn:?}");
+    assert_eq!(http.get(&path).json()["verdict"], json!("unknown"));
+}
+
+#[test]
+fn over_tcp_who_asks_needs_a_token() {
+    let token = Token::generate().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen = format!(
+        "[[listen]]\naddress = 'tcp:127.0.0.1:{port}'\nprotocol = 'http'\nrights = ['lookup', 'content', 'import']\n\
+         [[principal]]\nname = 'scanner'\ntoken = '{}'\nrights = ['lookup']\n\
+         budget = {{ questions_per_s = 10 }}\n",
+        token.hash()
+    );
+    let http = Http::start(&listen);
+    let connect = || TcpStream::connect(("127.0.0.1", port)).unwrap();
+    let path = format!("/v1/lookup/md5/{}", "00".repeat(16));
+    let authorization = format!("authorization: Bearer {}\r\n", token.reveal());
+    let detail = request(connect(), "GET", &path, "", b"").problem(403, "forbidden");
+    assert!(detail.contains("stranger lacks the right `lookup`"), "{detail}");
+    for wrong in ["authorization: Bearer hashward_x\r\n", "authorization: Basic eDp5\r\n", "authorization: x\r\n"] {
+        let refused = request(connect(), "GET", &path, wrong, b"");
+        refused.problem(401, "unauthenticated");
+        assert_eq!(refused.headers["www-authenticate"], "Bearer");
+    }
+    assert_eq!(request(connect(), "GET", &path, &authorization, b"").status, 200);
+    request(connect(), "POST", "/v1/match", &authorization, b"text").problem(403, "forbidden");
+    let add = json!({"role": "illegal", "entries": []}).to_string();
+    request(connect(), "POST", "/v1/lists/own/entries", &authorization, add.as_bytes()).problem(403, "forbidden");
+    let many = json!({"kinds": ["md5"], "rows": vec!["00".repeat(16); 100]}).to_string();
+    assert_eq!(request(connect(), "POST", "/v1/lookup", &authorization, many.as_bytes()).status, 200);
+    let over = request(connect(), "POST", "/v1/lookup", &authorization, many.as_bytes());
+    over.problem(429, "over-budget");
+    assert_eq!(over.headers["retry-after"], "1");
+    // Whoever is over budget does not keep the others.
+    assert_eq!(http.get(&path).status, 200);
+}
+
+#[test]
+fn rubbish_ends_its_own_connection_only() {
+    let http = Http::start("");
+    for rubbish in [&b"\0\0\0\0\xFF"[..], b"GET\r\n\r\n", &[b'x'; 100_000], b"GET / HTTP/9.9\r\n\r\n"] {
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        let _ = stream.write_all(rubbish);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 4"), "{:?}", String::from_utf8_lossy(&answer));
+        assert_eq!(http.get("/health/live").status, 200);
+    }
+}
+
+#[test]
+fn the_description_names_every_path() {
+    let http = Http::start("");
+    let description = http.get("/openapi.json").json();
+    let paths: Vec<&String> = description["paths"].as_object().unwrap().keys().collect();
+    for path in ["/v1/lookup", "/v1/match", "/v1/lists/{list}/entries", "/v1/commands", "/health/ready"] {
+        assert!(paths.iter().any(|known| *known == path), "{path} in {paths:?}");
+    }
+    assert_eq!(description["openapi"].as_str().unwrap().split('.').next(), Some("3"));
+}

@@ -1,5 +1,4 @@
-//! Made-up lists of any length, in every format that comes as a stream: the same bytes for the same seed, at the speed
-//! of a disk. Values are random, names and sizes look like those of real lists, and every fifth row of an NSRL list names the
+//! Made-up lists of any length, in every format: the same records for the same seed, at the speed of a disk. Values are random, names and sizes look like those of real lists, and every fifth row of an NSRL list names the
 //! file of the row before, as there are rows for each product that a file belongs to.
 
 use std::io::{self, Write};
@@ -17,6 +16,9 @@ const BUFFER_BYTES: usize = 1 << 20;
 
 /// Writes a list of `records` records; where the format does not name a kind, the values are MD5 digests.
 pub(crate) fn write_list(format: Format, records: u64, seed: u64, out: &mut dyn Write) -> io::Result<()> {
+    if format == Format::NsrlV3 {
+        return write_set(records, seed, out).map_err(io::Error::other);
+    }
     let mut text = Text(Vec::with_capacity(BUFFER_BYTES + (1 << 16)));
     let Style { head, record, separator, tail } = style(format);
     text.0.extend(head(records));
@@ -119,7 +121,16 @@ fn style(format: Format) -> Style {
             separator: ",",
             tail: "]}}",
         },
-        other => panic!("{other} is not written as a stream"),
+        Format::NsrlV3Delta => Style {
+            head: |_| {
+                let version = "UPDATE VERSION SET version='2', release_date='2024-06-01' WHERE version='1';";
+                format!("BEGIN TRANSACTION;\n{version}\n").into_bytes()
+            },
+            record: delta,
+            separator: "",
+            tail: "COMMIT;\n",
+        },
+        other => panic!("nobody has said how {other} is written"),
     }
 }
 
@@ -235,6 +246,45 @@ fn nsrl(text: &mut Text, record: &mut Record) {
     text.add("\"").upper(&record.value::<20>()).add("\",\"").upper(&record.value::<16>()).add("\",\"");
     text.upper(&record.value::<4>()).add("\",\"").name(record).add("\",").size(record).add(",");
     text.number(1 + record.number_below(9_999)).add(",\"362\",\"\"\r\n");
+}
+
+fn delta(text: &mut Text, record: &mut Record) {
+    text.add("INSERT INTO FILE(sha256,sha1,md5,crc32,file_name,file_size,package_id) VALUES('");
+    text.upper(&record.value::<32>()).add("','").upper(&record.value::<20>()).add("','");
+    text.upper(&record.value::<16>()).add("','").upper(&record.value::<4>()).add("','").name(record).add("',");
+    text.size(record).add(",4001);\n");
+}
+
+/// A minimal set of the NSRL, version 3.
+fn write_set(rows: u64, seed: u64, out: &mut dyn Write) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let file = tempfile::NamedTempFile::new()?;
+    let connection = rusqlite::Connection::open(file.path())?;
+    connection.execute_batch(
+        "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; BEGIN;
+         CREATE TABLE VERSION (version VARCHAR, build_set VARCHAR, build_date TIMESTAMP, release_date TIMESTAMP,
+             description VARCHAR);
+         INSERT INTO VERSION VALUES ('1', 'modern', '2024-03-01', '2024-03-01', 'made up');
+         CREATE TABLE FILE (sha256 VARCHAR NOT NULL, sha1 VARCHAR NOT NULL, md5 VARCHAR NOT NULL, crc32 VARCHAR NOT NULL,
+             file_name VARCHAR NOT NULL, file_size INTEGER NOT NULL, package_id INTEGER NOT NULL);",
+    )?;
+    let mut insert = connection.prepare("INSERT INTO FILE VALUES (?, ?, ?, ?, ?, ?, 4001)")?;
+    for number in 0..rows {
+        let mut record = Record::new(seed, number);
+        if number > 0 && number.is_multiple_of(5) {
+            record.repeat();
+        }
+        let [sha256, sha1] = [HEXUPPER.encode(&record.value::<32>()), HEXUPPER.encode(&record.value::<20>())];
+        let [md5, crc32] = [HEXUPPER.encode(&record.value::<16>()), HEXUPPER.encode(&record.value::<4>())];
+        let mut name = Text(Vec::new());
+        name.name(&mut record);
+        let name = String::from_utf8(name.0)?;
+        insert.execute((sha256, sha1, md5, crc32, name, record.number_below(1 << 30) as i64))?;
+    }
+    drop(insert);
+    connection.execute_batch("COMMIT")?;
+    connection.close().map_err(|(_, error)| error)?;
+    io::copy(&mut file.reopen()?, out)?;
+    Ok(())
 }
 
 fn clamav(text: &mut Text, record: &mut Record) {

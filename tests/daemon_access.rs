@@ -79,6 +79,12 @@ fn a_reload_takes_effect_on_connections_that_stand() {
             Ok(_) => assert!(started_at.elapsed() < PATIENCE),
             Err(error) => {
                 assert_eq!(refused::<()>(Err(error)).code, ErrorCode::Unauthenticated);
+                // Not once, but from now on, whatever is asked.
+                for _ in 0..3 {
+                    assert_eq!(refused(ask(&mut client, 1)).code, ErrorCode::Unauthenticated);
+                    let long = format!("{{\"command\":\"inspect\",\"list\":\"{}\"}}", "x".repeat(8_000));
+                    assert_eq!(refused(client.command_json(long.as_bytes())).code, ErrorCode::Unauthenticated);
+                }
                 break;
             }
         }

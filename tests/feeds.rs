@@ -6,7 +6,7 @@ mod store_support;
 use hashward::fingerprint::Kind;
 use hashward::list::{Entry, Role, Roles};
 use hashward::store::command::{
-    Alarm, Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedNote, FeedState,
+    Alarm, Continues, Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedNote, FeedState,
 };
 use hashward::store::{Command, GateLimits, Outcome, Store, StoreError, StoreOptions};
 use proptest::prelude::*;
@@ -207,4 +207,24 @@ fn many_deletions_in_one_window_raise_one_alarm_however_small_its_pages_are() {
         delete(first..first + 40, None);
     }
     assert_eq!(alarms(), [Alarm::MassDeletionByFeed { removed: 120, of: 840 }]);
+}
+
+#[test]
+fn a_feed_that_was_set_back_is_not_gone_on_with() {
+    let folder = temporary();
+    let store = Store::open(folder.path(), options(true)).unwrap();
+    let on = |before: Option<&str>, after: Option<&str>| {
+        let continues = Some(Continues { checkpoint: before.map(str::to_owned) });
+        let roles = Some(Roles::uniform(Role::Illegal));
+        let checkpoint = after.map(str::to_owned);
+        store.execute(Command::ApplyFeed(FeedChanges { continues, roles, checkpoint, ..FeedChanges::of(name(FEED)) }))
+    };
+    on(None, Some("1")).unwrap();
+    on(Some("1"), None).unwrap();
+    on(Some("1"), Some("2")).unwrap();
+    assert!(matches!(on(Some("1"), Some("3")), Err(StoreError::FeedSetBack(_))));
+    store.execute(Command::Remove { list: name(FEED) }).unwrap();
+    assert!(matches!(on(Some("2"), Some("3")), Err(StoreError::FeedSetBack(_))));
+    assert_eq!(feed_state(&store), FeedState::default());
+    on(None, Some("1")).unwrap();
 }

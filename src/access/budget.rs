@@ -86,7 +86,7 @@ impl Meter {
             }
             // An idle second may be caught up on.
             let from = used.questions_until_us.max(now_us.saturating_sub(1_000_000));
-            let cost_us = cost.questions.saturating_mul(1_000_000) / limit.max(1);
+            let cost_us = cost.questions.saturating_mul(1_000_000).div_ceil(limit.max(1));
             used.questions_until_us = from.saturating_add(cost_us);
         }
         used.near = used.near.saturating_add(cost.near);

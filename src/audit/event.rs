@@ -45,8 +45,11 @@ pub enum Event<'a> {
         generation: u64,
         /// How many rows have which verdict.
         verdicts: Tally,
-        /// Everything that matched.
+        /// Everything that matched, or a part of it.
         matched: Vec<Matched<'a>>,
+        /// Whether this goes on with the record before, of the same question.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        continues: bool,
     },
     /// A command that changes something, or gives out hashes, is about to be carried out.
     Ordered {
@@ -66,7 +69,7 @@ pub enum Event<'a> {
         ordered: u64,
         /// The generation after it.
         generation: u64,
-        /// Why it was refused.
+        /// The sort of refusal, if it was refused.
         #[serde(skip_serializing_if = "Option::is_none")]
         refused: Option<&'a str>,
     },
@@ -169,12 +172,30 @@ fn is_zero(number: &u32) -> bool {
 }
 
 impl<'a> Matched<'a> {
-    /// Rows that are named one by one.
+    /// Rows of one answer that are named one by one.
     pub const ROWS_MAX: usize = 1_000;
+
+    /// Bytes of rows and lists in one record; a line holds four times as much.
+    const BYTES_MAX: usize = 256 << 10;
+
+    /// The same in parts, none of which is too long for a record; at least one.
+    pub fn in_parts(answers: &'a Answers, values: &[u8], row_bytes: usize) -> Vec<Vec<Matched<'a>>> {
+        let (mut parts, mut bytes) = (vec![Vec::new()], 0);
+        for matched in Matched::all(answers, values, row_bytes) {
+            let size = serde_json::to_vec(&matched).map_or(0, |json| json.len());
+            if bytes > 0 && bytes + size > Matched::BYTES_MAX {
+                parts.push(Vec::new());
+                bytes = 0;
+            }
+            bytes += size;
+            parts.last_mut().expect("there is a part").push(matched);
+        }
+        parts
+    }
 
     /// What matched in the answers to packed rows of `row_bytes` each. Rows of ignorable lists alone are only counted:
     /// an operating system's files are no news.
-    pub fn all(answers: &'a Answers, values: &[u8], row_bytes: usize) -> Vec<Matched<'a>> {
+    fn all(answers: &'a Answers, values: &[u8], row_bytes: usize) -> Vec<Matched<'a>> {
         let mut all: Vec<Option<Matched<'a>>> = answers.distinct.iter().map(Matched::of).collect();
         for (row, number) in &answers.hits {
             let Some(matched) = &mut all[*number as usize] else { continue };

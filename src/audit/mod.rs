@@ -87,16 +87,16 @@ impl Trail {
         self.journal.append(event)
     }
 
-    /// Records a question as the config says.
+    /// Records a question as the config says, all of it or nothing.
     ///
     /// # Errors
     /// [`JournalError`]; then the question must not be answered.
-    pub fn note_question(&self, config: &AuditConfig, event: &Event<'_>) -> Result<(), JournalError> {
+    pub fn note_question(&self, config: &AuditConfig, events: &[Event<'_>]) -> Result<(), JournalError> {
         if !config.questions {
             return Ok(());
         }
-        match self.note(event) {
-            Err(error) if config.when_unwritable == WhenUnwritable::Answer => {
+        match self.journal.append_all(events) {
+            Err(error @ JournalError::Io { .. }) if config.when_unwritable == WhenUnwritable::Answer => {
                 if self.missing.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::error!(%error, "the audit trail cannot be written; questions are answered all the same");
                 }

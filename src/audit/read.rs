@@ -40,10 +40,12 @@ impl TrailCommand {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum TrailOutcome {
-    /// Some records, in order; none if there are no more.
+    /// Some records, in order.
     AuditRecords {
         /// The records.
         records: Vec<Record>,
+        /// Whether there are more behind them.
+        more: bool,
     },
     /// The last record, signed.
     AuditCheckpoint(Checkpoint),
@@ -63,11 +65,17 @@ pub struct Record {
 }
 
 impl Trail {
-    /// Gives some records to `by`, who is at `from`. That they were read is in the trail before they are given.
+    /// Gives some records, and whether there are more behind them, to `by`, who is at `from`. That they were read is in the trail before they are given.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn read(&self, by: &PrincipalName, from: String, after: u64, limit: u32) -> Result<Vec<Record>, JournalError> {
+    pub fn read(
+        &self,
+        by: &PrincipalName,
+        from: String,
+        after: u64,
+        limit: u32,
+    ) -> Result<(Vec<Record>, bool), JournalError> {
         let mut reader = JournalReader::open(self.journal().folder(), after)?;
         let (mut records, mut bytes) = (Vec::new(), 0);
         while records.len() < limit.min(RECORDS_MAX) as usize && bytes < RECORDS_BYTES_MAX {
@@ -76,15 +84,20 @@ impl Trail {
             let record = serde_json::from_str(&line.record).expect("a line that was checked holds JSON");
             records.push(Record { seq: line.seq, at: line.at_ms, record, link: line.link });
         }
+        let more = reader.head().seq < self.journal().last_seq();
         self.note(&Event::Read { by, from, after, records: records.len() as u64 })?;
-        Ok(records)
+        Ok((records, more))
     }
 
-    /// The last record at `at_ms`, signed.
+    /// The last record at `at_ms`, signed. It survives a loss of power by then, so that the journal never contradicts
+    /// what was signed.
     ///
     /// # Errors
-    /// There is no key, and none can be made.
+    /// There is no key, and none can be made; or the journal cannot be made durable.
     pub fn checkpoint(&self, at_ms: u64) -> io::Result<Checkpoint> {
-        Ok(SigningKey::load_or_create(self.journal().folder())?.sign(self.journal().head(), at_ms))
+        let key = SigningKey::load_or_create(self.journal().folder())?;
+        let head = self.journal().head();
+        self.journal().sync().map_err(io::Error::other)?;
+        Ok(key.sign(head, at_ms))
     }
 }

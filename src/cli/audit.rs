@@ -99,8 +99,9 @@ impl Keeper {
             }
             (Keeper::Here { trail, .. }, TrailCommand::AuditRead { after, limit }) => {
                 let user = format!("uid-{}", rustix::process::geteuid().as_raw());
-                let records = trail.read(&PrincipalName::try_from(user)?, "this machine".to_owned(), after, limit)?;
-                Ok(TrailOutcome::AuditRecords { records })
+                let by = PrincipalName::try_from(user)?;
+                let (records, more) = trail.read(&by, "this machine".to_owned(), after, limit)?;
+                Ok(TrailOutcome::AuditRecords { records, more })
             }
             (Keeper::Here { trail, .. }, TrailCommand::AuditCheckpoint) => {
                 Ok(TrailOutcome::AuditCheckpoint(trail.checkpoint(now_ms())?))
@@ -115,14 +116,19 @@ fn show(arguments: &ShowArguments) -> Result<Exit> {
     let (mut after, mut left) = (arguments.after, arguments.limit);
     while left > 0 {
         let limit = u32::try_from(left).unwrap_or(u32::MAX).min(RECORDS_MAX);
-        let records = match keeper.execute(TrailCommand::AuditRead { after, limit })? {
-            TrailOutcome::AuditRecords { records } => records,
+        let (records, more) = match keeper.execute(TrailCommand::AuditRead { after, limit })? {
+            TrailOutcome::AuditRecords { records, more } => (records, more),
             other => anyhow::bail!("expected records, found {other:?}; is the daemon a hashward of this version?"),
         };
         records.iter().try_for_each(|record| output.json(record))?;
-        // Whatever comes later is that the trail was read.
-        let Some(Record { seq, .. }) = records.last().filter(|_| records.len() == limit as usize) else { break };
-        (after, left) = (*seq, left - u64::from(limit));
+        let Some(Record { seq, .. }) = records.last() else {
+            anyhow::ensure!(!more, "record {} is missing; see `hashward audit verify`", after + 1);
+            break;
+        };
+        (after, left) = (*seq, left - records.len() as u64);
+        if !more {
+            break;
+        }
     }
     output.flush()?;
     Ok(Exit::Fine)

@@ -16,11 +16,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Exit;
-use crate::audit::{Event, Trail};
+use crate::audit::{Event, Trail, WhenUnwritable};
 use crate::config::Config;
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
-use crate::server::{Server, Service, SyncProgram};
+use crate::server::{Protocol, Server, Service, SyncProgram};
 use crate::store::{Store, StoreOptions};
 
 /// How often the store is asked whether something is due.
@@ -84,7 +84,11 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
         let store = Arc::new(Store::open(&data, options)?);
         // The store's lock is held from here on, so that nobody else writes the trail.
         let trail = Arc::new(Trail::open(&data, &audit)?);
-        trail.note(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &digest })?;
+        if let Err(error) = trail.note(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &digest }) {
+            anyhow::ensure!(audit.when_unwritable == WhenUnwritable::Answer, error);
+            tracing::error!(%error, "the audit trail cannot be written");
+        }
+        keep_synced(&trail)?;
         opened.opened(Arc::clone(&store), Arc::clone(&trail));
         store.load()?;
         anyhow::Ok((store, trail))
@@ -96,7 +100,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
             loaded = &mut opening, if maintenance.is_none() => {
                 let (store, opened) = loaded.context("opening the store panicked")??;
                 tracing::info!(data = %config.data.display(), generation = store.snapshot().generation(), "ready");
-                maintenance = Some(Maintenance::start(store, Arc::clone(&opened))?);
+                maintenance = Some(Maintenance::start(store)?);
                 trail = Some(opened);
             }
             _ = terminate.recv() => break,
@@ -134,6 +138,22 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     Ok(())
 }
 
+/// Makes what the trail records survive a loss of power, once a second, as long as anybody records.
+fn keep_synced(trail: &Arc<Trail>) -> Result<()> {
+    let trail = Arc::downgrade(trail);
+    let work = move || {
+        while let Some(trail) = trail.upgrade() {
+            if let Err(error) = trail.journal().sync() {
+                tracing::error!(%error, "the audit trail may not survive a loss of power");
+            }
+            drop(trail);
+            thread::sleep(Duration::from_secs(1));
+        }
+    };
+    thread::Builder::new().name("audit".to_owned()).spawn(work)?;
+    Ok(())
+}
+
 /// Records what the daemon itself did. It goes on without: what it answers from then on is recorded, or refused.
 fn note(trail: Option<&Trail>, event: &Event<'_>) {
     let noted = trail.map(|trail| trail.note(event).and_then(|_| trail.journal().sync()));
@@ -142,9 +162,10 @@ fn note(trail: Option<&Trail>, event: &Event<'_>) {
     }
 }
 
-/// Reads the config's feeds on time, through the first Unix socket that the daemon listens at.
+/// Reads the config's feeds on time, through the first Unix socket where the daemon speaks frames.
 fn follow(server: &mut Server, arguments: &Arguments, config: &Config) {
-    let unix = config.listen.iter().find_map(|listen| match &listen.address {
+    let frames = config.listen.iter().filter(|listen| listen.protocol == Protocol::Frame);
+    let unix = frames.into_iter().find_map(|listen| match &listen.address {
         Address::Unix(path) => Some(path.clone()),
         Address::Tcp(_) => None,
     });
@@ -156,7 +177,7 @@ fn follow(server: &mut Server, arguments: &Arguments, config: &Config) {
         socket,
     });
     if program.is_none() && config.feeds.iter().any(|feed| feed.interval_s.is_some()) {
-        tracing::error!("feeds are not read: expected a Unix socket among [[listen]], found none");
+        tracing::error!("feeds are not read: expected a Unix socket for frames among [[listen]], found none");
     }
     server.follow(&config.feeds, program.as_ref());
 }
@@ -168,14 +189,11 @@ struct Maintenance {
 }
 
 impl Maintenance {
-    fn start(store: Arc<Store>, trail: Arc<Trail>) -> Result<Maintenance> {
+    fn start(store: Arc<Store>) -> Result<Maintenance> {
         let (stop, stopped) = bounded(0);
         let work = move || {
             let mut pause = MAINTENANCE_PAUSE;
             while stopped.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
-                if let Err(error) = trail.journal().sync() {
-                    tracing::error!(%error, "the audit trail may not survive a loss of power");
-                }
                 pause = match store.maintain() {
                     Ok(true) => Duration::ZERO,
                     Ok(false) => MAINTENANCE_PAUSE,

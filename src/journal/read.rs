@@ -146,7 +146,16 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> 
 /// that was noted.
 pub fn verify(folder: &Path, noted: &[Head]) -> Result<Head, JournalError> {
     let mut reader = JournalReader::open(folder, 0)?;
-    let kept_from = reader.head.seq;
+    let start = reader.head;
+    let is_other = |noted: &Head| noted.seq == start.seq && noted.link != start.link;
+    if noted.iter().any(is_other) || (start.seq == 0 && start.link != Link::ROOT) {
+        let found = "the first file begins after another record than the one that was noted".to_owned();
+        return Err(JournalError::Broken { path: folder.to_owned(), seq: start.seq + 1, found });
+    }
+    if let Some(gone) = noted.iter().filter(|noted| noted.seq < start.seq).min_by_key(|noted| noted.seq) {
+        let found = format!("a checkpoint names record {}, and the oldest that is here is {}", gone.seq, start.seq + 1);
+        return Err(JournalError::Broken { path: folder.to_owned(), seq: gone.seq, found });
+    }
     while reader.next_line()?.is_some() {
         let head = reader.head;
         if let Some(other) = noted.iter().find(|noted| noted.seq == head.seq && noted.link != head.link) {
@@ -155,7 +164,7 @@ pub fn verify(folder: &Path, noted: &[Head]) -> Result<Head, JournalError> {
         }
     }
     let last = reader.head;
-    let beyond = noted.iter().filter(|noted| noted.seq > last.seq && noted.seq > kept_from).min_by_key(|h| h.seq);
+    let beyond = noted.iter().filter(|noted| noted.seq > last.seq).min_by_key(|h| h.seq);
     if let Some(noted) = beyond {
         let found = format!("a checkpoint names record {}, but the journal ends with {}", noted.seq, last.seq);
         return Err(JournalError::Broken { path: folder.to_owned(), seq: last.seq + 1, found });

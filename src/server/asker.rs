@@ -47,13 +47,13 @@ impl Asker {
 
     /// From now on the bearer of `token` asks.
     pub(super) fn authenticate(&mut self, token: Token) -> Result<(), Failure> {
-        self.principal = self.identify(Some(&token))?;
+        self.principal = self.identify(&self.access, Some(&token))?;
         self.token = Some(token);
         Ok(())
     }
 
-    fn identify(&self, token: Option<&Token>) -> Result<Arc<Principal>, Failure> {
-        let identified = self.access.identify(self.peer, token);
+    fn identify(&self, access: &Access, token: Option<&Token>) -> Result<Arc<Principal>, Failure> {
+        let identified = access.identify(self.peer, token);
         identified.cloned().map_err(|unknown| {
             self.note_refusal(&self.principal, &unknown.to_string());
             Failure::new(ErrorCode::Unauthenticated, unknown.to_string())
@@ -62,10 +62,11 @@ impl Asker {
 
     /// Who asks, by the config that is in force now.
     pub(super) fn principal(&mut self) -> Result<&Arc<Principal>, Failure> {
-        let access = self.shared.access.load();
+        let access = self.shared.access.load_full();
         if !Arc::ptr_eq(&access, &self.access) {
-            self.access = Arc::clone(&access);
-            self.principal = self.identify(self.token.as_ref())?;
+            // Whose token is gone is refused every time, not once.
+            self.principal = self.identify(&access, self.token.as_ref())?;
+            self.access = access;
         }
         Ok(&self.principal)
     }
@@ -131,17 +132,19 @@ impl Asker {
         let from = self.from();
         let principal = self.principal()?;
         let row_bytes = values.len() / (answers.rows as usize).max(1);
-        let event = Event::Asked {
+        let parts = Matched::in_parts(answers, values, row_bytes).into_iter().enumerate();
+        let events = parts.map(|(part, matched)| Event::Asked {
             by: &principal.name,
-            from,
+            from: from.clone(),
             what,
             kinds: &answers.checked,
             rows: answers.rows,
             generation: answers.generation,
             verdicts: Tally::of(answers),
-            matched: Matched::all(answers, values, row_bytes),
-        };
-        trail.note_question(&config, &event).map_err(|error| unwritten(&error))
+            matched,
+            continues: part > 0,
+        });
+        trail.note_question(&config, &events.collect::<Vec<_>>()).map_err(|error| unwritten(&error))
     }
 
     /// Answers a question about hashes.
@@ -154,7 +157,9 @@ impl Asker {
             let text = format!("{near} values of perceptual kinds: expected at most {}", limits.near_values);
             return Err(Failure::new(ErrorCode::TooLarge, text));
         }
-        self.charge(Cost { questions: u64::from(rows) * kinds.len() as u64, near, content: 0 })?;
+        // A question without rows costs something, too.
+        let questions = (u64::from(rows) * kinds.len() as u64).max(1);
+        self.charge(Cost { questions, near, content: 0 })?;
         let shared = Arc::clone(&self.shared);
         let snapshot = shared.service.snapshot();
         let answers = shared.service.answer(snapshot, &shared.workshop, kinds, radii, values).await?;
@@ -247,9 +252,11 @@ impl Asker {
             let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
             let executed = executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked")));
             if let (Some(trail), Some(ordered)) = (trail, ordered) {
-                let refused = executed.as_ref().err().map(|failure| failure.text.as_str());
+                // The text may name hashes that no list knows.
+                let refused = executed.as_ref().err().map(|failure| failure.code.to_string());
                 let generation = shared.service.snapshot().generation();
-                if let Err(error) = trail.note(&Event::CarriedOut { ordered, generation, refused }) {
+                if let Err(error) = trail.note(&Event::CarriedOut { ordered, generation, refused: refused.as_deref() })
+                {
                     tracing::error!(%error, command = name, "the audit trail does not say what became of a command");
                 }
             }
@@ -268,8 +275,9 @@ impl Asker {
         Ok(move || {
             let outcome = match command {
                 TrailCommand::AuditRead { after, limit } => {
-                    let records = trail.read(&principal.name, from, after, limit);
-                    TrailOutcome::AuditRecords { records: records.map_err(|error| unwritten(&error))? }
+                    let read = trail.read(&principal.name, from, after, limit);
+                    let (records, more) = read.map_err(|error| unwritten(&error))?;
+                    TrailOutcome::AuditRecords { records, more }
                 }
                 TrailCommand::AuditCheckpoint => {
                     let failed = |error: std::io::Error| Failure::new(ErrorCode::Internal, error.to_string());

@@ -107,6 +107,9 @@ pub enum ListenError {
     /// The config forbids it.
     #[error(transparent)]
     Bad(#[from] BadListen),
+    /// Connections that stand would go on in the protocol of before.
+    #[error("{0}: a listener that speaks another protocol needs a new start, or another address")]
+    ProtocolChanged(Address),
     /// Another daemon listens there.
     #[error("{0}: a daemon already listens there; stop it first, or choose another address")]
     InUse(Address),

@@ -147,6 +147,7 @@ pub struct Server {
 }
 
 struct Listening {
+    protocol: Protocol,
     granted: Arc<Granted>,
     phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
@@ -196,6 +197,11 @@ impl Server {
         limits: Limits,
     ) -> Result<(), ListenError> {
         let is_new = |entry: &&Listen| !self.listening.contains_key(&entry.address);
+        let speaks_another =
+            |entry: &&Listen| self.listening.get(&entry.address).is_some_and(|kept| kept.protocol != entry.protocol);
+        if let Some(entry) = listen.iter().find(speaks_another) {
+            return Err(ListenError::ProtocolChanged(entry.address.clone()));
+        }
         let opened: Vec<_> = listen
             .iter()
             .filter(is_new)
@@ -225,7 +231,7 @@ impl Server {
             let task =
                 listen::accept(socket, entry.protocol, Arc::clone(&granted), Arc::clone(&self.shared), phase_seen);
             let task = tokio::spawn(task);
-            self.listening.insert(entry.address.clone(), Listening { granted, phase, task });
+            self.listening.insert(entry.address.clone(), Listening { protocol: entry.protocol, granted, phase, task });
         }
         Ok(())
     }

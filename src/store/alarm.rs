@@ -16,7 +16,7 @@ pub(super) fn mass_deletion(held_before: u64, removed: u64, limits: &GateLimits)
 }
 
 /// What a feed has deleted in the window that is being read: pages are small, and together they may be all of a list.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct FeedDeletions {
     entries: u64,
     /// What the list held before; counted when it first matters.

@@ -104,8 +104,10 @@ impl Store {
         if let Some(alarm) = alarm {
             alarm::raise(&mut batch, row.id, &row.name, &alarm)?;
         }
+        let covered = batch.take_covered();
         batch.commit(now(), Some(row.id), &format!("withdrew {} fingerprints", outcome.withdrawn))?;
         state.apply_withdrawals(row.id, &recorded);
+        state.suppress_also(covered);
         if row.shape == ListShape::Feed {
             let nothing = |fingerprint| LiveChange { fingerprint, list: row.id, labels: Vec::new() };
             state.apply_live(recorded.into_iter().map(nothing).collect());

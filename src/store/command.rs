@@ -314,6 +314,17 @@ pub struct FeedChanges {
     /// Where the next window begins, as the source writes it: given with the last changes of a window, and only then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<String>,
+    /// What the list's checkpoint must still be: a list that was restored or removed meanwhile is not gone on with, for
+    /// what was read before would never be read again. Not checked if it is not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub continues: Option<Continues>,
+}
+
+/// The checkpoint that changes of a feed go on from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Continues {
+    /// `None` while the list has none.
+    pub checkpoint: Option<String>,
 }
 
 impl FeedChanges {
@@ -327,6 +338,7 @@ impl FeedChanges {
             faults: Vec::new(),
             mended: Vec::new(),
             checkpoint: None,
+            continues: None,
         }
     }
 }

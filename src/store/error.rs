@@ -174,6 +174,9 @@ pub enum StoreError {
         /// What was expected, and found.
         found: String,
     },
+    /// Something was changed since a sync began.
+    #[error("the feed of `{0}` was set back, removed or read by another since this sync began; sync again")]
+    FeedSetBack(ListName),
     /// What a tool built is not what it should be.
     #[error("the version in {} is refused: {found}; build it again", path.display())]
     BadVersion {
@@ -223,9 +226,10 @@ impl StoreError {
 
     fn reason(&self) -> RefusalReason {
         match self {
-            StoreError::Locked { .. } | StoreError::Stale { .. } | StoreError::Overtaken { .. } => {
-                RefusalReason::Conflict
-            }
+            StoreError::Locked { .. }
+            | StoreError::FeedSetBack(_)
+            | StoreError::Stale { .. }
+            | StoreError::Overtaken { .. } => RefusalReason::Conflict,
             StoreError::Manifest { .. } | StoreError::Disagreement { .. } => RefusalReason::Damaged,
             StoreError::Catalogue(CatalogueError::Damaged { .. }) => RefusalReason::Damaged,
             StoreError::Segment(SegmentError::Damaged { .. }) => RefusalReason::Damaged,

@@ -14,8 +14,8 @@ use std::collections::BTreeMap;
 
 use super::alarm::{self, FeedDeletions};
 use super::command::{
-    Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedInfo, FeedNote, FeedState, Outcome,
-    SOURCE_IDS_MAX,
+    Continues, Deleted, FAULTS_MAX, FaultyItem, FeedApplied, FeedChanges, FeedFault, FeedInfo, FeedNote, FeedState,
+    Outcome, SOURCE_IDS_MAX,
 };
 use super::entries::{Edit, Edited, create_list, normalise};
 use super::gate::GateLimits;
@@ -37,6 +37,12 @@ impl Store {
         let mut state = self.state();
         state.ready_to_change()?;
         let existing = state.feed_list(&changes.list)?;
+        if let Some(Continues { checkpoint }) = &changes.continues {
+            let feed = existing.as_ref().map(|row| state.catalogue.read().feed(row.id)).transpose()?.flatten();
+            if feed.and_then(|feed| feed.checkpoint) != *checkpoint {
+                return Err(StoreError::FeedSetBack(changes.list));
+            }
+        }
         let closes = changes.checkpoint.is_some();
         let State { catalogue, feed_deletions, .. } = &mut *state;
         let mut batch = catalogue.batch()?;
@@ -60,12 +66,14 @@ impl Store {
         }
         feed.note_faults(changes.faults, &changes.mended)?;
         feed.close_window(changes.checkpoint)?;
-        let deletions = feed_deletions.entry(id).or_default();
-        feed.watch_deletions(&changes.list, deletions, &self.options.gate)?;
-        if closes {
-            feed_deletions.remove(&id);
-        }
+        let mut deletions = feed_deletions.get(&id).cloned().unwrap_or_default();
+        feed.watch_deletions(&changes.list, &mut deletions, &self.options.gate)?;
         let (outcome, edited) = feed.finish()?;
+        // Only now: what was not made durable was not deleted, and its alarm not raised.
+        match closes {
+            true => feed_deletions.remove(&id),
+            false => feed_deletions.insert(id, deletions),
+        };
         let Some(edited) = edited else { return Ok(outcome) };
         state.apply(edited);
         if roles_changed {

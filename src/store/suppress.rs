@@ -272,8 +272,9 @@ impl State {
             if !newly.is_empty() {
                 let action = format!("suppressions cover {} more fingerprints of version {number}", newly.len());
                 batch.commit(now(), Some(*list), &action)?;
-                covered.extend(newly);
             }
+            // Also what an earlier attempt staged, which failed behind that.
+            covered.extend(entries.into_iter().flatten());
         }
         Ok(covered)
     }

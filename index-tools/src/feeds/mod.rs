@@ -182,6 +182,7 @@ impl<'a> Feed<'a> {
             report,
             watch,
             faulty: self.state.faults.iter().map(|faulty| faulty.item.clone()).collect(),
+            stands: self.state.checkpoint.clone(),
         };
         reader.read(&*service, &self.state, until_s, now_s)
     }

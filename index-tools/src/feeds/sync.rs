@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use hashward::feed::FeedConfig;
 use hashward::list::Roles;
-use hashward::store::command::{Deleted, FeedApplied, FeedChanges, FeedFault, FeedState, SOURCE_IDS_MAX};
+use hashward::store::command::{Continues, Deleted, FeedApplied, FeedChanges, FeedFault, FeedState, SOURCE_IDS_MAX};
 use hashward::store::{Command, Outcome};
 
 use super::error::SyncError;
@@ -46,6 +46,8 @@ pub(super) struct Reader<'a> {
     pub(super) watch: &'a dyn Fn(&Report),
     /// Items of earlier faults.
     pub(super) faulty: HashSet<String>,
+    /// The list's checkpoint as we left it.
+    pub(super) stands: Option<String>,
 }
 
 impl Reader<'_> {
@@ -293,14 +295,17 @@ impl Reader<'_> {
     }
 
     fn part(&self) -> FeedChanges {
-        FeedChanges { roles: self.feed.roles.clone(), ..FeedChanges::of(self.feed.list.clone()) }
+        let continues = Some(Continues { checkpoint: self.stands.clone() });
+        FeedChanges { roles: self.feed.roles.clone(), continues, ..FeedChanges::of(self.feed.list.clone()) }
     }
 
     fn send(&mut self, changes: FeedChanges) -> Result<(), SyncError> {
+        let closed = changes.checkpoint.clone();
         let applied: FeedApplied = match self.keeper.execute_or_create(Command::ApplyFeed(changes))? {
             Outcome::FeedApplied(applied) => applied,
             other => return Err(SyncError::Answer(format!("{other:?}"))),
         };
+        self.stands = closed.or(self.stands.take());
         self.report.note_applied(&applied);
         Ok(())
     }

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
 use super::{Ask, JSON, read_body};
+use crate::access::{Right, Rights};
 use crate::audit::TrailCommand;
 use crate::fingerprint::Fingerprint;
 use crate::list::{Entry, ListName, Role};
@@ -70,6 +71,8 @@ pub(super) async fn inspect(ask: Ask, Path(list): Path<String>) -> Result<Respon
     ),
 )]
 pub(super) async fn add(ask: Ask, Path(list): Path<String>, request: Request) -> Result<Response, Problem> {
+    let mut ask = ask;
+    ask.asker.need(Right::Import)?;
     let AddRequest { role, entries } = parse(request, &ask.limits).await?;
     execute(ask, Command::Add { list: list_name(list)?, role, entries }).await
 }
@@ -84,6 +87,8 @@ pub(super) async fn add(ask: Ask, Path(list): Path<String>, request: Request) ->
     ),
 )]
 pub(super) async fn withdraw(ask: Ask, Path(list): Path<String>, request: Request) -> Result<Response, Problem> {
+    let mut ask = ask;
+    ask.asker.need(Right::Import)?;
     let WithdrawRequest { fingerprints } = parse(request, &ask.limits).await?;
     execute(ask, Command::Withdraw { list: list_name(list)?, fingerprints }).await
 }
@@ -137,6 +142,11 @@ pub(super) async fn audit_checkpoint(ask: Ask) -> Result<Response, Problem> {
     ),
 )]
 pub(super) async fn command(ask: Ask, request: Request) -> Result<Response, Problem> {
+    let mut ask = ask;
+    // Whoever may do nothing has nothing to say; what else is needed depends on the command.
+    if ask.asker.rights() == Rights::NONE {
+        ask.asker.need(Right::Lookup)?;
+    }
     let command = parse(request, &ask.limits).await?;
     execute(ask, command).await
 }

@@ -12,9 +12,10 @@ use utoipa::ToSchema;
 
 use super::problem::Problem;
 use super::{Ask, JSON, NDJSON, read_body};
+use crate::access::Right;
 use crate::fingerprint::{Encoding, Kind, Radii};
 use crate::matching::{Answer, Answers};
-use crate::protocol::MAX_VALUES;
+use crate::protocol::{ErrorCode, Failure, MAX_VALUES};
 use crate::server::Limits;
 use crate::server::asker::{Asker, HashQuestion};
 use crate::server::json::{AnswerObject, IncompleteObject};
@@ -117,10 +118,12 @@ impl<'a> OneAnswer<'a> {
     ),
 )]
 pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Problem> {
-    if is_lines(request.headers()) {
-        return Ok(lookup_lines(ask, request));
-    }
     let Ask { mut asker, limits } = ask;
+    // Before anything of the body is read.
+    asker.need(Right::Lookup)?;
+    if is_lines(request.headers()) {
+        return Ok(lookup_lines(Ask { asker, limits }, request));
+    }
     let body = read_body(request, &limits).await?;
     let request: LookupRequest<'_> =
         serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
@@ -132,7 +135,32 @@ pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Probl
     let rows = reader.deserialize(request.rows).map_err(|error| Problem::malformed(error.to_string()))?;
     let question = HashQuestion { kinds: &request.kinds, radii: &request.radii, rows, values: &values };
     let answers = asker.lookup(&limits, &question).await?;
-    Ok(json(&LookupAnswer::new(&answers)))
+    let mut document = Bounded { bytes: Vec::new(), max: limits.frame_bytes as usize };
+    serde_json::to_writer(&mut document, &LookupAnswer::new(&answers)).map_err(|_| {
+        let text = format!("the answer has more than {} bytes; ask less", limits.frame_bytes);
+        Failure::new(ErrorCode::TooLarge, text)
+    })?;
+    Ok(([(header::CONTENT_TYPE, JSON)], document.bytes).into_response())
+}
+
+/// A document that ends where it is longer than a client accepts.
+struct Bounded {
+    bytes: Vec<u8>,
+    max: usize,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, more: &[u8]) -> std::io::Result<usize> {
+        if self.bytes.len() + more.len() > self.max {
+            return Err(std::io::ErrorKind::FileTooLarge.into());
+        }
+        self.bytes.extend_from_slice(more);
+        Ok(more.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Asks about one hash.
@@ -308,11 +336,13 @@ impl Lines {
                     "expected lines of at most {LINE_BYTES_MAX} bytes, found more"
                 )));
             }
-            match tokio::time::timeout(limits.idle(), self.body.next()).await {
+            // A line that has begun must be complete as soon as a frame must.
+            let patience = if self.buffer.is_empty() { limits.idle() } else { limits.frame() };
+            match tokio::time::timeout(patience, self.body.next()).await {
                 Ok(Some(Ok(part))) => self.buffer.extend_from_slice(&part),
                 Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
                 Ok(None) => self.ended = true,
-                Err(_) => return Err(Problem::malformed(format!("no line within {} s", limits.idle_s))),
+                Err(_) => return Err(Problem::malformed(format!("no whole line within {} s", patience.as_secs()))),
             }
         }
     }

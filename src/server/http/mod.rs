@@ -25,7 +25,7 @@ use axum::body::{Body, Bytes};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
-use http_body_util::{BodyExt, Limited};
+use futures_util::StreamExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -48,6 +48,9 @@ const NDJSON: &str = "application/x-ndjson";
 
 /// How long the head of the next request may take to come, however slowly.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a client whose request is refused may go on sending it.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// Bytes of a request's head.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -137,21 +140,29 @@ fn bearer(headers: &HeaderMap) -> Option<Option<Token>> {
     Some(text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, token)| Token::parse(token)))
 }
 
-/// All of a request's body, as long as a frame may be.
+/// All of a request's body, as long as a frame may be. What comes beyond that is thrown away for a moment, so that the
+/// client, which is still sending, gets to read why.
 async fn read_body(request: Request, limits: &Limits) -> Result<Bytes, Problem> {
-    let body = Limited::new(request.into_body(), limits.frame_bytes as usize);
-    match tokio::time::timeout(limits.frame(), body.collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => {
-            let text = format!("expected a body of at most {} bytes, found more; ask in parts", limits.frame_bytes);
-            Err(Failure::new(ErrorCode::TooLarge, text).into())
+    let mut parts = request.into_body().into_data_stream();
+    let mut body = Vec::new();
+    let read = async {
+        while let Some(part) = parts.next().await {
+            let part = part.map_err(|error| Problem::malformed(error.to_string()))?;
+            if body.len() + part.len() > limits.frame_bytes as usize {
+                let text = format!("expected a body of at most {} bytes, found more; ask in parts", limits.frame_bytes);
+                return Err(Failure::new(ErrorCode::TooLarge, text).into());
+            }
+            body.extend_from_slice(&part);
         }
-        Ok(Err(error)) => Err(Problem::malformed(error.to_string())),
-        Err(_) => {
-            let text = format!("the request was not complete within {} s", limits.frame_s);
-            Err(Failure::new(ErrorCode::Timeout, text).into())
-        }
+        Ok(())
+    };
+    let read = tokio::time::timeout(limits.frame(), read).await;
+    if let Ok(Err(_)) = &read {
+        let rest = async { while let Some(Ok(_)) = parts.next().await {} };
+        let _ = tokio::time::timeout(LINGER, rest).await;
     }
+    let late = format!("the request was not complete within {} s", limits.frame_s);
+    read.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Timeout, late).into())).map(|()| body.into())
 }
 
 /// Serves one connection until it ends or `phase` says to end it.

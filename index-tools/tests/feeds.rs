@@ -769,6 +769,23 @@ fn a_folder_of_files_is_imported_when_it_changes() {
     folder.write("lists/b.md5", hex_list(4..6));
     sync(&folder).done();
     assert_eq!(known(&folder, 8), [1, 2, 4, 5]);
+
+    // When it was synced stands in the table, in that for programs always; so does that it fails since.
+    let shown = |expected: &str| {
+        let text = folder.run(&["lists"]).done();
+        assert!(text.lines().next().unwrap().trim_end().ends_with("  synced"), "{text}");
+        assert!(text.lines().any(|line| line.starts_with("feed ") && line.trim_end().ends_with(expected)), "{text}");
+    };
+    shown(" ago");
+    std::fs::remove_dir_all(folder.path().join("lists")).unwrap();
+    failed(&sync(&folder));
+    shown(" ago (fails)");
+    let text = folder.run(&["inspect", "feed"]).done();
+    assert!(text.contains("  synced  ") && text.contains("  feed fails  "), "{text}");
+    let tsv = folder.run(&["lists", "--format", "tsv"]).done();
+    let row = tsv.lines().find(|line| line.starts_with("feed\t")).unwrap();
+    let at = row.rsplit('\t').next().unwrap();
+    assert!(tsv.lines().next().unwrap().ends_with("\tsynced") && at.starts_with("20") && at.len() == 19, "{tsv}");
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn a_list_has_radii_of_its_own() {
     assert!(text.lines().any(|line| line.starts_with("seized ") && line.ends_with("  pdq=35")), "{text}");
     assert!(text.lines().any(|line| line.starts_with("hashward-test ") && line.ends_with("  -")), "{text}");
     let text = folder.run(&["lists", "--format", "tsv"]).done();
-    assert!(text.lines().any(|line| line.starts_with("cases\t") && line.ends_with("\tdhash64=0")), "{text}");
+    assert!(text.lines().any(|line| line.starts_with("cases\t") && line.ends_with("\tdhash64=0\t-")), "{text}");
     let text = folder.run(&["inspect", "seized"]).done();
     assert!(text.contains("radius        pdq 35 (default 31)"), "{text}");
     assert!(text.contains("set radius pdq=35") && text.contains("with radius pdq=40,phash64=6"), "{text}");
@@ -235,7 +235,7 @@ fn lists_are_shown_in_every_format() {
     let text = folder.run(&["lists"]).done();
     assert!(text.lines().any(|line| line.starts_with("seized ") && line.ends_with("md5 2")), "{text}");
     let text = folder.run(&["lists", "--format", "tsv"]).done();
-    assert!(text.lines().all(|line| line.split('\t').count() == 10), "{text}");
+    assert!(text.lines().all(|line| line.split('\t').count() == 11), "{text}");
     let text = folder.run(&["inspect", "seized"]).done();
     assert!(text.contains("category 7: illegal") && text.contains("any other category: watch"), "{text}");
     let inspected = folder.run(&["inspect", "seized", "--format", "json"]).json();

@@ -254,8 +254,9 @@ impl State {
     }
 
     /// Notes what suppressions cover as soon as this manifest is in force, because of the versions that it brings. Returns
-    /// what was not covered before. Noted after the commit point it might be lost, and questions would see a version
-    /// without it; noted before, it comes into force with the version, or never.
+    /// all that they bring under cover, also what an attempt staged before that failed later. Noted after the commit point
+    /// it might be lost, and questions would see a version without it; noted before, it comes into force with the version,
+    /// or never.
     pub(super) fn stage_cover(&mut self, manifest: &Manifest) -> Result<Vec<Fingerprint>, StoreError> {
         let mut covered = Vec::new();
         for (list, number) in &manifest.current {
@@ -273,7 +274,6 @@ impl State {
                 let action = format!("suppressions cover {} more fingerprints of version {number}", newly.len());
                 batch.commit(now(), Some(*list), &action)?;
             }
-            // Also what an earlier attempt staged, which failed behind that.
             covered.extend(entries.into_iter().flatten());
         }
         Ok(covered)

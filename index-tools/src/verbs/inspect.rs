@@ -83,6 +83,16 @@ fn text(Inspected { list, held, alarms, versions: kept, history }: &Inspected, c
     line("withdrawn", grouped(list.withdrawn));
     line("created", moment(list.created_at));
     line("changed", format!("{} ({} ago)", moment(list.changed_at), age(list.changed_at)));
+    if let Some(feed) = &list.feed {
+        let synced = |at| format!("{} ({} ago){}", moment(at), age(at), if feed.stale { ", stale" } else { "" });
+        line("synced", feed.synced_at.map_or_else(|| "never".to_owned(), synced));
+        if feed.faulty_items > 0 {
+            line("", format!("{} items cannot be read", grouped(feed.faulty_items)));
+        }
+        if let Some(fault) = &feed.fault {
+            line("feed fails", fault.clone());
+        }
+    }
     if !categories.by_category.is_empty() {
         let rows = lists::category_rows(categories, &list.roles, OutputFormat::Text);
         let _ = write!(text, "\ncategories\n{}", indented(&table(OutputFormat::Text, &CATEGORY_HEADER, &rows)));

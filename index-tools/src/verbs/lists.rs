@@ -46,6 +46,10 @@ pub(super) fn run(args: ListsArgs) -> anyhow::Result<ExitCode> {
                 header.push("radius");
                 rows.iter_mut().zip(&lists).for_each(|(row, list)| row.push(radii(list)));
             }
+            if format == OutputFormat::Tsv || lists.iter().any(|list| list.feed.is_some()) {
+                header.push("synced");
+                rows.iter_mut().zip(&lists).for_each(|(row, list)| row.push(synced(format, list)));
+            }
             print::out(&print::table(format, &header, &rows))?;
         }
     }
@@ -85,6 +89,26 @@ fn versions(list: &ListInfo) -> String {
 /// Own radii; a dash where the list has none.
 fn radii(list: &ListInfo) -> String {
     if list.radii.is_empty() { "-".to_owned() } else { list.radii.to_string() }
+}
+
+/// When the list's feed was last read to its end, and what is wrong since; a dash where no feed fills it.
+fn synced(format: OutputFormat, list: &ListInfo) -> String {
+    let Some(feed) = &list.feed else { return "-".to_owned() };
+    match (format, feed.synced_at) {
+        (OutputFormat::Text, Some(at)) => {
+            let ago = print::age(at);
+            let mark = if feed.fault.is_some() {
+                " (fails)"
+            } else if feed.stale {
+                " (stale)"
+            } else {
+                ""
+            };
+            format!("{ago} ago{mark}")
+        }
+        (OutputFormat::Text, None) => "never".to_owned(),
+        (_, at) => at.map_or_else(|| "-".to_owned(), print::moment),
+    }
 }
 
 /// The default role, marked where it is not that of all categories.

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use daemon_support::Daemon;
 use hashward::access::Token;
+use hashward::audit::NAME;
 use hashward::fingerprint::{Kind, Radii, hash_bytes};
 use hashward::journal::verify;
 use hashward::protocol::{Address, Client, ClientError, ContentOptions, ErrorCode};
@@ -108,7 +109,7 @@ fn what_was_answered_survives_a_kill_and_a_checkpoint_tells_a_cut() {
     let text = fs::read_to_string(&file).unwrap();
     let cut: String = text.lines().take(10).map(|line| format!("{line}\n")).collect();
     fs::write(&file, &cut).unwrap();
-    assert!(verify(&trail_folder(&daemon), &[]).is_ok(), "a cut end alone leaves a whole trail");
+    assert!(verify(&trail_folder(&daemon), NAME, &[]).is_ok(), "a cut end alone leaves a whole trail");
     let (whole, said) = audit(&daemon, &["verify", "--checkpoint", kept]);
     assert!(!whole && said.contains("record 10"), "{said}");
     let edited = text.replacen("\"rows\":1", "\"rows\":2", 1);

@@ -25,7 +25,7 @@ use crate::journal::{Journal, JournalError, JournalOptions};
 pub const FOLDER: &str = "audit";
 
 /// The journal's name.
-const NAME: &str = "audit";
+pub const NAME: &str = "audit";
 
 /// What becomes of questions while the trail cannot be written, for want of room on the disk most likely.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Checkpoint, Event, SigningKey, Trail};
+use super::{Checkpoint, Event, NAME, SigningKey, Trail};
 use crate::access::PrincipalName;
 use crate::journal::{JournalError, JournalReader, Link};
 
@@ -76,7 +76,7 @@ impl Trail {
         after: u64,
         limit: u32,
     ) -> Result<(Vec<Record>, bool), JournalError> {
-        let mut reader = JournalReader::open(self.journal().folder(), after)?;
+        let mut reader = JournalReader::open(self.journal().folder(), NAME, after)?;
         let (mut records, mut bytes) = (Vec::new(), 0);
         while records.len() < limit.min(RECORDS_MAX) as usize && bytes < RECORDS_BYTES_MAX {
             let Some(line) = reader.next_line()? else { break };

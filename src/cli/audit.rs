@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use super::Exit;
 use super::output::Output;
 use crate::access::PrincipalName;
-use crate::audit::{AuditConfig, Checkpoint, FOLDER, RECORDS_MAX, Record, Trail, TrailCommand, TrailOutcome};
+use crate::audit::{AuditConfig, Checkpoint, FOLDER, NAME, RECORDS_MAX, Record, Trail, TrailCommand, TrailOutcome};
 use crate::journal::{Head, now_ms, verify};
 use crate::protocol::{Address, Client, DEFAULT_DATA, SOCKET_NAME};
 use crate::store::{Store, StoreOptions};
@@ -150,7 +150,7 @@ fn verify_trail(arguments: &VerifyArguments) -> Result<Exit> {
     for path in &arguments.checkpoint {
         noted.extend(read_checkpoints(path, arguments.key.as_deref()).with_context(|| path.display().to_string())?);
     }
-    let last = verify(&arguments.data.data.join(FOLDER), &noted)?;
+    let last = verify(&arguments.data.data.join(FOLDER), NAME, &noted)?;
     let mut output = Output::new();
     output.line(&format!(
         "the trail is whole up to record {}, link {}; {} checkpoints agree",

@@ -269,7 +269,7 @@ fn begin(folder: &Path, name: &'static str, head: Head) -> Result<Writer, Journa
 /// Goes on with a file, after the last of its whole lines.
 fn resume(name: &'static str, first: u64, path: &Path) -> Result<(Writer, u64), JournalError> {
     let mut file = OpenOptions::new().read(true).write(true).open(path).map_err(JournalError::io(path, "open"))?;
-    let mut reader = JournalReader::of_file(path, first, Some(name))?;
+    let mut reader = JournalReader::of_file(path, first, name)?;
     while reader.next_line()?.is_some() {}
     let (head, whole_bytes) = (reader.head(), reader.whole_bytes());
     let bytes = file.metadata().map_err(JournalError::io(path, "measure"))?.len();
@@ -300,13 +300,13 @@ pub fn now_ms() -> u64 {
 }
 
 /// The head of the file at `path`, and its length in bytes with its line end.
-fn read_head(line: &[u8], path: &Path, first: u64, name: Option<&str>) -> Result<FileHead, JournalError> {
+fn read_head(line: &[u8], path: &Path, first: u64, name: &str) -> Result<FileHead, JournalError> {
     let broken = |found: String| JournalError::Broken { path: path.to_owned(), seq: first, found };
     let head = parse_head(line).map_err(broken)?;
-    if head.first != first || head.version != line::VERSION || name.is_some_and(|name| head.journal != name) {
+    if head.first != first || head.version != line::VERSION || head.journal != name {
         return Err(broken(format!(
-            "expected the head of a journal {} whose first record is {first}, found {} from {}",
-            name.unwrap_or("of version 1"),
+            "expected the head of a journal {name} of version {} whose first record is {first}, found {} from {}",
+            line::VERSION,
             head.journal,
             head.first
         )));

@@ -10,7 +10,7 @@ use super::{Head, JournalError, JournalLine, Link, SUFFIX, read_head};
 /// Reads the records of a journal in order, while it is being written or not.
 pub struct JournalReader {
     folder: PathBuf,
-    name: Option<&'static str>,
+    name: &'static str,
     file: Option<Open>,
     head: Head,
 }
@@ -24,24 +24,25 @@ struct Open {
 }
 
 impl JournalReader {
-    /// A reader whose first record is the one after `after`; the oldest that is kept, if that one was put away.
+    /// A reader of the journal `name`, whose first record is the one after `after`; the oldest that is kept, if that one
+    /// was put away.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn open(folder: &Path, after: u64) -> Result<JournalReader, JournalError> {
+    pub fn open(folder: &Path, name: &'static str, after: u64) -> Result<JournalReader, JournalError> {
         let files = files(folder)?;
         let at = files.iter().rposition(|(first, _)| *first <= after.saturating_add(1)).unwrap_or(0);
         let Some((first, path)) = files.get(at) else {
             let head = Head { seq: 0, link: Link::ROOT };
-            return Ok(JournalReader { folder: folder.to_owned(), name: None, file: None, head });
+            return Ok(JournalReader { folder: folder.to_owned(), name, file: None, head });
         };
-        let mut reader = JournalReader::of_file(path, *first, None)?;
+        let mut reader = JournalReader::of_file(path, *first, name)?;
         while reader.head.seq < after && reader.next_line()?.is_some() {}
         Ok(reader)
     }
 
     /// A reader of the file whose first record has number `first`.
-    pub(super) fn of_file(path: &Path, first: u64, name: Option<&'static str>) -> Result<JournalReader, JournalError> {
+    pub(super) fn of_file(path: &Path, first: u64, name: &'static str) -> Result<JournalReader, JournalError> {
         let file = File::open(path).map_err(JournalError::io(path, "open"))?;
         let mut open = Open { input: BufReader::new(file), path: path.to_owned(), whole_bytes: 0, partial: Vec::new() };
         let line = open.next(first)?.unwrap_or_default();
@@ -139,13 +140,13 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> 
     Ok(found)
 }
 
-/// Reads all that is kept of a journal, and holds it against heads that were noted elsewhere. Returns the last record.
+/// Reads all that is kept of the journal `name`, and holds it against heads that were noted elsewhere. Returns the last record.
 ///
 /// # Errors
 /// [`JournalError`], which names the first record that is not what was written, is missing, or is another than the one
 /// that was noted.
-pub fn verify(folder: &Path, noted: &[Head]) -> Result<Head, JournalError> {
-    let mut reader = JournalReader::open(folder, 0)?;
+pub fn verify(folder: &Path, name: &'static str, noted: &[Head]) -> Result<Head, JournalError> {
+    let mut reader = JournalReader::open(folder, name, 0)?;
     let start = reader.head;
     let is_other = |noted: &Head| noted.seq == start.seq && noted.link != start.link;
     if noted.iter().any(is_other) || (start.seq == 0 && start.link != Link::ROOT) {

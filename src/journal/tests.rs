@@ -19,7 +19,7 @@ fn filled(folder: &Path, records: u64, file_bytes: u64) -> Journal {
 }
 
 fn numbers(folder: &Path, after: u64) -> Vec<(u64, u64)> {
-    let mut reader = JournalReader::open(folder, after).unwrap();
+    let mut reader = JournalReader::open(folder, NAME, after).unwrap();
     let mut found = Vec::new();
     while let Some(line) = reader.next_line().unwrap() {
         let record: serde_json::Value = serde_json::from_str(&line.record).unwrap();
@@ -43,7 +43,7 @@ fn records_are_read_from_anywhere_across_files_and_starts() {
         assert_eq!(numbers(folder.path(), after), expected, "after {after}");
     }
     assert_eq!(numbers(folder.path(), 99), []);
-    assert_eq!(verify(folder.path(), &[journal.head()]).unwrap(), journal.head());
+    assert_eq!(verify(folder.path(), NAME, &[journal.head()]).unwrap(), journal.head());
     assert_eq!(journal.unsynced(), 13);
     journal.sync().unwrap();
     assert_eq!(journal.unsynced(), 0);
@@ -53,7 +53,7 @@ fn records_are_read_from_anywhere_across_files_and_starts() {
 fn a_reader_follows_the_writer() {
     let folder = tempfile::tempdir().unwrap();
     let journal = Journal::open(folder.path(), NAME, options(300)).unwrap();
-    let mut reader = JournalReader::open(folder.path(), 0).unwrap();
+    let mut reader = JournalReader::open(folder.path(), NAME, 0).unwrap();
     for number in 0..30 {
         assert_eq!(reader.next_line().unwrap(), None);
         journal.append_all(&[json!(number), json!("second")]).unwrap();
@@ -74,7 +74,7 @@ fn old_files_are_put_away() {
     let kept = numbers(folder.path(), 3);
     assert_eq!(kept.last(), Some(&(40, 39)));
     assert!(kept.len() < 10 && kept.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
-    assert_eq!(verify(folder.path(), &[]).unwrap(), journal.head());
+    assert_eq!(verify(folder.path(), NAME, &[]).unwrap(), journal.head());
 }
 
 #[test]
@@ -181,8 +181,24 @@ proptest! {
             Change::DropFile if *path == files[0].1 => return Ok(()),
             Change::DropFile => fs::remove_file(path).unwrap(),
         }
-        let verified = verify(folder.path(), &[head]);
+        let verified = verify(folder.path(), NAME, &[head]);
         prop_assert!(matches!(verified, Err(JournalError::Broken { .. })), "{verified:?}");
+    }
+}
+
+#[test]
+fn every_bit_of_a_file_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = filled(folder.path(), 10, 450).head();
+    let files = read::files(folder.path()).unwrap();
+    let (_, path) = &files[1];
+    let bytes = fs::read(path).unwrap();
+    for bit in 0..bytes.len() * 8 {
+        let mut flipped = bytes.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        fs::write(path, flipped).unwrap();
+        let verified = verify(folder.path(), NAME, &[head]);
+        assert!(matches!(verified, Err(JournalError::Broken { .. })), "bit {bit}: {verified:?}");
     }
 }
 
@@ -194,6 +210,6 @@ fn a_journal_written_anew_is_held_against_what_was_noted() {
     for number in 0..9 {
         journal.append(&json!({ "number": number })).unwrap();
     }
-    assert!(verify(other.path(), &[]).is_ok());
-    assert!(matches!(verify(other.path(), &[noted]), Err(JournalError::Broken { seq: 5, .. })));
+    assert!(verify(other.path(), NAME, &[]).is_ok());
+    assert!(matches!(verify(other.path(), NAME, &[noted]), Err(JournalError::Broken { seq: 5, .. })));
 }

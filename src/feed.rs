@@ -29,6 +29,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::fingerprint::Kind;
 use crate::list::{CategoryRole, ListName, Role, Roles};
+use crate::moment::days_since_1970;
 
 /// The data folder of a config that names none.
 const DEFAULT_DATA: &str = "hashward-data";
@@ -406,16 +407,6 @@ fn read_start<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i64>,
     Ok(Some(days * 86_400 + minutes * 60 + i64::from(time.second.unwrap_or(0))))
 }
 
-/// Days from 1970-01-01 to a date of the Gregorian calendar (Howard Hinnant, "chrono-Compatible Low-Level Date
-/// Algorithms": years begin in March, so that the leap day is a year's last).
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year - era * 400;
-    let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
-}
-
 /// What must not be told. It is neither printed nor written; [`Secret::expose`] is the one way to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -574,13 +565,6 @@ mod tests {
         assert_eq!((first.interval_s, first.stale_after_s, first.deadline_s), (Some(900), Some(7200), 21_600));
         assert_eq!(feeds[1].location, Location::Path(folder.path().join("in")));
         assert_eq!((feeds[1].kind, feeds[1].list.as_str()), (Some(Kind::Md5), "own"));
-    }
-
-    #[test]
-    fn days_are_those_of_the_calendar() {
-        for (date, days) in [((1970, 1, 1), 0), ((2000, 2, 29), 11_016), ((2000, 3, 1), 11_017), ((1969, 12, 31), -1)] {
-            assert_eq!(days_since_1970(date.0, date.1, date.2), days, "{date:?}");
-        }
     }
 
     #[test]

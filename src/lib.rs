@@ -27,6 +27,7 @@ pub mod list;
 pub mod matching;
 #[cfg(feature = "media")]
 pub mod media;
+pub mod moment;
 pub mod protocol;
 pub mod records;
 pub mod segment;

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 /// Of each module of the library: the modules it may name.
 const LIBRARY: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
+    ("moment", &[]),
     ("list", &["fingerprint"]),
-    ("feed", &["fingerprint", "list"]),
+    ("feed", &["fingerprint", "list", "moment"]),
     ("segment", &["fingerprint", "list"]),
     ("index", &["fingerprint", "list", "segment"]),
     ("records", &["fingerprint", "list", "segment", "index"]),
     ("catalogue", &["fingerprint", "list"]),
     ("matching", &["fingerprint", "list", "segment", "index"]),
-    ("store", &["fingerprint", "list", "segment", "index", "records", "catalogue", "matching"]),
+    ("store", &["fingerprint", "list", "segment", "index", "records", "catalogue", "matching", "moment"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
     ("access", &[]),
     ("journal", &[]),
@@ -60,12 +61,11 @@ const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("formats", &["fingerprint", "list"], &[]),
     ("build", &["fingerprint", "list", "segment", "index", "records"], &["formats"]),
     ("keeper", &["store", "protocol"], &[]),
-    ("moment", &[], &[]),
-    ("feeds", &["feed", "fingerprint", "list", "store"], &["formats", "keeper", "moment"]),
+    ("feeds", &["feed", "fingerprint", "list", "moment", "store"], &["formats", "keeper"]),
     (
         "verbs",
-        &["feed", "fingerprint", "list", "segment", "index", "records", "store"],
-        &["formats", "build", "feeds", "keeper", "moment"],
+        &["feed", "fingerprint", "list", "segment", "index", "records", "store", "moment"],
+        &["formats", "build", "feeds", "keeper"],
     ),
 ];
 

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use hashward::fingerprint::{Fingerprint, Kind};
 use hashward::list::{Role, VersionNumber};
 use hashward::matching::{Reason, Verdict};
+use hashward::moment;
 use hashward::store::command::{BackedUp, Inspected};
-use hashward::store::{Backup, BackupFile, Command, Incoming, Outcome, Store, StoreError, check_copy, moment};
+use hashward::store::{Backup, BackupFile, Command, Incoming, Outcome, Store, StoreError, check_copy};
 use store_support::backup::{back_up, copy, paths, restore, restore_closed};
 use store_support::*;
 
@@ -89,7 +90,7 @@ fn a_restore_returns_everything_and_no_number_is_given_twice() {
     assert_eq!(told, changed);
     check_sound(&store);
     let inspected = inspect(&store, "debian");
-    let expected = format!("restored as it was at {} UTC", moment(Backup::read(backup.path()).unwrap().made_at));
+    let expected = format!("restored as it was at {} UTC", moment::utc(Backup::read(backup.path()).unwrap().made_at));
     assert_eq!(inspected.history[0].action, expected);
     // Versions 1 to 3 of debian were given, and the number of the list that came later.
     import(&store, &name("debian"), &said(0..4), Role::Ignorable, "e", false).unwrap();

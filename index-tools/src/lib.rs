@@ -11,5 +11,4 @@ pub mod build;
 pub mod feeds;
 pub mod formats;
 pub mod keeper;
-mod moment;
 pub mod verbs;

@@ -302,6 +302,11 @@ impl<'c> Batch<'c> {
         self.put(&ALARMS, row)
     }
 
+    /// Removes the alarms of a list. Returns how many there were.
+    pub(crate) fn remove_alarms(&mut self, list: ListId) -> Result<u64, CatalogueError> {
+        self.take(&ALARMS, &["list"], &[i64::from(list.0).into()])
+    }
+
     /// Removes the alarm of a batch.
     pub(crate) fn remove_alarm(&mut self, seq: u64) -> Result<(), CatalogueError> {
         self.take(&ALARMS, &["seq"], &[(seq as i64).into()]).map(drop)

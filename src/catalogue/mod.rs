@@ -17,7 +17,7 @@ mod sum;
 mod suppress;
 
 pub(crate) use batch::Batch;
-pub(crate) use read::Reader;
+pub(crate) use read::{BatchRow, Reader};
 pub(crate) use rows::{
     AlarmRow, EntryRow, FaultRow, FeedRow, HoldRow, ListRow, RecordsFile, SegmentFile, StoredEntry, TombstoneRow,
     VersionRow, VersionState,

@@ -89,6 +89,13 @@ pub(crate) struct VersionRow {
     pub(crate) created_at: u64,
 }
 
+impl VersionRow {
+    /// How many distinct fingerprints it holds, by kind.
+    pub(crate) fn fingerprints(&self) -> BTreeMap<Kind, u64> {
+        self.segments.iter().map(|(kind, file)| (*kind, file.digests)).collect()
+    }
+}
+
 /// Why a version waits for an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct HoldRow {

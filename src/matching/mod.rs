@@ -259,7 +259,7 @@ impl<'a> AnswerTable<'a> {
         if let [Hit { kind, place: HitPlace::Segment { index, set, .. }, distance: None, suppressed: false, .. }] = hits
         {
             let key = (*kind, *index, *set);
-            if self.kind(*kind).segments[*index].view.withdrawn.is_empty() {
+            if self.is_whole(*kind, *index) {
                 if let Some(number) = self.of_sets.get(&key) {
                     return *number;
                 }

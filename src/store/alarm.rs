@@ -9,9 +9,15 @@ use super::{StoreError, now};
 use crate::catalogue::{AlarmRow, Batch, CatalogueError};
 use crate::list::{ListId, ListName, VersionNumber};
 
-/// The alarm of a command that takes `removed` fingerprints away from a list that held `held_before`, if those are many.
-pub(super) fn mass_deletion(held_before: u64, removed: u64, limits: &GateLimits) -> Option<Alarm> {
-    let deletion = Alarm::MassDeletion { version: None, removed, of: held_before };
+/// The alarm of a version or a command that takes `removed` fingerprints away from a list that held `held_before`, if
+/// those are many.
+pub(super) fn mass_deletion(
+    version: Option<VersionNumber>,
+    held_before: u64,
+    removed: u64,
+    limits: &GateLimits,
+) -> Option<Alarm> {
+    let deletion = Alarm::MassDeletion { version, removed, of: held_before };
     limits.deletion.is_exceeded(removed, held_before).then_some(deletion)
 }
 
@@ -51,17 +57,6 @@ pub(super) fn raise(batch: &mut Batch<'_>, list: ListId, name: &ListName, alarm:
     let alarm = serde_json::to_string(alarm).expect("alarms are plain data");
     let seq = batch.seq();
     batch.put_alarm(&AlarmRow { seq, list: Some(list), at: now(), alarm })
-}
-
-/// Takes the alarms of a list away. Returns how many there were.
-pub(super) fn acknowledge(batch: &mut Batch<'_>, list: ListId) -> Result<u64, CatalogueError> {
-    let alarms = batch.read().alarms()?.into_iter().filter(|alarm| alarm.list == Some(list));
-    let mut count = 0;
-    for alarm in alarms {
-        batch.remove_alarm(alarm.seq)?;
-        count += 1;
-    }
-    Ok(count)
 }
 
 /// Removes a version that never answered, and with it the alarms about it.

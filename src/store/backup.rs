@@ -16,7 +16,7 @@
 //! wait: it reads both files once and writes the few pages that differ.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{MutexGuard, PoisonError};
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::checked::named_files;
 use super::command::BackedUp;
 use super::incoming::{INCOMING, Incoming};
-use super::manifest::{MANIFEST, Manifest, sync_folder};
+use super::manifest::{MANIFEST, Manifest, rename, sync_folder, write_new};
 use super::open::agree;
 use super::state::{State, named};
 use super::{CATALOGUE, SEGMENTS, Store, StoreError, now};
@@ -143,12 +143,11 @@ impl Backup {
     /// # Errors
     /// What the file system refuses.
     pub fn write(&self, folder: &Path) -> Result<(), StoreError> {
-        let (path, new) = (folder.join(Backup::FILE), folder.join("backup.json.new"));
+        let path = folder.join(Backup::FILE);
         let mut bytes = serde_json::to_vec_pretty(self).expect("plain data with text keys");
         bytes.push(b'\n');
-        let written = File::create(&new).and_then(|mut file| file.write_all(&bytes).and_then(|()| file.sync_all()));
-        written.map_err(StoreError::io("write", &new))?;
-        fs::rename(&new, &path).map_err(StoreError::io("rename", &new))?;
+        let new = write_new(&path, &bytes)?;
+        rename(&new, &path)?;
         sync_folder(folder)
     }
 }

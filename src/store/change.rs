@@ -83,7 +83,7 @@ impl Store {
             return Ok(outcome);
         }
         let alarm = match self.options.gate.deletion.entries < outcome.withdrawn {
-            true => alarm::mass_deletion(state.count_held(&row)?, outcome.withdrawn, &self.options.gate),
+            true => alarm::mass_deletion(None, state.count_held(&row)?, outcome.withdrawn, &self.options.gate),
             // Counting takes a pass over the entries, and could not change the answer.
             false => None,
         };
@@ -204,10 +204,7 @@ impl State {
                 let digests: u64 = version.segments.values().map(|file| file.digests).sum();
                 Ok(digests.saturating_sub(self.count_withdrawn(&version)?))
             }
-            None => {
-                let counts = self.catalogue.read().fingerprint_counts()?;
-                Ok(counts.iter().filter(|((list, _), _)| *list == row.id).map(|(_, count)| count).sum())
-            }
+            None => Ok(self.catalogue.read().fingerprint_counts_of(row.id)?.into_values().sum()),
         }
     }
 

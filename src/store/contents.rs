@@ -4,6 +4,7 @@
 
 use super::command::{CategoryCounts, Contents, ImportCounts, PAGE_BYTES, Page};
 use super::state::State;
+use super::tell::import_counts;
 use super::{SEGMENTS, Store, StoreError};
 use crate::catalogue::{ListRow, VersionRow, VersionState};
 use crate::fingerprint::Fingerprint;
@@ -155,7 +156,7 @@ impl State {
             source: Source { list: row.id, version: version.number },
             shape: row.shape,
             radii: self.radii(row)?,
-            fingerprints: version.segments.iter().map(|(kind, file)| (*kind, file.digests)).collect(),
+            fingerprints: version.fingerprints(),
             segments: version.segments.iter().map(|(kind, file)| (*kind, path(&file.file))).collect(),
             entries: records.iter().map(|file| file.records).sum(),
             records: records.iter().map(|file| path(&file.file)).collect(),
@@ -164,7 +165,7 @@ impl State {
         })
     }
 
-    /// A version that was published; the current one if none is named.
+    /// A version that is kept, published or held; the current one if none is named.
     fn kept_version(&self, row: &ListRow, wanted: Option<VersionNumber>) -> Result<VersionRow, StoreError> {
         let current = self.current_source(row).version;
         let wanted = wanted.unwrap_or(current);
@@ -180,8 +181,7 @@ impl State {
 }
 
 fn version_categories(version: &VersionRow) -> CategoryCounts {
-    // Counts are told and never computed with: an unreadable one is told as nothing.
-    let ImportCounts { by_category, uncategorised, .. } = serde_json::from_str(&version.counts).unwrap_or_default();
+    let ImportCounts { by_category, uncategorised, .. } = import_counts(version);
     CategoryCounts { by_category, uncategorised }
 }
 

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::command::{Change, Explained, Holding, ListInfo, Record, Said, Statement, VerdictInfo, VersionInfo};
+use super::command::{Change, Explained, Holding, ListInfo, Record, Said, Statement, VerdictInfo};
 use super::state::State;
-use super::tell::version_info;
 use super::{Store, StoreError, now};
 use crate::catalogue::{EntryRow, Reader, VersionState};
 use crate::fingerprint::{Fingerprint, Radii, Radius};
@@ -137,7 +136,7 @@ impl State {
                 statements.push(Statement { fingerprint, distance, said, withdrawn, suppressed: false });
             }
             let more_statements = more.get(&list.id).copied().unwrap_or(0);
-            let versions = self.published_versions(&list)?;
+            let versions = self.version_infos(&list, |version| version.state == VersionState::Published)?;
             let (records, more_records) = (Vec::new(), 0);
             let mut holding = Holding { list, statements, more_statements, versions, records, more_records };
             self.add_entries(asked, &mut holding)?;
@@ -187,17 +186,6 @@ impl State {
         Ok(())
     }
 
-    /// The versions of a list that were published and are kept, newest first.
-    fn published_versions(&self, list: &ListInfo) -> Result<Vec<VersionInfo>, StoreError> {
-        let versions = self.catalogue.read().versions_of(list.id)?.into_iter().rev();
-        let published = versions.filter(|version| version.state == VersionState::Published);
-        let told = published.map(|version| {
-            let records = self.kept_records(version.list, version.number)?;
-            Ok(version_info(version, list.version, records))
-        });
-        told.collect()
-    }
-
     /// The batch that withdrew a hash from a list.
     fn withdrawn(&self, list: ListId, fingerprint: &Fingerprint) -> Result<Option<Change>, StoreError> {
         let read = self.catalogue.read();
@@ -206,5 +194,5 @@ impl State {
 }
 
 fn change(read: &Reader<'_>, seq: u64) -> Result<Option<Change>, StoreError> {
-    Ok(read.batch(seq)?.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }))
+    Ok(read.batch(seq)?.map(Change::from))
 }

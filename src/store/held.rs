@@ -35,7 +35,7 @@ impl Store {
         state.ready_to_change()?;
         let row = state.list(list)?;
         let mut batch = state.catalogue.batch()?;
-        let alarms = alarm::acknowledge(&mut batch, row.id)?;
+        let alarms = batch.remove_alarms(row.id)?;
         if alarms > 0 {
             batch.commit(now(), Some(row.id), &format!("acknowledged {alarms} alarms: {reason}"))?;
         }

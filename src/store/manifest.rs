@@ -170,15 +170,20 @@ impl From<CommitError> for StoreError {
 }
 
 /// Writes `bytes` durably beside `path`, and returns where.
-fn write_new(path: &Path, bytes: &[u8]) -> Result<std::path::PathBuf, StoreError> {
+pub(super) fn write_new(path: &Path, bytes: &[u8]) -> Result<std::path::PathBuf, StoreError> {
     let new = path.with_extension("new");
     let mut file = File::create(&new).map_err(StoreError::io("create", &new))?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(StoreError::io("write", &new))?;
     Ok(new)
 }
 
-fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
     fs::rename(from, to).map_err(StoreError::io("rename", from))
+}
+
+/// Makes what a file holds durable.
+pub(super) fn sync_file(path: &Path) -> Result<(), StoreError> {
+    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", path))
 }
 
 /// Makes new names in `folder` durable.

@@ -61,12 +61,12 @@ pub use records::VersionRecords;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 
 use crate::fingerprint::DegenerateDigests;
 use crate::index::snapshot::Snapshot;
+use crate::moment::now;
 use state::State;
 
 /// The folder of segments, in the data folder.
@@ -193,39 +193,5 @@ impl Store {
     /// Shows the state to questions.
     fn show(&self, state: &State) {
         self.snapshots.store(Arc::new(state.snapshot()));
-    }
-}
-
-/// A moment in seconds since 1970-01-01 UTC, as `2026-01-31 23:59:59`; `-` for the beginning of time.
-pub fn moment(seconds: u64) -> String {
-    if seconds == 0 {
-        return "-".to_owned();
-    }
-    // Days to a date by H. Hinnant's algorithm `civil_from_days`; years start in March.
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02} {:02}:{:02}:{:02}", second / 3_600, second / 60 % 60, second % 60)
-}
-
-/// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::moment;
-
-    #[test]
-    fn moments_read_well() {
-        assert_eq!(moment(0), "-");
-        assert_eq!(moment(951_782_400), "2000-02-29 00:00:00");
-        assert_eq!(moment(1_767_225_599), "2025-12-31 23:59:59");
     }
 }

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 use super::checked::{named_files, open_segment};
 use super::lock::Lock;
 use super::manifest::{MANIFEST, Manifest, PREVIOUS};
-use super::state::{Condition, Served, Slot, State, named};
+use super::state::{Condition, Served, Slot, State, file_number, named};
 use super::{CATALOGUE, SEGMENTS, Store, StoreError, StoreOptions, incoming, now, restore};
 use crate::catalogue::Catalogue;
 
@@ -162,7 +162,7 @@ pub(super) fn agree(folder: &Path, catalogue: &Catalogue, manifest: &Manifest) -
 /// New files get numbers that none ever had.
 fn number_files(state: &mut State) -> Result<(), StoreError> {
     let files = named_files(&state.catalogue.read(), &state.manifest)?;
-    let numbers = files.iter().filter_map(|file| file.name().split('.').next()?.parse().ok());
+    let numbers = files.iter().filter_map(|file| file_number(file.name()));
     let numbers: Vec<u64> = numbers.chain(state.previous.as_ref().map(|previous| previous.next_file)).collect();
     state.number_files_above(numbers);
     Ok(())

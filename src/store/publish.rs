@@ -1,7 +1,7 @@
 //! Versions of file lists: reserved, published, rolled back.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use super::checked::{Verified, open_verified, verify};
 use super::command::{Alarm, Changes, CurrentVersion, Held, HoldReason, ImportBegun, Outcome, Publish, Published};
 use super::gate::{self, Findings, GateLimits, Opposition};
 use super::incoming::INCOMING;
-use super::manifest::{Manifest, ManifestSegment, sync_folder};
+use super::manifest::{Manifest, ManifestSegment, sync_file, sync_folder};
 use super::merge::{OpenVersion, SEGMENT_DIGESTS_MAX, compare, open_reader};
 use super::records::verify_records;
 use super::state::State;
@@ -257,10 +257,7 @@ pub(super) struct InForce {
 fn removal(version: VersionNumber, changes: &BTreeMap<Kind, Changes>, limits: &GateLimits) -> Option<Alarm> {
     let removed = changes.values().map(|changes| changes.removed).sum();
     let held_before = changes.values().map(|changes| changes.removed + changes.kept).sum();
-    match alarm::mass_deletion(held_before, removed, limits)? {
-        Alarm::MassDeletion { removed, of, .. } => Some(Alarm::MassDeletion { version: Some(version), removed, of }),
-        other => Some(other),
-    }
+    alarm::mass_deletion(Some(version), held_before, removed, limits)
 }
 
 /// What a new version is compared with.
@@ -297,10 +294,6 @@ fn check_records(name: &str, incoming: &Path) -> Result<(PathBuf, RecordsFile), 
     let file = verify_records(&path)?;
     sync_file(&path)?;
     Ok((path, file))
-}
-
-fn sync_file(path: &Path) -> Result<(), StoreError> {
-    File::open(path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", path))
 }
 
 /// Numbers that files were given, and the files themselves.

@@ -12,7 +12,7 @@
 //! Versions that tools were building meanwhile are removed: they were begun on lists as they are no more.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::sync::{Arc, PoisonError};
@@ -22,14 +22,15 @@ use super::checked::named_files;
 use super::command::Restored;
 use super::incoming::{self, INCOMING};
 use super::lock::Lock;
-use super::manifest::{MANIFEST, Manifest, PREVIOUS, sync_folder};
+use super::manifest::{MANIFEST, Manifest, PREVIOUS, sync_file, sync_folder};
 use super::open::{agree, holds_store, open_or_create};
 use super::publish::{incoming_folder, plain_name};
-use super::state::{Served, State, named};
-use super::{CATALOGUE, SEGMENTS, Store, StoreError, moment, now};
+use super::state::{Served, State, file_name, file_number, named};
+use super::{CATALOGUE, SEGMENTS, Store, StoreError, now};
 use crate::catalogue::{Catalogue, ListRow};
 use crate::index::sealed::Segment;
 use crate::list::{FIRST_FREE_LIST_ID, ListId, VersionNumber};
+use crate::moment::utc;
 
 /// Where a restore that is decided waits to be finished, in the data folder.
 pub(super) const RESTORING: &str = "restoring";
@@ -121,7 +122,7 @@ impl Before {
         let mut used = Vec::new();
         for entry in fs::read_dir(&segments).map_err(StoreError::io("list", &segments))? {
             let name = entry.map_err(StoreError::io("list", &segments))?.file_name();
-            let number = name.to_str().and_then(|name| name.split('.').next()?.parse::<u64>().ok());
+            let number = name.to_str().and_then(file_number);
             used.extend(number.filter(|number| *number < NUMBER_MAX));
         }
         let numbers = manifests.clone().map(|(_, next_file)| *next_file);
@@ -164,7 +165,7 @@ impl Checked {
         let backup = Backup::read(folder)?;
         let path = folder.join(CATALOGUE);
         // Before it is opened: closing a descriptor of it would give up SQLite's lock.
-        File::open(&path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &path))?;
+        sync_file(&path)?;
         let catalogue = Catalogue::open(&path)?;
         let manifest = read_manifest(folder)?;
         agree(folder, &catalogue, &manifest)?;
@@ -185,7 +186,7 @@ impl Checked {
             let path = folder.join(SEGMENTS).join(plain_name(file.name(), folder)?);
             let answers = manifest.segments.iter().any(|segment| segment.file.file == file.name());
             let mapped = file.verify(&path, map && answers)?;
-            File::open(&path).and_then(|file| file.sync_all()).map_err(StoreError::io("sync", &path))?;
+            sync_file(&path)?;
             files.push(CheckedFile { name: file.name().to_owned(), mapped });
         }
         Ok(Checked { backup, catalogue, manifest, files })
@@ -209,7 +210,7 @@ fn decide(folder: &Path, copy: &Path, checked: Checked, before: &Before) -> Resu
     let mut mapped = Vec::new();
     for (number, file) in (first_file(&manifest, before)..).zip(files) {
         let extension = file.name.rsplit_once('.').map_or("seg", |(_, extension)| extension);
-        let name = format!("{number:08}.{extension}");
+        let name = file_name(number, extension);
         mapped.extend(file.mapped.map(|segment| (name.clone(), segment)));
         names.insert(file.name, name);
     }
@@ -273,7 +274,7 @@ fn note_restore(
     before: &Before,
     names: &BTreeMap<String, String>,
 ) -> Result<(), StoreError> {
-    let action = format!("restored as it was at {} UTC", moment(backup.made_at));
+    let action = format!("restored as it was at {} UTC", utc(backup.made_at));
     for row in catalogue.read().lists()? {
         let mut batch = catalogue.batch()?;
         batch.rename_files(row.id, names)?;

@@ -176,7 +176,7 @@ impl State {
                 action = format!("published version {current}");
                 if version.state == VersionState::Held {
                     batch.remove_hold(row.id, current)?;
-                    alarm::acknowledge(&mut batch, row.id)?;
+                    batch.remove_alarms(row.id)?;
                 }
                 let radii = batch.apply_staged_radii(row.id, current)?;
                 if !radii.is_empty() {
@@ -269,7 +269,7 @@ impl State {
         let number = self.next_file;
         self.next_file += 1;
         self.building.insert(number);
-        (number, format!("{number:08}.{extension}"))
+        (number, file_name(number, extension))
     }
 
     /// From now on the files of these numbers stay only if somebody names them.
@@ -297,8 +297,7 @@ impl State {
         for entry in fs::read_dir(&segments).map_err(StoreError::io("list", &segments))? {
             let path = entry.map_err(StoreError::io("list", &segments))?.path();
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let number = name.split('.').next().and_then(|digits| digits.parse::<u64>().ok());
-            let building = number.is_some_and(|number| self.building.contains(&number));
+            let building = file_number(name).is_some_and(|number| self.building.contains(&number));
             if !named.contains(name) && !building {
                 fs::remove_file(&path).map_err(StoreError::io("remove", &path))?;
                 removed = true;
@@ -384,6 +383,11 @@ impl State {
             }
             let current = self.current_source(&row).version;
             let version = self.catalogue.read().version(row.id, current)?;
+            // With the roles of the list alone, which are those of its entries, what the version says would go for `watch`.
+            if row.shape == ListShape::File && version.is_none() {
+                let found = format!("the manifest names version {current} of list {}, which is not kept", row.id.0);
+                return Err(StoreError::Disagreement { folder: self.folder.clone(), found });
+            }
             let radii = self.radii(&row)?;
             let ListRow { id, name, shape, state, roles, .. } = row;
             let roles = version.map_or(roles, |version| version.roles);
@@ -434,6 +438,16 @@ impl State {
             _ => Ok(Arc::new(open_verified(&self.path_of(&entry.file.file), &entry.file)?)),
         }
     }
+}
+
+/// The name of the file of this number in [`SEGMENTS`].
+pub(super) fn file_name(number: u64, extension: &str) -> String {
+    format!("{number:08}.{extension}")
+}
+
+/// The number in such a name.
+pub(super) fn file_number(name: &str) -> Option<u64> {
+    name.split('.').next()?.parse().ok()
 }
 
 /// What an entry says of its fingerprints.

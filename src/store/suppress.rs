@@ -3,7 +3,7 @@
 //! A suppression of an entry covers every fingerprint of the entries that hold its hash. What it covers is written down,
 //! so that it stays covered whatever becomes of those entries; and whatever brings another entry with that hash covers
 //! its fingerprints in the same step, so that no question sees them in between. Feed entries are covered by the batch
-//! that brings them ([`crate::catalogue::Batch::put_entry`]), a version's records by the step that makes it the current one.
+//! that brings them ([`crate::catalogue::Batch::change_entry`]), a version's records by the step that makes it the current one.
 //! A list whose records were not kept has entries of one fingerprint each.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use super::command::{Command, Lifting, Outcome, Suppressed};
 use super::manifest::Manifest;
 use super::records::open_records;
 use super::state::State;
-use super::{DEGENERATE_DIGESTS, Store, StoreError, now};
+use super::{DEGENERATE_DIGESTS, SEGMENTS, Store, StoreError, now};
 use crate::catalogue::{ListRow, Reader, RecordsFile, VersionState};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Kind};
 use crate::index::sealed::Segment;
@@ -98,7 +98,7 @@ impl Store {
     ) -> Result<BTreeSet<Vec<Fingerprint>>, StoreError> {
         let mut entries = BTreeSet::new();
         for file in files.values() {
-            let path = self.state().path_of(&file.file);
+            let path = self.folder.join(SEGMENTS).join(&file.file);
             for record in open_records(&path, file)?.find(hash) {
                 entries.insert(record?.fingerprints);
             }

@@ -3,17 +3,13 @@
 use std::collections::BTreeMap;
 
 use super::checked::{NamedFile, named_files};
-use super::command::{
-    Change, Held, ImportCounts, Inspected, KeptRecords, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo,
-};
+use super::command::{Change, Held, ImportCounts, Inspected, KindStatus, ListInfo, Outcome, StoreStatus, VersionInfo};
 use super::manifest::{MANIFEST, Manifest};
 use super::state::{Condition, State};
-use super::{DEGENERATE_DIGESTS, Store, StoreError};
-use crate::catalogue::{CatalogueError, ListRow, VersionRow, VersionState};
+use super::{DEGENERATE_DIGESTS, SEGMENTS, Store, StoreError};
+use crate::catalogue::{BatchRow, CatalogueError, ListRow, VersionRow, VersionState};
 use crate::fingerprint::{Kind, Radii};
-use crate::list::{
-    BUILT_IN, BuiltInList, DEGENERATE, ListName, ListShape, ListState, Roles, VersionNumber, test_fingerprints,
-};
+use crate::list::{BUILT_IN, BuiltInList, DEGENERATE, ListName, ListShape, ListState, Roles, test_fingerprints};
 
 impl Store {
     pub(super) fn tell_lists(&self) -> Result<Vec<ListInfo>, StoreError> {
@@ -21,18 +17,12 @@ impl Store {
     }
 
     pub(super) fn inspect(&self, name: &ListName) -> Result<Inspected, StoreError> {
-        let found = self.tell_lists()?.into_iter().find(|list| list.name == *name);
-        let list = found.ok_or_else(|| StoreError::NoSuchList(name.clone()))?;
         let state = self.state();
-        let read = state.catalogue.read();
-        let versions = read.versions_of(list.id)?.into_iter().rev();
-        let versions = versions.map(|version| {
-            let records = state.kept_records(version.list, version.number)?;
-            Ok(version_info(version, list.version, records))
-        });
-        let versions = versions.collect::<Result<_, StoreError>>()?;
-        let history = read.history(list.id, Inspected::HISTORY_MAX)?.into_iter();
-        let history = history.map(|batch| Change { seq: batch.seq, at: batch.at, action: batch.action }).collect();
+        let found = state.list_infos()?.into_iter().find(|list| list.name == *name);
+        let list = found.ok_or_else(|| StoreError::NoSuchList(name.clone()))?;
+        let versions = state.version_infos(&list, |_| true)?;
+        let history = state.catalogue.read().history(list.id, Inspected::HISTORY_MAX)?;
+        let history = history.into_iter().map(Change::from).collect();
         let held = state.held(list.id)?.map(|(_, held)| Held { overlap: held.overlap.without_entries(), ..held });
         let alarms = state.alarms(Some(list.id))?;
         Ok(Inspected { list, held, alarms, versions, history })
@@ -88,7 +78,7 @@ impl Store {
         };
         let (mut segments, mut records, mut bytes) = (0, 0, 0);
         for file in files {
-            let path = self.state().path_of(file.name());
+            let path = self.folder.join(SEGMENTS).join(file.name());
             let found = match file.verify(&path, false) {
                 Ok(_) => {
                     bytes += file.bytes();
@@ -137,26 +127,41 @@ fn built_in_info(list: &BuiltInList) -> ListInfo {
     }
 }
 
-pub(super) fn version_info(
-    version: VersionRow,
-    current: Option<VersionNumber>,
-    records: Option<KeptRecords>,
-) -> VersionInfo {
-    VersionInfo {
-        version: version.number,
-        current: current == Some(version.number),
-        held: version.state == VersionState::Held,
-        roles: version.roles,
-        sources: version.sources,
-        created_at: version.created_at,
-        fingerprints: version.segments.iter().map(|(kind, file)| (*kind, file.digests)).collect(),
-        // Counts are told and never computed with: an unreadable one is told as nothing.
-        counts: serde_json::from_str::<ImportCounts>(&version.counts).unwrap_or_default(),
-        records,
+impl From<BatchRow> for Change {
+    fn from(BatchRow { seq, at, action }: BatchRow) -> Change {
+        Change { seq, at, action }
     }
 }
 
+/// What an import counted. It is told and never computed with: what cannot be read is told as nothing.
+pub(super) fn import_counts(version: &VersionRow) -> ImportCounts {
+    serde_json::from_str(&version.counts).unwrap_or_default()
+}
+
 impl State {
+    /// The versions of a list that are to be told, newest first.
+    pub(super) fn version_infos(
+        &self,
+        list: &ListInfo,
+        is_told: impl Fn(&VersionRow) -> bool,
+    ) -> Result<Vec<VersionInfo>, StoreError> {
+        let versions = self.catalogue.read().versions_of(list.id)?.into_iter().rev();
+        let told = versions.filter(is_told).map(|version| {
+            Ok(VersionInfo {
+                version: version.number,
+                current: list.version == Some(version.number),
+                held: version.state == VersionState::Held,
+                fingerprints: version.fingerprints(),
+                counts: import_counts(&version),
+                records: self.kept_records(version.list, version.number)?,
+                roles: version.roles,
+                sources: version.sources,
+                created_at: version.created_at,
+            })
+        });
+        told.collect()
+    }
+
     /// All lists, built-in ones among them, in the order of their names.
     pub(super) fn list_infos(&self) -> Result<Vec<ListInfo>, StoreError> {
         let read = self.catalogue.read();
@@ -173,8 +178,6 @@ impl State {
             let withdrawn = version.as_ref().map_or(Ok(0), |version| self.count_withdrawn(version))?;
             let of_list = fingerprints.iter().filter(|((list, _), _)| *list == row.id);
             let of_entries = of_list.map(|((_, kind), count)| (*kind, *count)).collect();
-            let of_version =
-                |version: &VersionRow| version.segments.iter().map(|(kind, f)| (*kind, f.digests)).collect();
             let records = version.as_ref().map(|version| self.kept_records(row.id, version.number)).transpose()?;
             let records = records.flatten().map(|kept| kept.records);
             let ListRow { id, name, shape, state, roles, created_at, .. } = row;
@@ -185,7 +188,7 @@ impl State {
                 state,
                 version: version.as_ref().map(|version| version.number),
                 held,
-                fingerprints: version.as_ref().map_or(of_entries, of_version),
+                fingerprints: version.as_ref().map_or(of_entries, VersionRow::fingerprints),
                 roles: version.map_or(roles, |version| version.roles),
                 radii,
                 entries: records.or(entries.get(&id).copied()).unwrap_or(0),

@@ -10,15 +10,16 @@ use std::cell::Cell;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Seek, Write};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use hashward::moment;
 use ureq::Agent;
 use ureq::http::{HeaderMap, StatusCode, Uri, header};
 use ureq::tls::{RootCerts, TlsConfig};
 
+use super::now_s;
 use super::secrets::Secrets;
 use crate::formats::report::excerpt;
-use crate::moment;
 
 /// Redirects within the origin that are followed.
 const REDIRECTS_MAX: u32 = 5;
@@ -397,8 +398,7 @@ fn retry_after(text: &str) -> Option<Duration> {
     if let Ok(seconds) = text.trim().parse() {
         return Some(Duration::from_secs(seconds));
     }
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).ok()?.as_secs() as i64;
-    Some(Duration::from_secs(u64::try_from(moment::parse_http(text)? - now).unwrap_or(0)))
+    Some(Duration::from_secs(u64::try_from(moment::parse_http(text)? - now_s()).unwrap_or(0)))
 }
 
 fn parse(url: &str) -> Result<Uri, HttpError> {

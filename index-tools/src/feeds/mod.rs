@@ -27,11 +27,12 @@ pub mod stopncii;
 mod sync;
 pub mod threatexchange;
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use hashward::feed::{FeedConfig, FeedSource, Location, Secret};
 use hashward::fingerprint::Encoding;
 use hashward::list::Roles;
+use hashward::moment;
 use hashward::store::command::{FeedNote, FeedState};
 use hashward::store::{Command, Outcome};
 use ureq::http::{HeaderMap, HeaderValue, header};
@@ -236,8 +237,7 @@ impl<'a> Feed<'a> {
 }
 
 fn now_s() -> i64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(now.as_secs()).unwrap_or(i64::MAX)
+    i64::try_from(moment::now()).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]

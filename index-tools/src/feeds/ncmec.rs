@@ -27,6 +27,7 @@ use std::collections::BTreeMap;
 use hashward::feed::FeedConfig;
 use hashward::fingerprint::{Fingerprint, Kind};
 use hashward::list::{Attributes, Entry};
+use hashward::moment;
 use hashward::store::command::Deleted;
 use quick_xml::events::BytesStart;
 
@@ -39,7 +40,6 @@ use crate::formats::report::{Problem, excerpt};
 use crate::formats::values::Values;
 use crate::formats::xml::{Piece, Pieces};
 use crate::formats::{FormatError, Refusal, Refused, text};
-use crate::moment;
 
 /// The scheme of the classifications.
 const SCHEME: &str = "ncmec";

@@ -84,7 +84,7 @@ pub(super) fn seconds(checkpoint: &str) -> Result<i64, SyncError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::moment::parse_iso_ms;
+    use hashward::moment::parse_iso_ms;
 
     fn service(source: &str) -> Box<dyn Service> {
         let folder = tempfile::tempdir().unwrap();

@@ -12,7 +12,7 @@ use std::time::Instant;
 use anyhow::{Context, bail, ensure};
 use clap::Args;
 use hashward::store::command::BackedUp;
-use hashward::store::{Backup, CATALOGUE, Command, Incoming, Outcome, check_copy, moment};
+use hashward::store::{Backup, CATALOGUE, Command, Incoming, Outcome, check_copy};
 use serde::Serialize;
 
 use super::copy::{copy, sync_folder};
@@ -85,7 +85,7 @@ impl Report<'_> {
             "{}: backup of {} UTC, generation {}, batch {}\n  {files}, {} bytes, each read back and checked; {:.1} s\n  \
              changes waited {} ms\n",
             self.folder.display(),
-            moment(self.made_at),
+            print::moment(self.made_at),
             self.generation,
             self.seq,
             print::grouped(self.bytes),
@@ -208,7 +208,7 @@ fn occupied(folder: &Path) -> String {
     let shown = folder.display();
     match Backup::read(folder) {
         Ok(backup) => {
-            format!("{shown} holds the backup of {} UTC already; name another folder", moment(backup.made_at))
+            format!("{shown} holds the backup of {} UTC already; name another folder", print::moment(backup.made_at))
         }
         Err(_) if folder.join(CATALOGUE).exists() => {
             format!("{shown} holds a backup that was cut short, and is none; remove it, or name another folder")

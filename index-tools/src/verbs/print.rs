@@ -3,12 +3,11 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::ValueEnum;
 use hashward::fingerprint::Encoding;
+pub(super) use hashward::moment::{now, utc as moment};
 use hashward::store::command::Changes;
-pub(super) use hashward::store::moment;
 
 /// How a result is printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -73,11 +72,6 @@ pub(super) fn duration(seconds: u64) -> String {
 /// How long ago a moment was; `-` for the beginning of time.
 pub(super) fn age(moment: u64) -> String {
     if moment == 0 { "-".to_owned() } else { duration(now().saturating_sub(moment)) }
-}
-
-/// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
-pub(super) fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// Digits in groups of three.

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context;
 use clap::Args;
 use hashward::store::command::Restored;
-use hashward::store::{Backup, Command, Incoming, Outcome, check_copy, moment};
+use hashward::store::{Backup, Command, Incoming, Outcome, check_copy};
 use serde::Serialize;
 
 use super::copy::{copy, copy_expected};
@@ -83,7 +83,7 @@ pub(super) fn run(args: RestoreArgs) -> anyhow::Result<ExitCode> {
 
 impl Report<'_> {
     fn text(&self) -> String {
-        let (folder, made_at) = (self.folder.display(), moment(self.made_at));
+        let (folder, made_at) = (self.folder.display(), print::moment(self.made_at));
         let files = print::counted(self.files as u64, "file", "files");
         let read = format!("{files}, {} bytes, {:.1} s", print::grouped(self.bytes), self.seconds);
         match &self.restored {
@@ -144,7 +144,7 @@ fn expect_nothing(keeper: &Keeper, backup: &Backup) -> anyhow::Result<()> {
          withdrawals, suppressions, states and radii are again what they were then; say --yes if this is meant \
          (`hashward-index backup` keeps what is there now)",
         keeper.data().display(),
-        moment(backup.made_at)
+        print::moment(backup.made_at)
     ))
     .into())
 }

@@ -11,6 +11,7 @@ use anyhow::Context;
 use clap::Args;
 use hashward::feed::{FeedConfig, FeedSource};
 use hashward::list::ListName;
+use hashward::moment;
 use indicatif::ProgressBar;
 use serde::Serialize;
 
@@ -19,7 +20,6 @@ use super::print::{counted, grouped};
 use super::{Place, Usage, print};
 use crate::feeds::{self, Feed, Patience, Report, Secrets, SyncOptions, UNCATEGORISED};
 use crate::keeper::Keeper;
-use crate::moment;
 
 /// Between two plain lines of progress.
 const LINE_EVERY: Duration = Duration::from_secs(10);

@@ -1,19 +1,36 @@
-//! Moments as sources and people write them: seconds or milliseconds since 1970-01-01 UTC, ISO 8601 and HTTP dates.
+//! Moments as the system, sources and people write them: seconds or milliseconds since 1970-01-01 UTC, ISO 8601, HTTP
+//! dates.
 //!
 //! Days and dates are converted by H. Hinnant's algorithms (`days_from_civil`, `civil_from_days`): years start in
-//! March.
+//! March, so that the leap day is a year's last.
+
+use std::time::{SystemTime, UNIX_EPOCH};
 
 /// The last moment that has a year of four digits, in seconds.
 const SECONDS_MAX: i64 = 253_402_300_799;
 
+/// Seconds since 1970-01-01 UTC; 0 if the clock stands before.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+/// Seconds as `2026-01-31 23:59:59`; `-` for the beginning of time.
+pub fn utc(seconds: u64) -> String {
+    if seconds == 0 {
+        return "-".to_owned();
+    }
+    let (date, time) = parts(i64::try_from(seconds).unwrap_or(SECONDS_MAX));
+    format!("{date} {time}")
+}
+
 /// Seconds as `2026-01-31T23:59:59Z`.
-pub(crate) fn iso(seconds: i64) -> String {
+pub fn iso(seconds: i64) -> String {
     let (date, time) = parts(seconds);
     format!("{date}T{time}Z")
 }
 
 /// Seconds as (`2026-01-31`, `23:59:59`).
-pub(crate) fn parts(seconds: i64) -> (String, String) {
+fn parts(seconds: i64) -> (String, String) {
     let seconds = seconds.clamp(0, SECONDS_MAX);
     let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
     let (era, day_of_era) = (days / 146_097, days % 146_097);
@@ -28,7 +45,7 @@ pub(crate) fn parts(seconds: i64) -> (String, String) {
 }
 
 /// Reads `2026-01-31T23:59:59.5Z`, the fraction optional, `Z` or an offset as `+01:00` behind it, in milliseconds.
-pub(crate) fn parse_iso_ms(text: &str) -> Option<i64> {
+pub fn parse_iso_ms(text: &str) -> Option<i64> {
     let (date, time) = text.split_once(['T', 't'])?;
     let [year, month, day] = numbers(date, '-', [4, 2, 2])?;
     let zone_at = time.find(['Z', 'z', '+', '-'])?;
@@ -53,7 +70,7 @@ pub(crate) fn parse_iso_ms(text: &str) -> Option<i64> {
 }
 
 /// Reads `Sun, 06 Nov 1994 08:49:37 GMT`, as HTTP writes dates (RFC 9110 §5.6.7), in seconds.
-pub(crate) fn parse_http(text: &str) -> Option<i64> {
+pub fn parse_http(text: &str) -> Option<i64> {
     const MONTHS: [&str; 12] = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let words: Vec<&str> = text.split_ascii_whitespace().collect();
     let [_, day, month, year, clock, "GMT"] = words[..] else { return None };
@@ -80,17 +97,35 @@ fn seconds_of(year: i64, month: i64, day: i64, hour: i64, minute: i64, second: i
     if !(1..=12).contains(&month) || !(1..=31).contains(&day) || hour > 23 || minute > 59 || second > 60 {
         return None;
     }
+    Some(days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second)
+}
+
+/// Days from 1970-01-01 to a date of the Gregorian calendar.
+pub fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let day_of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468;
-    Some(days * 86_400 + hour * 3_600 + minute * 60 + second)
+    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn moments_read_well() {
+        assert_eq!(utc(0), "-");
+        assert_eq!(utc(951_782_400), "2000-02-29 00:00:00");
+        assert_eq!(utc(1_767_225_599), "2025-12-31 23:59:59");
+    }
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        for (date, days) in [((1970, 1, 1), 0), ((2000, 2, 29), 11_016), ((2000, 3, 1), 11_017), ((1969, 12, 31), -1)] {
+            assert_eq!(days_since_1970(date.0, date.1, date.2), days, "{date:?}");
+        }
+    }
 
     #[test]
     fn moments_are_read_as_they_are_written() {

@@ -294,7 +294,8 @@ fn reasons(parser: Parser, text: &str) -> Vec<&'static str> {
 fn bad_records_say_what_is_wrong() {
     let md5 = "0123456789abcdef0123456789abcdef";
     let long = "x".repeat(600);
-    let records: [(String, &str); 7] = [
+    let whole = format!("<timestamp>2024-01-01T00:00:00Z</timestamp><fingerprints><md5>{md5}</md5>");
+    let records: [(String, &str); 10] = [
         (String::new(), "missing-id"),
         ("<member id='1'/><id>1</id>".into(), "bad-timestamp"),
         ("<member id='1'/><id>1</id><timestamp>yesterday</timestamp>".into(), "bad-timestamp"),
@@ -313,6 +314,10 @@ fn bad_records_say_what_is_wrong() {
                 .into(),
             "wrong-length",
         ),
+        // Beside a fingerprint that can be read, one that cannot is not passed over.
+        (format!("<member id='1'/><id>1</id>{whole}<pdq href=/v2/entries/></fingerprints>"), "bad-attribute"),
+        (format!("<member id='1'/><id>1</id>{whole}<pdq href='&none;'/></fingerprints>"), "bad-attribute"),
+        (format!("<member id='1'/><id>1</id>{whole}<sha1>{md5}<x/>01234567</sha1></fingerprints>"), "nested"),
     ];
     for (record, reason) in records {
         let text = format!("<queryResult><image>{record}</image></queryResult>");

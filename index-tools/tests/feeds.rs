@@ -480,6 +480,40 @@ fn a_bad_record_is_a_fault_until_it_can_be_read() {
 }
 
 #[test]
+fn an_entry_that_is_gone_is_no_fault_any_more_whatever_else_a_page_holds() {
+    let later = Arc::new(Mutex::new(false));
+    let is_later = Arc::clone(&later);
+    let server = Server::start(move |request| {
+        if request.path() == "/v2/linked" {
+            return Reply::ok(md5(4).to_hex());
+        }
+        let linked = image_of(4, "<md5 href='/v2/linked'/>", 7);
+        let entries =
+            if *is_later.lock().unwrap() { vec![deleted(2, 7), linked] } else { vec![image_of(2, "<md5>x</md5>", 6)] };
+        Reply::ok(page(&entries, None))
+    });
+    let folder = folder("ncmec", &server.url(), &format!("{ILLEGAL}{JANUARY}"));
+    sync_until(&folder, FEBRUARY).done();
+    assert_eq!(faults(&folder), ["1/2"]);
+    *later.lock().unwrap() = true;
+    sync_until(&folder, "2024-02-02T00:00:00Z").done();
+    assert_eq!((faults(&folder), known(&folder, 6)), (Vec::new(), vec![4]));
+}
+
+#[test]
+fn what_the_daemon_logs_of_a_sync_holds_no_hash() {
+    let value = md5(1).to_hex();
+    let record = format!("{{\"signalType\": \"VideoMD5\", \"hashValue\": \"{value}\", \"lastModtimestamp\": 1}}");
+    let server =
+        Server::start(move |_| Reply::ok(format!("{{\"hashRecords\": [{record}], \"hasMoreRecords\": false}}")));
+    let folder = folder("stopncii", &server.url(), ILLEGAL);
+    let text = folder.run(&["sync", "feed", "--config", "hashward.toml"]).done();
+    assert!(text.contains("page 1, record 1: bad-status: expected"), "{text}");
+    assert!(!text.contains(&md5(1).to_hex()), "{text}");
+    assert_eq!(sync(&folder).json()["rejected"][0]["source_id"], format!("VideoMD5:{}", md5(1).to_hex()));
+}
+
+#[test]
 fn fingerprints_at_links_are_fetched() {
     let link = |name: &str| format!("<md5 rel='self' href='/v2/entries/1/{name}/MD5'/>");
     let server = Server::start(move |request| match request.path() {
@@ -655,8 +689,11 @@ fn several_windows_lead_up_to_now() {
 
 // Services that forget.
 
+/// The number of a file whose hash the service writes wrong.
+const UNREADABLE: u32 = 77;
+
 fn update(file: u32, at: u32) -> String {
-    let value = md5(file).to_hex();
+    let value = if file == UNREADABLE { "?".to_owned() } else { md5(file).to_hex() };
     format!(
         "{{\"indicator\": \"{value}\", \"type\": \"HASH_MD5\", \"last_updated\": {at}, \
          \"descriptors\": {{\"data\": [{{\"status\": \"MALICIOUS\"}}]}}}}"
@@ -679,10 +716,19 @@ fn a_feed_that_was_left_alone_too_long_starts_again() {
     sync(&folder).done();
     assert_eq!(known(&folder, 10), [1, 2, 3, 4, 9], "deletions are told, so what is not named stays");
 
-    let later = ["2099-01-01T00:00:00Z", "2099-06-01T00:00:00Z"];
+    let later = ["2099-01-01T00:00:00Z", "2099-12-01T00:00:00Z"];
     let report = sync_until(&folder, later[0]).json();
     assert_eq!((&report["started_again"], &report["deleted"]), (&true.into(), &1.into()));
     assert_eq!(server.asked()[2].parameter("start_time"), None);
+    assert_eq!(known(&folder, 10), [1, 2, 3, 9]);
+
+    // Whose key cannot be read may be any entry: none is gone then.
+    *data.lock().unwrap() = vec![1, 2, UNREADABLE];
+    let report = sync_until(&folder, "2099-06-01T00:00:00Z").json();
+    assert_eq!(
+        (&report["started_again"], &report["deleted"], &report["rejected_total"]),
+        (&true.into(), &0.into(), &1.into())
+    );
     assert_eq!(known(&folder, 10), [1, 2, 3, 9]);
 
     // A service that suddenly names next to nothing is not believed.
@@ -767,6 +813,18 @@ fn a_folder_of_files_is_imported_when_it_changes() {
     assert_eq!(known(&folder, 8), [1, 2, 3]);
     assert_eq!(sync(&folder).json().get("import"), None);
     folder.write("lists/b.md5", hex_list(4..6));
+    sync(&folder).done();
+    assert_eq!(known(&folder, 8), [1, 2, 4, 5]);
+
+    // More files than are read would be some that are not matched.
+    let many = folder.path().join("many");
+    std::fs::create_dir(&many).unwrap();
+    (0..10_001).for_each(|number| drop(std::fs::File::create(many.join(number.to_string())).unwrap()));
+    std::fs::rename(folder.path().join("lists"), folder.path().join("aside")).unwrap();
+    std::fs::rename(&many, folder.path().join("lists")).unwrap();
+    assert!(failed(&sync(&folder))["fault"].as_str().unwrap().contains("at most 10000 list files, found more"));
+    std::fs::rename(folder.path().join("lists"), &many).unwrap();
+    std::fs::rename(folder.path().join("aside"), folder.path().join("lists")).unwrap();
     sync(&folder).done();
     assert_eq!(known(&folder, 8), [1, 2, 4, 5]);
 

@@ -364,6 +364,9 @@ fn hostile_events_are_bounded() {
     assert_eq!(parsed.unwrap(), Parsed { records: 8, rejected: 4 });
     let rejected: Vec<_> = sink.rejected.iter().map(|rejected| (rejected.record, rejected.reason)).collect();
     assert_eq!(rejected, [(2, "too-long"), (3, "wrong-length"), (4, "wrong-length"), (7, "too-long")]);
+    // An event that is wrapped too deep to be looked into is not passed over beside another.
+    let deep = format!(r#"[{},[{{"response":[{}]}}]]"#, event(&good, ""), event(&good, ""));
+    assert_eq!(refusal(parse(Format::Misp, deep.as_bytes()).0), Some(Refusal::Limit));
     for list in ["[]", "{}", "", "5", r#"{"Event":5}"#, r#"{"Event":[]}"#] {
         assert_eq!(refusal(parse(Format::Misp, list.as_bytes()).0), Some(Refusal::NotAList), "{list}");
     }
@@ -503,6 +506,17 @@ fn one_record_holds_a_bounded_number_of_values_and_foreign_kinds() {
     let (parsed, sink) = parse(Format::Vics, list.as_bytes());
     assert_eq!(parsed.unwrap(), Parsed { records: 2, rejected: 1 });
     assert_eq!(sink.rejected[0].reason, "too-many-values");
+    // Beside a hash that can be read, one that cannot is not passed over; one that is not there is.
+    for (hash, rejected) in [("5", 1), ("[]", 1), ("null", 0), ("\"\"", 0)] {
+        let hash = format!(r#"{{"HashName":"PhotoDNA","HashValue":{hash}}}"#);
+        let list = format!(
+            r##"{{"odata.metadata":"x#Media","value":[{{"MD5":"{:032x}"}},{{"MD5":"{:032x}","AlternativeHashes":[{hash}]}}]}}"##,
+            1, 2
+        );
+        let (parsed, sink) = parse(Format::Vics, list.as_bytes());
+        assert_eq!(parsed.unwrap(), Parsed { records: 2, rejected }, "{hash}");
+        assert!(sink.rejected.iter().all(|rejected| rejected.reason == "wrong-type"));
+    }
     let text: String = (0..1000).map(|i| format!("H{i} (x) = 00112233\n")).collect();
     let (parsed, sink) = parse(Format::Sum, text.as_bytes());
     assert_eq!(parsed.unwrap(), Parsed { records: 0, rejected: 0 });

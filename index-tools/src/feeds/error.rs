@@ -94,6 +94,9 @@ pub enum SyncError {
     /// A source of files without any.
     #[error("{}: expected list files, found none", .0.display())]
     NoFiles(PathBuf),
+    /// A folder of more files than are read: what is not read would not be matched.
+    #[error("{}: expected at most {} list files, found more; nothing was imported", .0.display(), .1)]
+    TooManyFiles(PathBuf, usize),
 }
 
 fn place(kept: Option<&Path>) -> String {

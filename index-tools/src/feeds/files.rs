@@ -89,9 +89,13 @@ fn look_through(path: &Path) -> Result<(Vec<PathBuf>, String), SyncError> {
         for entry in fs::read_dir(path).map_err(disk)? {
             let entry = entry.map_err(disk)?;
             let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-            if !hidden && entry.file_type().map_err(disk)?.is_file() && files.len() < FILES_MAX {
-                files.push(entry.path());
+            if hidden || !entry.file_type().map_err(disk)?.is_file() {
+                continue;
             }
+            if files.len() == FILES_MAX {
+                return Err(SyncError::TooManyFiles(path.to_owned(), FILES_MAX));
+            }
+            files.push(entry.path());
         }
         files.sort();
     } else {

@@ -242,12 +242,18 @@ struct Record {
 impl Record {
     /// Takes an element that stands `below` elements deep in the record.
     fn open(&mut self, element: &BytesStart<'_>, below: u32) {
+        if self.field.is_some() {
+            self.spoil(Problem::new("nested", "expected text in a member of the record, found an element"));
+        }
         self.text.clear();
         self.field = None;
         let name = element.local_name();
         match (below, name.as_ref()) {
             (0, b"member") => {
-                self.member_id = attribute(element, b"id").unwrap_or_default();
+                match attribute(element, b"id") {
+                    Ok(id) => self.member_id = id.unwrap_or_default(),
+                    Err(problem) => self.spoil(problem),
+                }
                 self.field = Some(Field::Member);
             }
             (0, b"timestamp") => self.field = Some(Field::Timestamp),
@@ -268,11 +274,12 @@ impl Record {
             return;
         };
         match attribute(element, b"href") {
-            Some(href) if self.links.len() < MAX_VALUES => {
+            Ok(Some(href)) if self.links.len() < MAX_VALUES => {
                 self.links.push((kind, String::from_utf8_lossy(&href).into_owned()));
             }
-            Some(_) => self.spoil(Problem::new("too-many-values", format!("expected at most {MAX_VALUES} links"))),
-            None => self.field = Some(Field::Fingerprint(kind)),
+            Ok(Some(_)) => self.spoil(Problem::new("too-many-values", format!("expected at most {MAX_VALUES} links"))),
+            Ok(None) => self.field = Some(Field::Fingerprint(kind)),
+            Err(problem) => self.spoil(problem),
         }
     }
 
@@ -362,9 +369,18 @@ impl Record {
     }
 }
 
-/// The value of an attribute; the first of repeated ones counts.
-fn attribute(element: &BytesStart<'_>, name: &[u8]) -> Option<Vec<u8>> {
-    let mut attributes = element.attributes();
-    let found = attributes.with_checks(false).flatten().find(|attribute| attribute.key.as_ref() == name)?;
-    Some(found.unescape_value().ok()?.trim().as_bytes().to_vec())
+/// The value of an attribute; the first of repeated ones counts. One that cannot be read is not an absent one.
+fn attribute(element: &BytesStart<'_>, name: &[u8]) -> Result<Option<Vec<u8>>, Problem> {
+    let bad = |error: String| {
+        let found = excerpt(error.as_bytes());
+        Problem::new("bad-attribute", format!("expected attributes that can be read, found {found}"))
+    };
+    for attribute in element.attributes().with_checks(false) {
+        let attribute = attribute.map_err(|error| bad(error.to_string()))?;
+        if attribute.key.as_ref() == name {
+            let value = attribute.unescape_value().map_err(|error| bad(error.to_string()))?;
+            return Ok(Some(value.trim().as_bytes().to_vec()));
+        }
+    }
+    Ok(None)
 }

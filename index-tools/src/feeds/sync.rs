@@ -64,7 +64,7 @@ impl Reader<'_> {
     ) -> Result<(), SyncError> {
         let mut checkpoint = state.checkpoint.clone();
         let told = service.forgets().filter(|(told_s, _)| checkpoint.is_some() && !was_read(state, now_s - told_s));
-        let mut named = told.map(|(_, prefix)| Named { prefix, seen: HashSet::new() });
+        let mut named = told.map(|(_, prefix)| Named { prefix, seen: HashSet::new(), has_unnamed: false });
         if named.is_some() {
             checkpoint = None;
             self.report.started_again = true;
@@ -129,7 +129,9 @@ impl Reader<'_> {
         if let Some(named) = named {
             // Whether what is missing can be believed or not: what the page says counts.
             self.apply(std::mem::take(&mut changes))?;
-            changes.states = self.no_longer_named(named)?;
+            if !named.has_unnamed {
+                changes.states = self.no_longer_named(named)?;
+            }
         }
         let checkpoint = service.checkpoint(window);
         changes.mended.extend(self.healed(window, faults_met));
@@ -171,6 +173,7 @@ impl Reader<'_> {
         page: &mut Page,
         faults_met: &mut HashSet<String>,
     ) -> Result<Changes, SyncError> {
+        let mut mended = self.mended(page);
         if !page.links.is_empty() {
             let gone = page.states.iter().filter(|state| matches!(state, State::Gone(_))).cloned().collect();
             self.apply(Changes { states: gone, ..Changes::default() })?;
@@ -181,7 +184,6 @@ impl Reader<'_> {
             rejected.detail = self.secrets.hide(&rejected.detail);
         }
         self.report.note_page(&window.name, number, page, &self.roles);
-        let mut mended = self.mended(page);
         let mut faults = Vec::new();
         for fault in page.rejected.iter().map(|rejected| fault(window, number, rejected)) {
             mended.remove(&fault.item);
@@ -324,11 +326,15 @@ struct Changes {
 struct Named {
     prefix: &'static str,
     seen: HashSet<u128>,
+    /// Whether there was a record whose key cannot be read: it may be of any entry, so none is taken for gone. What was
+    /// deleted meanwhile stays until the feed is read from its beginning once more.
+    has_unnamed: bool,
 }
 
 impl Named {
     /// Rejected records count too: what cannot be read now is not gone.
     fn note(&mut self, page: &Page) {
+        self.has_unnamed |= page.rejected.iter().any(|rejected| rejected.source_id.is_none());
         let rejected = page.rejected.iter().filter_map(|rejected| rejected.source_id.as_deref());
         self.seen.extend(page.states.iter().map(State::source_id).chain(rejected).map(short));
     }

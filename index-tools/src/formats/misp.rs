@@ -16,7 +16,7 @@ use std::io::BufRead;
 
 use hashward::list::{self, PackedAttributes};
 
-use super::error::{FormatError, Refused};
+use super::error::{FormatError, Refusal, Refused};
 use super::json::{Cursor, Stop, elements, first_byte, look, members, pull_record, skip_any, skip_large};
 use super::limits::MAX_ELEMENT_BYTES;
 use super::report::{Problem, Report, excerpt};
@@ -84,8 +84,14 @@ impl Reader<'_> {
     /// Reads an event, or what is wrapped around some. Recursion ends with `wrappings_left`.
     fn wrapping(&mut self, window: &mut Window<'_>, wrappings_left: u32) -> Result<(), FormatError> {
         match first_byte(window)? {
-            Some(b'[') if wrappings_left > 0 => elements(window, |window| self.wrapping(window, wrappings_left - 1)),
-            Some(b'{') if wrappings_left > 0 => members(window, |window, key| {
+            // What is not looked into would not be matched.
+            Some(b'[' | b'{') if wrappings_left == 0 => {
+                let expected = format!("at most {MAX_WRAPPINGS} arrays and objects around the attributes");
+                let remedy = "export events as MISP does";
+                Err(Refused::new(Refusal::Limit, expected, "more", remedy).into())
+            }
+            Some(b'[') => elements(window, |window| self.wrapping(window, wrappings_left - 1)),
+            Some(b'{') => members(window, |window, key| {
                 let first = first_byte(window)?;
                 match key {
                     b"response" => self.wrapping(window, wrappings_left - 1),

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use hashward::fingerprint::{Kind, Radius};
-use hashward::list::{Entry, Flags, ListShape, Suppression, SuppressionScope};
+use hashward::list::{Category, Entry, Flags, ListShape, Suppression, SuppressionScope};
 use hashward::store::command::{Change, Explained, Holding, Record, Said, Statement, VersionInfo};
 use hashward::store::{Command, Outcome};
 
-use super::print::{by_kind, counted, moment, one_line};
+use super::print::{by_kind, counted, moment, plain};
 use super::{Place, hashes, print, suppress, unexpected};
 
 /// How an explanation is printed.
@@ -124,8 +124,8 @@ fn tell_statement(sheet: &mut Sheet, statement: &Statement) {
     let distance = statement.distance.map(|bits| format!(", {bits} bits away")).unwrap_or_default();
     sheet.line("hash", format!("{}{distance}", statement.fingerprint));
     for Said { role, category, flags } in &statement.said {
-        let category = category.as_ref().map(|category| one_line(&category.to_string()));
-        let category = category.map_or("no category".to_owned(), |category| format!("category {category}"));
+        let told = |category: &Category| format!("category {}", plain(&category.to_string()));
+        let category = category.as_ref().map_or_else(|| "no category".to_owned(), told);
         sheet.line("says", format!("{role}: {category}{}", told_flags(*flags)));
     }
     if let Some(change) = &statement.withdrawn {
@@ -141,7 +141,7 @@ fn tell_version(sheet: &mut Sheet, version: &VersionInfo) {
         version;
     let answers = if *current { "which answers" } else { "kept" };
     sheet.line("version", format!("{number}, {answers}, imported {} UTC", moment(*created_at)));
-    sources.iter().for_each(|source| sheet.line("", format!("from {}", one_line(source))));
+    sources.iter().for_each(|source| sheet.line("", format!("from {}", plain(source))));
     let (records, rejected) = (counted(counts.records, "record", "records"), print::grouped(counts.rejected));
     let fingerprints = by_kind(fingerprints.iter().map(|(kind, count)| (kind, *count)));
     sheet.line("", format!("{records}, {rejected} rejected; hashes: {fingerprints}"));
@@ -154,8 +154,8 @@ fn tell_record(sheet: &mut Sheet, number: usize, Record { version, batch, entry 
     let Entry { source_id, fingerprints, category, flags, changed_at, attributes } = entry;
     let mut head = Vec::new();
     head.extend(version.map(|version| format!("of version {version}")));
-    head.extend((!source_id.is_empty()).then(|| one_line(source_id)));
-    head.extend(category.as_ref().map(|category| format!("category {}", one_line(&category.to_string()))));
+    head.extend((!source_id.is_empty()).then(|| plain(source_id).into_owned()));
+    head.extend(category.as_ref().map(|category| format!("category {}", plain(&category.to_string()))));
     sheet.line(&format!("entry {number}"), format!("{}{}", head.join(", "), told_flags(*flags)));
     fingerprints.iter().for_each(|fingerprint| sheet.line("", fingerprint));
     // Before 1970 no source changed anything.
@@ -163,7 +163,7 @@ fn tell_record(sheet: &mut Sheet, number: usize, Record { version, batch, entry 
         sheet.line("", format!("changed {} UTC by the source's clock", moment(millis / 1_000)));
     }
     batch.iter().for_each(|change| sheet.line("", format!("since {}", told_change(change))));
-    attributes.iter().for_each(|(name, value)| sheet.line("", format!("{}: {}", one_line(name), one_line(value))));
+    attributes.iter().for_each(|(name, value)| sheet.line("", format!("{}: {}", plain(name), plain(value))));
 }
 
 fn tell_suppression(sheet: &mut Sheet, suppression: &Suppression) {
@@ -173,7 +173,7 @@ fn tell_suppression(sheet: &mut Sheet, suppression: &Suppression) {
         SuppressionScope::Hash => "alone",
     };
     sheet.line(&id.to_string(), format!("{fingerprint} {scope}"));
-    sheet.line("", format!("{} UTC by {}: {}", moment(*at), one_line(author), one_line(reason)));
+    sheet.line("", format!("{} UTC by {}: {}", moment(*at), plain(author), plain(reason)));
     if lifted.is_some() {
         sheet.line("", format!("lifted {}", suppress::end(suppression)));
     }
@@ -184,5 +184,5 @@ fn told_flags(flags: Flags) -> String {
 }
 
 fn told_change(Change { seq, at, action }: &Change) -> String {
-    format!("batch {seq}, {} UTC: {}", moment(*at), one_line(action))
+    format!("batch {seq}, {} UTC: {}", moment(*at), plain(action))
 }

@@ -104,11 +104,6 @@ pub(super) fn changes(changes: &Changes) -> String {
     format!("{} added, {} removed, {} kept", grouped(added), grouped(removed), grouped(kept))
 }
 
-/// Text from outside on one line, control characters escaped.
-pub(super) fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
-}
-
 /// A count with its noun.
 pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", grouped(count), if count == 1 { one } else { many })

@@ -77,6 +77,19 @@ impl Progress {
         }
     }
 
+    /// Shows a line that says itself how far the work has come.
+    pub(super) fn tell(&self, line: impl FnOnce() -> String) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(line());
+            return;
+        }
+        let Ok(mut plain) = self.plain.lock() else { return };
+        if plain.last.elapsed() >= LINE_EVERY {
+            plain.last = Instant::now();
+            eprintln!("{}", line());
+        }
+    }
+
     /// So many more bytes or rows are done. Called for blocks, not for each row.
     pub(super) fn advance(&self, more: u64) {
         if let Some(bar) = &self.bar {

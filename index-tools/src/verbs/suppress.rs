@@ -8,7 +8,7 @@ use hashward::list::{Suppression, SuppressionScope};
 use hashward::store::command::{Lifting, Suppressed};
 use hashward::store::{Command, Outcome};
 
-use super::print::{OutputFormat, counted, moment, one_line, table};
+use super::print::{OutputFormat, counted, moment, plain, table};
 use super::{Place, hashes, print, unexpected};
 
 /// Who does it, and why: kept for those who ask later.
@@ -154,16 +154,23 @@ pub(super) fn list(args: SuppressionsArgs) -> anyhow::Result<ExitCode> {
 
 fn row((suppression, covers): &(Suppression, u64)) -> Vec<String> {
     let Suppression { id, fingerprint, scope, author, reason, at, .. } = suppression;
-    let (author, reason) = (one_line(author), one_line(reason));
     let scope = scope.name().to_owned();
-    vec![id.to_string(), fingerprint.to_string(), scope, covers.to_string(), moment(*at), author, reason]
+    vec![
+        id.to_string(),
+        fingerprint.to_string(),
+        scope,
+        covers.to_string(),
+        moment(*at),
+        author.clone(),
+        reason.clone(),
+    ]
 }
 
 /// How a suppression ended; a dash while it is in force.
 pub(super) fn end(suppression: &Suppression) -> String {
     suppression.lifted.as_ref().map_or_else(
         || "-".to_owned(),
-        |lifted| format!("{} by {}: {}", moment(lifted.at), one_line(&lifted.author), one_line(&lifted.reason)),
+        |lifted| format!("{} by {}: {}", moment(lifted.at), plain(&lifted.author), plain(&lifted.reason)),
     )
 }
 

@@ -1,8 +1,6 @@
 //! `sync`: reads what has changed in a feed of the config, and has it applied to the feed's list.
 
-use std::cell::Cell;
 use std::fmt::Write as _;
-use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -12,17 +10,13 @@ use clap::Args;
 use hashward::feed::{FeedConfig, FeedSource};
 use hashward::list::ListName;
 use hashward::moment;
-use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::import::{self, FeedImport, ImportArgs, ReportFormat};
-use super::print::{counted, grouped};
+use super::print::{counted, grouped, plain};
+use super::progress::Progress;
 use super::{Place, Usage, print};
 use crate::feeds::{self, Feed, Patience, Report, Secrets, SyncOptions, UNCATEGORISED};
-use crate::keeper::Keeper;
-
-/// Between two plain lines of progress.
-const LINE_EVERY: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Args)]
 pub(super) struct SyncArgs {
@@ -108,7 +102,7 @@ fn sync(
     let feed = Feed::open(config, &keeper, options, credentials, secrets.clone())?;
     let read = match config.source {
         FeedSource::Files => import_files(&feed, config, place, whole),
-        _ => sync_changes(&feed, &keeper, whole).map(|()| None),
+        _ => sync_changes(&feed, whole).map(|()| None),
     };
     let fault = read.as_ref().err().map(|error| secrets.hide(&format!("{error:#}")));
     let checkpoint = read.as_ref().ok().cloned().flatten();
@@ -118,9 +112,16 @@ fn sync(
     Ok(noted?)
 }
 
-fn sync_changes(feed: &Feed<'_>, keeper: &Keeper, whole: &mut Whole) -> anyhow::Result<()> {
-    let progress = Progress::start(keeper);
-    Ok(feed.sync(&mut whole.feed, &|report| progress.show(report))?)
+fn sync_changes(feed: &Feed<'_>, whole: &mut Whole) -> anyhow::Result<()> {
+    let progress = Progress::start();
+    progress.waiting("asking");
+    let show = |report: &Report| {
+        progress.tell(|| {
+            let pages = counted(report.pages, "page", "pages");
+            format!("{}: {pages}, {} read", report.feed, counted(report.records, "record", "records"))
+        });
+    };
+    Ok(feed.sync(&mut whole.feed, &show)?)
 }
 
 /// Imports what a feed of files has; gives the checkpoint behind it.
@@ -148,46 +149,6 @@ fn import_files(
     Ok(Some(fetched.checkpoint))
 }
 
-/// Shows how far a sync has come: on a terminal always, elsewhere a line now and then.
-struct Progress {
-    bar: Option<ProgressBar>,
-    last: Cell<Instant>,
-}
-
-impl Progress {
-    fn start(keeper: &Keeper) -> Progress {
-        let bar = std::io::stderr().is_terminal().then(ProgressBar::new_spinner);
-        if let Some(bar) = &bar {
-            bar.set_message(format!("asking, for {}", keeper.data().display()));
-            bar.enable_steady_tick(Duration::from_millis(200));
-        }
-        Progress { bar, last: Cell::new(Instant::now()) }
-    }
-
-    fn show(&self, report: &Report) {
-        let line = || {
-            let pages = counted(report.pages, "page", "pages");
-            format!("{}: {pages}, {} read", report.feed, counted(report.records, "record", "records"))
-        };
-        match &self.bar {
-            Some(bar) => bar.set_message(line()),
-            None if self.last.get().elapsed() >= LINE_EVERY => {
-                self.last.set(Instant::now());
-                eprintln!("{}", line());
-            }
-            None => {}
-        }
-    }
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
-    }
-}
-
 impl Whole {
     /// The summary, with how it ended in the first line.
     fn text(&self) -> String {
@@ -195,6 +156,7 @@ impl Whole {
         let mut text = match (&report.fault, &self.import) {
             (Some(_), _) => format!("{}: not read to its end\n", report.feed),
             (None, None) if report.source == FeedSource::Files.name() => format!("{}: unchanged\n", report.feed),
+            (None, Some(import)) if import.is_held() => format!("{}: what was read is held\n", report.feed),
             (None, _) => format!("{}: {} is as new as its source\n", report.feed, report.list),
         };
         let mut line = |name: &str, value: String| {
@@ -230,7 +192,7 @@ impl Whole {
             line("unsupported", format!("{name} {}", grouped(*count)));
         }
         for (name, category) in report.categories.iter().filter(|_| report.categories.len() > 1) {
-            let name = if name == UNCATEGORISED { "none" } else { name };
+            let name = if name == UNCATEGORISED { "none".into() } else { plain(name) };
             line("category", format!("{name}: {}, {}", counted(category.count, "entry", "entries"), category.role));
         }
         if let Some(checkpoint) = &report.checkpoint {
@@ -241,10 +203,10 @@ impl Whole {
         }
         line("rejected", counted(report.rejected_total, "record", "records"));
         for rejected in &report.rejected {
-            let entry = rejected.source_id.as_ref().map(|id| format!(" ({id})")).unwrap_or_default();
+            // Without its key: that is a hash with some services, and the daemon logs these lines.
             let (window, page, record) = (&rejected.window, rejected.page, rejected.record);
             let (reason, detail) = (rejected.reason, &rejected.detail);
-            let _ = writeln!(text, "    {window}, page {page}, record {record}{entry}: {reason}: {detail}");
+            let _ = writeln!(text, "    {window}, page {page}, record {record}: {reason}: {detail}");
         }
         let more = report.rejected_total - report.rejected.len() as u64;
         if more > 0 {

@@ -132,16 +132,20 @@ impl Medium {
         let mut name = None;
         let mut value = None;
         cursor.object(|cursor, key| {
-            let slot = match key.read(&mut Vec::new())? {
-                b"HashName" => &mut name,
-                b"HashValue" => &mut value,
+            let (what, slot) = match key.read(&mut Vec::new())? {
+                b"HashName" => ("HashName", &mut name),
+                b"HashValue" => ("HashValue", &mut value),
                 _ => return cursor.skip(),
             };
-            if cursor.peek()? == b'"' {
-                *slot = Some(cursor.string()?);
-                return Ok(());
+            match self.simple(what, cursor)? {
+                Some(Simple::Text(text)) => *slot = Some(text),
+                Some(Simple::Scalar(found)) => {
+                    let detail = format!("expected a string for {what}, found `{}`", excerpt(found));
+                    self.spoil(Problem::new("wrong-type", detail));
+                }
+                None => {}
             }
-            cursor.skip()
+            Ok(())
         })?;
         let (Some(name), Some(value)) = (name, value) else { return Ok(()) };
         let value = value.read(&mut self.unescaped)?.trim_ascii();

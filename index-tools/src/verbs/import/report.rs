@@ -225,7 +225,7 @@ impl Report {
         self.held = Some(held);
     }
 
-    pub(super) fn is_held(&self) -> bool {
+    pub(in crate::verbs) fn is_held(&self) -> bool {
         self.held.is_some()
     }
 

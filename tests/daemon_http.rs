@@ -195,6 +195,49 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
     assert_eq!((&lines[0]["verdict"], &lines[1]["title"]), (&json!("unknown"), &json!("malformed")));
 }
 
+/// All that comes over a connection until it ends, after this part of a request in lines.
+fn raw_lines(http: &Http, headers: &str, chunk: &str, is_last: bool) -> String {
+    let mut stream = UnixStream::connect(&http.socket).unwrap();
+    let length = chunk.len() + usize::from(!is_last);
+    let head = format!("POST /v1/lookup HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{headers}");
+    stream.write_all(format!("{head}content-length: {length}\r\n\r\n{chunk}").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // Nothing but the end of a whole body would leave the connection open here.
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn answers_in_lines_that_are_cut_short_break_off() {
+    let token = Token::generate().unwrap();
+    let http = Http::start(&format!(
+        "[limits]\nframe_s = 1\n[[principal]]\nname = 'scanner'\ntoken = '{}'\nrights = ['lookup']\n\
+         budget = {{ questions_per_s = 10 }}\n",
+        token.hash()
+    ));
+    let line = |kind: &str, bytes: usize| format!("{{\"kind\":\"{kind}\",\"hash\":\"{}\"}}\n", "00".repeat(bytes));
+    let authorization = format!("authorization: Bearer {}\r\n", token.reveal());
+    // The first question takes more than there is, so that there is nothing for the second.
+    let lines = line("md5", 16).repeat(100) + &line("sha1", 20).repeat(100);
+    for (headers, lines, is_last, answers, sort) in [
+        (authorization.as_str(), lines.clone(), true, 100, "over-budget"),
+        ("", line("md5", 16) + "{\"kind\":", false, 1, "timeout"),
+        ("", line("md5", 16) + &"x".repeat(70_000), false, 1, "malformed"),
+    ] {
+        let answer = raw_lines(&http, headers, &lines, is_last);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("transfer-encoding: chunked"), "{answer}");
+        assert_eq!(answer.matches("\"verdict\":\"unknown\"").count(), answers, "{answer}");
+        let problem = answer.lines().filter(|line| line.starts_with('{')).next_back().unwrap();
+        let problem: Value = serde_json::from_str(problem).unwrap();
+        assert_eq!(problem["type"], format!("urn:hashward:problem:{sort}"), "{answer}");
+        assert!(!answer.ends_with("\r\n0\r\n\r\n"), "a body that was cut short ends as a whole one: {answer}");
+    }
+    // A whole one does have that end.
+    let whole = raw_lines(&http, "connection: close\r\n", &lines, true);
+    assert!(whole.ends_with("\r\n0\r\n\r\n") && !whole.contains("urn:hashward:problem"), "{whole}");
+}
+
 #[test]
 fn entries_go_in_and_out() {
     let http = Http::start("");

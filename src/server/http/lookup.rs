@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::{Ask, JSON, NDJSON, read_body};
+use super::{Ask, JSON, NDJSON, linger, read_body};
 use crate::access::Right;
 use crate::fingerprint::{Encoding, Kind, Radii};
 use crate::matching::{Answer, Answers};
@@ -108,7 +108,9 @@ impl<'a> OneAnswer<'a> {
 }
 
 /// Asks about many hashes. As a JSON document all answers are of one generation; as lines, `{"kind":…,"hash":…}` each,
-/// answers come while questions go.
+/// answers come while questions go. A problem may stand among the answers in lines: what is wrong with one line is said
+/// in its place; any other problem is the last line, and the body then breaks off without its proper end. Lines without an
+/// answer are not `unknown`.
 #[utoipa::path(
     post, path = "/v1/lookup", tag = "questions",
     request_body(content((LookupRequest = "application/json"), (String = "application/x-ndjson"))),
@@ -289,27 +291,49 @@ struct Line<'a> {
 }
 
 /// Answers line by line, in their order. What cannot be answered says so in its line, and ends the answers if that is
-/// not the line's own fault.
+/// not the line's own fault. Then the body breaks off, without the end that a whole one has: who only looks for certain
+/// verdicts in it must not take the lines without an answer for ones that nobody knows.
 fn lookup_lines(ask: Ask, request: Request) -> Response {
     let Ask { asker, limits } = ask;
     let input = Lines { body: request.into_body().into_data_stream(), buffer: Vec::new(), ended: false };
-    let answers = futures_util::stream::unfold(Some((asker, input)), move |state| {
+    let answers = futures_util::stream::unfold(Turn::Answer(Box::new(asker), input), move |turn| {
         let limits = limits.clone();
         async move {
-            let (mut asker, mut input) = state?;
+            let (mut asker, mut input) = match turn {
+                Turn::Answer(asker, input) => (asker, input),
+                Turn::BreakOff(mut input) => {
+                    // The problem is written while this waits, and read while the client can still write.
+                    tokio::task::yield_now().await;
+                    linger(&mut input.body).await;
+                    return Some((Err(std::io::Error::other("not all lines were answered")), Turn::End));
+                }
+                Turn::End => return None,
+            };
             let mut out = Vec::new();
             let more = match input.next_lines(&limits).await {
                 Ok(Some(lines)) => answer_lines(&mut asker, &limits, &lines, &mut out).await,
                 Ok(None) => return None,
                 Err(problem) => Err(problem),
             };
-            if let Err(problem) = &more {
-                put_line(&mut out, problem);
-            }
-            Some((Ok::<_, std::convert::Infallible>(Bytes::from(out)), more.is_ok().then_some((asker, input))))
+            let next = match more {
+                Ok(()) => Turn::Answer(asker, input),
+                Err(problem) => {
+                    put_line(&mut out, &problem);
+                    Turn::BreakOff(input)
+                }
+            };
+            Some((Ok(Bytes::from(out)), next))
         }
     });
     ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response()
+}
+
+/// What comes next of answers in lines.
+enum Turn {
+    Answer(Box<Asker>, Lines),
+    /// A problem was the last that is said.
+    BreakOff(Lines),
+    End,
 }
 
 /// The lines of a body as it comes.
@@ -342,7 +366,10 @@ impl Lines {
                 Ok(Some(Ok(part))) => self.buffer.extend_from_slice(&part),
                 Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
                 Ok(None) => self.ended = true,
-                Err(_) => return Err(Problem::malformed(format!("no whole line within {} s", patience.as_secs()))),
+                Err(_) => {
+                    let text = format!("no whole line within {} s", patience.as_secs());
+                    return Err(Failure::new(ErrorCode::Timeout, text).into());
+                }
             }
         }
     }

@@ -21,7 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
@@ -158,11 +158,16 @@ async fn read_body(request: Request, limits: &Limits) -> Result<Bytes, Problem> 
     };
     let read = tokio::time::timeout(limits.frame(), read).await;
     if let Ok(Err(_)) = &read {
-        let rest = async { while let Some(Ok(_)) = parts.next().await {} };
-        let _ = tokio::time::timeout(LINGER, rest).await;
+        linger(&mut parts).await;
     }
     let late = format!("the request was not complete within {} s", limits.frame_s);
     read.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Timeout, late).into())).map(|()| body.into())
+}
+
+/// Throws away for a moment what still comes of a body.
+async fn linger(parts: &mut BodyDataStream) {
+    let rest = async { while let Some(Ok(_)) = parts.next().await {} };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// Serves one connection until it ends or `phase` says to end it.

@@ -71,6 +71,10 @@ fn request(mut stream: impl Read + Write, method: &str, path: &str, headers: &st
     stream.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).unwrap();
     // The daemon may refuse before it has read all.
     let _ = stream.write_all(body);
+    read_response(stream)
+}
+
+fn read_response(stream: impl Read) -> Response {
     let mut input = BufReader::new(stream);
     let mut line = String::new();
     input.read_line(&mut line).unwrap();
@@ -179,6 +183,15 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
         assert!(detail.contains(expected), "{expected}: {detail}");
     }
     http.get("/v1/lookup/md5/00").problem(400, "malformed");
+    for (method, path) in [
+        ("POST", "/v1/match?dihedral=x"),
+        ("POST", "/v1/match?radius=1"),
+        ("GET", "/v1/audit?limit=x"),
+        ("GET", "/v1/lists/%ff"),
+        ("GET", "/v1/lookup/md5/%ff"),
+    ] {
+        http.request(method, path, "", b"").problem(400, "malformed");
+    }
     http.get("/v1/lookups").problem(404, "not-found");
     http.request("DELETE", "/v1/lookup", "", b"").problem(405, "method-not-allowed");
     http.post("/v1/commands", &json!({"command": "inspect", "list": "nobody"})).problem(422, "refused");
@@ -193,6 +206,27 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]), (3, &lines[2]), "{text}");
     assert_eq!((&lines[0]["verdict"], &lines[1]["title"]), (&json!("unknown"), &json!("malformed")));
+}
+
+#[test]
+fn one_connection_too_many_is_a_problem_too() {
+    let http = Http::start("[limits]\nconnections = 2\n");
+    let mut held = Vec::new();
+    let refused = loop {
+        assert!(held.len() <= 2, "more connections than there may be");
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+        let mut answer = Vec::new();
+        // Whoever is not refused is told nothing before they ask.
+        let _ = stream.read_to_end(&mut answer);
+        if !answer.is_empty() {
+            break answer;
+        }
+        held.push(stream);
+    };
+    let refused = read_response(&refused[..]);
+    assert!(refused.problem(503, "busy").contains("all 2 connections are taken"), "{refused:?}");
+    assert_eq!(refused.headers["retry-after"], "1");
 }
 
 /// All that comes over a connection until it ends, after this part of a request in lines.

@@ -1,5 +1,6 @@
 //! Lists, their entries, and every other command that the store takes.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -57,7 +58,7 @@ pub(super) async fn lists(ask: Ask) -> Result<Response, Problem> {
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn inspect(ask: Ask, Path(list): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn inspect(ask: Ask, list: ListPath) -> Result<Response, Problem> {
     execute(ask, Command::Inspect { list: list_name(list)? }).await
 }
 
@@ -70,7 +71,7 @@ pub(super) async fn inspect(ask: Ask, Path(list): Path<String>) -> Result<Respon
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn add(ask: Ask, Path(list): Path<String>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn add(ask: Ask, list: ListPath, request: Request) -> Result<Response, Problem> {
     let mut ask = ask;
     ask.asker.need(Right::Import)?;
     let AddRequest { role, entries } = parse(request, &ask.limits).await?;
@@ -86,7 +87,7 @@ pub(super) async fn add(ask: Ask, Path(list): Path<String>, request: Request) ->
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn withdraw(ask: Ask, Path(list): Path<String>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn withdraw(ask: Ask, list: ListPath, request: Request) -> Result<Response, Problem> {
     let mut ask = ask;
     ask.asker.need(Right::Import)?;
     let WithdrawRequest { fingerprints } = parse(request, &ask.limits).await?;
@@ -117,7 +118,8 @@ fn some_records() -> u32 {
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn audit(ask: Ask, Query(AuditPart { after, limit }): Query<AuditPart>) -> Result<Response, Problem> {
+pub(super) async fn audit(ask: Ask, part: Result<Query<AuditPart>, QueryRejection>) -> Result<Response, Problem> {
+    let Query(AuditPart { after, limit }) = part?;
     execute_trail(ask, TrailCommand::AuditRead { after, limit }).await
 }
 
@@ -156,7 +158,11 @@ async fn parse<T: serde::de::DeserializeOwned>(request: Request, limits: &Limits
     serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))
 }
 
-fn list_name(name: String) -> Result<ListName, Problem> {
+/// The name of a list in a path.
+type ListPath = Result<Path<String>, PathRejection>;
+
+fn list_name(path: ListPath) -> Result<ListName, Problem> {
+    let Path(name) = path?;
     name.parse().map_err(|error| Problem::malformed(format!("{error}")))
 }
 

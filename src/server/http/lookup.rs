@@ -1,6 +1,7 @@
 //! Questions about hashes: many in one document, many as lines, or one in the path.
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -176,8 +177,9 @@ impl std::io::Write for Bounded {
 )]
 pub(super) async fn lookup_one(
     Ask { mut asker, limits }: Ask,
-    Path((kind, hash)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
+    let Path((kind, hash)) = path?;
     let kind: Kind = kind.parse().map_err(|error| Problem::malformed(format!("{error}")))?;
     let mut value = vec![0; kind.width()];
     Encoding::Hex

@@ -41,7 +41,7 @@ use super::asker::Asker;
 use super::{Granted, Limits, Phase, Shared};
 use crate::access::{Peer, Token, UnknownToken};
 use crate::protocol::{ErrorCode, Failure};
-use problem::Problem;
+use problem::{PROBLEM_JSON, Problem};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
@@ -162,6 +162,14 @@ async fn read_body(request: Request, limits: &Limits) -> Result<Bytes, Problem> 
     }
     let late = format!("the request was not complete within {} s", limits.frame_s);
     read.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Timeout, late).into())).map(|()| body.into())
+}
+
+/// The whole response to a connection for which there is no room, of which no request is read.
+pub(super) fn busy_response(text: &str) -> Vec<u8> {
+    let body = serde_json::to_string(&Problem::busy(text)).expect("a problem is plain data");
+    let length = body.len();
+    let head = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\nretry-after: 1");
+    format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
 }
 
 /// Throws away for a moment what still comes of a body.

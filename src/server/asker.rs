@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::content::{self, Incoming, NoAnswer};
 use super::limits::{Limits, Taken};
-use super::{Granted, Shared};
+use super::{Granted, Shared, Status};
 use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token};
 use crate::audit::{Event, Matched, Tally, TrailCommand, TrailOutcome};
 use crate::fingerprint::{Kind, Radii};
@@ -95,6 +95,17 @@ impl Asker {
         };
         self.note_refusal(&principal, &text);
         Err(Failure::new(ErrorCode::Forbidden, text))
+    }
+
+    /// How the daemon is, for everyone who has any right at all.
+    pub(super) fn status(&mut self) -> Result<Status, Failure> {
+        let granted = self.granted.get();
+        let principal = self.principal()?;
+        if principal.rights_at(granted) == Rights::NONE {
+            let text = format!("{} has no right at all at this listener", principal.name);
+            return Err(Failure::new(ErrorCode::Forbidden, text));
+        }
+        Ok(self.shared.status())
     }
 
     /// Refuses those who have asked too much already.

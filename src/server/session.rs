@@ -15,7 +15,7 @@ use super::content::{Incoming, NoAnswer};
 use super::descriptors::Descriptors;
 use super::limits::Limits;
 use super::{Granted, Shared};
-use crate::access::{Peer, Right, Rights, Token, UnknownToken};
+use crate::access::{Peer, Right, Token, UnknownToken};
 use crate::audit::TrailCommand;
 use crate::matching::Answers;
 use crate::protocol::{
@@ -234,10 +234,7 @@ impl Session {
     }
 
     fn status(&mut self, id: RequestId) -> Result<(), Failure> {
-        if self.asker.rights() == Rights::NONE {
-            return Err(Failure::new(ErrorCode::Forbidden, "this connection has no right at all"));
-        }
-        let json = serde_json::to_vec(&self.asker.shared.status())
+        let json = serde_json::to_vec(&self.asker.status()?)
             .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
         encode_frame(&mut self.output, Op::Json, id, &json);
         Ok(())

@@ -62,7 +62,7 @@ impl Service {
     }
 
     /// The audit trail, once the store is open.
-    pub(super) fn trail(&self) -> Option<&Arc<Trail>> {
+    pub fn trail(&self) -> Option<&Arc<Trail>> {
         self.trail.get()
     }
 

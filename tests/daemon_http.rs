@@ -229,6 +229,39 @@ fn one_connection_too_many_is_a_problem_too() {
     assert_eq!(refused.headers["retry-after"], "1");
 }
 
+#[test]
+fn large_bodies_share_the_memory_for_large_frames() {
+    let http = Http::start("[limits]\nframe_bytes = 600000\nlarge_frame_bytes = 600000\n");
+    let rows = |count: usize| json!({"kinds": ["md5"], "rows": vec!["00".repeat(16); count]});
+    let (small, large) = (rows(1_000), rows(10_000));
+    let try_until = |status: u16| {
+        let mut tries = std::iter::repeat_with(|| http.post("/v1/lookup", &large)).take(1_000);
+        tries.find(|response| response.status == status).expect("it never happened")
+    };
+    assert_eq!(http.post("/v1/lookup", &large).status, 200);
+    let mut slow = UnixStream::connect(&http.socket).unwrap();
+    let body = large.to_string();
+    let head = format!("POST /v1/lookup HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    slow.write_all(format!("{head}{}", &body[1..]).as_bytes()).unwrap();
+    let refused = try_until(503);
+    assert!(refused.problem(503, "busy").contains("no memory for a body of this size"), "{refused:?}");
+    assert_eq!(http.post("/v1/lookup", &small).status, 200, "small ones need no such memory");
+    drop(slow);
+    try_until(200);
+    // What has been answered keeps nothing.
+    for _ in 0..10 {
+        assert_eq!(http.post("/v1/lookup", &large).status, 200);
+    }
+    // Without a length in the head, it is counted as it comes.
+    let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for _ in 0..3 {
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        let head = "POST /v1/lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(format!("{head}{chunk}").as_bytes()).unwrap();
+        assert_eq!(read_response(stream).status, 200);
+    }
+}
+
 /// All that comes over a connection until it ends, after this part of a request in lines.
 fn raw_lines(http: &Http, headers: &str, chunk: &str, is_last: bool) -> String {
     let mut stream = UnixStream::connect(&http.socket).unwrap();

@@ -14,7 +14,6 @@ use crate::audit::TrailCommand;
 use crate::fingerprint::Fingerprint;
 use crate::list::{Entry, ListName, Role};
 use crate::protocol::{ErrorCode, Failure};
-use crate::server::limits::Limits;
 use crate::store::Command;
 
 /// Entries for a list that changes entry by entry.
@@ -74,7 +73,7 @@ pub(super) async fn inspect(ask: Ask, list: ListPath) -> Result<Response, Proble
 pub(super) async fn add(ask: Ask, list: ListPath, request: Request) -> Result<Response, Problem> {
     let mut ask = ask;
     ask.asker.need(Right::Import)?;
-    let AddRequest { role, entries } = parse(request, &ask.limits).await?;
+    let AddRequest { role, entries } = parse(request, &ask).await?;
     execute(ask, Command::Add { list: list_name(list)?, role, entries }).await
 }
 
@@ -90,7 +89,7 @@ pub(super) async fn add(ask: Ask, list: ListPath, request: Request) -> Result<Re
 pub(super) async fn withdraw(ask: Ask, list: ListPath, request: Request) -> Result<Response, Problem> {
     let mut ask = ask;
     ask.asker.need(Right::Import)?;
-    let WithdrawRequest { fingerprints } = parse(request, &ask.limits).await?;
+    let WithdrawRequest { fingerprints } = parse(request, &ask).await?;
     execute(ask, Command::Withdraw { list: list_name(list)?, fingerprints }).await
 }
 
@@ -149,13 +148,13 @@ pub(super) async fn command(ask: Ask, request: Request) -> Result<Response, Prob
     if ask.asker.rights() == Rights::NONE {
         ask.asker.need(Right::Lookup)?;
     }
-    let command = parse(request, &ask.limits).await?;
+    let command = parse(request, &ask).await?;
     execute(ask, command).await
 }
 
-async fn parse<T: serde::de::DeserializeOwned>(request: Request, limits: &Limits) -> Result<T, Problem> {
-    let body = read_body(request, limits).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))
+async fn parse<T: serde::de::DeserializeOwned>(request: Request, ask: &Ask) -> Result<T, Problem> {
+    let body = read_body(request, &ask.limits, &ask.asker.shared.large_frames).await?;
+    serde_json::from_slice(&body.bytes).map_err(|error| Problem::malformed(error.to_string()))
 }
 
 /// The name of a list in a path.

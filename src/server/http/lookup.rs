@@ -127,9 +127,9 @@ pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Probl
     if is_lines(request.headers()) {
         return Ok(lookup_lines(Ask { asker, limits }, request));
     }
-    let body = read_body(request, &limits).await?;
+    let body = read_body(request, &limits, &asker.shared.large_frames).await?;
     let request: LookupRequest<'_> =
-        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
+        serde_json::from_slice(&body.bytes).map_err(|error| Problem::malformed(error.to_string()))?;
     if request.kinds.is_empty() {
         return Err(Problem::malformed("expected at least one kind, found none"));
     }

@@ -104,6 +104,15 @@ fn the_trail_says_which_config_was_read_and_that_the_daemon_stopped() {
 }
 
 #[test]
+fn questions_are_not_recorded_where_the_config_says_so_and_changes_are() {
+    let daemon = Daemon::start(&format!("{LISTEN}[audit]\nquestions = false\n"));
+    daemon.check_answers();
+    daemon.client().content(&ContentOptions::default(), &b"text"[..]).unwrap();
+    let records = records(&daemon);
+    assert_eq!((of(&records, "asked").len(), of(&records, "ordered").len()), (0, 1), "{records:?}");
+}
+
+#[test]
 fn what_was_answered_survives_a_kill_and_a_checkpoint_tells_a_cut() {
     let mut daemon = Daemon::start(LISTEN);
     for _ in 0..20 {

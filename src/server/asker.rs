@@ -135,11 +135,15 @@ impl Asker {
         }
     }
 
-    /// Records what was answered. What the trail cannot take is not answered, unless the config says otherwise.
+    /// Records what was answered, if questions are recorded. What the trail cannot take is not answered, unless the config
+    /// says otherwise.
     fn note_answers(&mut self, what: &'static str, values: &[u8], answers: &Answers) -> Result<(), Failure> {
+        let config = self.shared.audit.load_full();
+        if !config.questions {
+            return Ok(());
+        }
         // Until the store is open nothing can be known but what is built in.
         let Some(trail) = self.shared.service.trail().cloned() else { return Ok(()) };
-        let config = self.shared.audit.load_full();
         let from = self.from();
         let principal = self.principal()?;
         let row_bytes = values.len() / (answers.rows as usize).max(1);
@@ -155,7 +159,7 @@ impl Asker {
             matched,
             continues: part > 0,
         });
-        trail.note_question(&config, &events.collect::<Vec<_>>()).map_err(|error| unwritten(&error))
+        trail.note_question(config.when_unwritable, &events.collect::<Vec<_>>()).map_err(|error| unwritten(&error))
     }
 
     /// Answers a question about hashes.

@@ -206,6 +206,16 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]), (3, &lines[2]), "{text}");
     assert_eq!((&lines[0]["verdict"], &lines[1]["title"]), (&json!("unknown"), &json!("malformed")));
+    // A hash that is none takes no place among the others of its kind.
+    let bad = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", "zz".repeat(16));
+    let known = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", md5("file 1"));
+    let lines = [bad.as_str(), &known, &bad, &known, &known].concat();
+    let streamed = http.request("POST", "/v1/lookup", "content-type: application/x-ndjson\r\n", lines.as_bytes());
+    let text = String::from_utf8(streamed.body).unwrap();
+    let said = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let said: Vec<String> =
+        said.map(|line| line["verdict"].as_str().or(line["title"].as_str()).unwrap().to_owned()).collect();
+    assert_eq!(said, ["malformed", "known", "malformed", "known", "known"]);
 }
 
 #[test]

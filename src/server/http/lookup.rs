@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::{Ask, JSON, NDJSON, linger, read_body};
 use crate::access::Right;
-use crate::fingerprint::{Encoding, Kind, Radii};
+use crate::fingerprint::{Encoding, Kind, Radii, ValueError};
 use crate::matching::{Answer, Answers};
 use crate::protocol::{ErrorCode, Failure, MAX_VALUES};
 use crate::server::Limits;
@@ -181,10 +181,8 @@ pub(super) async fn lookup_one(
 ) -> Result<Response, Problem> {
     let Path((kind, hash)) = path?;
     let kind: Kind = kind.parse().map_err(|error| Problem::malformed(format!("{error}")))?;
-    let mut value = vec![0; kind.width()];
-    Encoding::Hex
-        .decode_into(kind, hash.as_bytes(), &mut value)
-        .map_err(|error| Problem::malformed(error.to_string()))?;
+    let mut value = Vec::with_capacity(kind.width());
+    push_hex(&mut value, kind, &hash).map_err(|error| Problem::malformed(error.to_string()))?;
     let question = HashQuestion { kinds: &[kind], radii: &Radii::none(), rows: 1, values: &value };
     let answers = asker.lookup(&limits, &question).await?;
     Ok(json(&OneAnswer::new(&answers)))
@@ -206,12 +204,12 @@ struct Rows<'a> {
     values: &'a mut Vec<u8>,
 }
 
-impl Rows<'_> {
-    fn push<E: serde::de::Error>(&mut self, kind: Kind, hash: &str) -> Result<(), E> {
-        let start = self.values.len();
-        self.values.resize(start + kind.width(), 0);
-        Encoding::Hex.decode_into(kind, hash.as_bytes(), &mut self.values[start..]).map_err(E::custom)
-    }
+/// Appends a value in hex to packed ones. What is none appends nothing.
+fn push_hex(values: &mut Vec<u8>, kind: Kind, hash: &str) -> Result<(), ValueError> {
+    let start = values.len();
+    values.resize(start + kind.width(), 0);
+    let decoded = Encoding::Hex.decode_into(kind, hash.as_bytes(), &mut values[start..]);
+    decoded.inspect_err(|_| values.truncate(start))
 }
 
 impl<'de> DeserializeSeed<'de> for Rows<'_> {
@@ -264,7 +262,7 @@ impl<'de> Visitor<'de> for OneRow<'_, '_> {
 
     fn visit_str<E: serde::de::Error>(self, hash: &str) -> Result<(), E> {
         match self.0.kinds {
-            [kind] => self.0.push(*kind, hash),
+            [kind] => push_hex(self.0.values, *kind, hash).map_err(E::custom),
             _ => Err(E::invalid_type(serde::de::Unexpected::Str(hash), &self)),
         }
     }
@@ -274,7 +272,7 @@ impl<'de> Visitor<'de> for OneRow<'_, '_> {
         for (at, kind) in kinds.iter().enumerate() {
             let hash: std::borrow::Cow<'de, str> =
                 hashes.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(at, &self))?;
-            self.0.push(*kind, &hash)?;
+            push_hex(self.0.values, *kind, &hash).map_err(serde::de::Error::custom)?;
         }
         match hashes.next_element::<serde::de::IgnoredAny>()? {
             None => Ok(()),
@@ -382,29 +380,22 @@ async fn answer_lines(asker: &mut Asker, limits: &Limits, lines: &[u8], out: &mu
     let lines = lines.split(|byte| *byte == b'\n').map(|line| line.trim_ascii()).filter(|line| !line.is_empty());
     let mut pending: (Option<Kind>, Vec<u8>) = (None, Vec::new());
     for line in lines {
-        let parsed: Result<(Kind, Vec<u8>), String> = parse_line(line);
-        let (kind, value) = match parsed {
-            Ok(parsed) => parsed,
-            Err(error) => {
-                flush(asker, limits, &mut pending, out).await?;
-                put_line(out, &Problem::malformed(error));
-                continue;
+        let pushed = match serde_json::from_slice(line) {
+            Ok(Line { kind, hash }) => {
+                if pending.0 != Some(kind) {
+                    flush(asker, limits, &mut pending, out).await?;
+                    pending.0 = Some(kind);
+                }
+                push_hex(&mut pending.1, kind, &hash).map_err(|error| error.to_string())
             }
+            Err(error) => Err(error.to_string()),
         };
-        if pending.0 != Some(kind) || pending.1.len() >= LINES_AT_ONCE * kind.width() {
+        if let Err(error) = pushed {
             flush(asker, limits, &mut pending, out).await?;
-            pending.0 = Some(kind);
+            put_line(out, &Problem::malformed(error));
         }
-        pending.1.extend_from_slice(&value);
     }
     flush(asker, limits, &mut pending, out).await
-}
-
-fn parse_line(line: &[u8]) -> Result<(Kind, Vec<u8>), String> {
-    let Line { kind, hash } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let mut value = vec![0; kind.width()];
-    Encoding::Hex.decode_into(kind, hash.as_bytes(), &mut value).map_err(|error| error.to_string())?;
-    Ok((kind, value))
 }
 
 async fn flush(

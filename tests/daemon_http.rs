@@ -305,7 +305,7 @@ fn answers_in_lines_that_are_cut_short_break_off() {
         let answer = raw_lines(&http, headers, &lines, is_last);
         assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("transfer-encoding: chunked"), "{answer}");
         assert_eq!(answer.matches("\"verdict\":\"unknown\"").count(), answers, "{answer}");
-        let problem = answer.lines().filter(|line| line.starts_with('{')).next_back().unwrap();
+        let problem = answer.lines().rfind(|line| line.starts_with('{')).unwrap();
         let problem: Value = serde_json::from_str(problem).unwrap();
         assert_eq!(problem["type"], format!("urn:hashward:problem:{sort}"), "{answer}");
         assert!(!answer.ends_with("\r\n0\r\n\r\n"), "a body that was cut short ends as a whole one: {answer}");
@@ -329,6 +329,16 @@ fn entries_go_in_and_out() {
     let withdrawn = http.post("/v1/lists/own/withdrawals", &json!({"fingerprints": [value]}));
     assert_eq!(withdrawn.json()["withdrawn"], json!(1), "{withdrawn:?}");
     assert_eq!(http.get(&path).json()["verdict"], json!("unknown"));
+    // Many at once, by both ways.
+    let many: Vec<Entry> = (0..1_000)
+        .map(|number| hash_bytes(Kind::Sha512, format!("case {number}").as_bytes()))
+        .map(|value| Entry { source_id: value.to_hex(), fingerprints: vec![value], ..Entry::default() })
+        .collect();
+    let (first, second) = many.split_at(500);
+    let added = http.post("/v1/lists/own/entries", &json!({"entries": first}));
+    assert_eq!(added.json()["added"], json!(500), "{added:?}");
+    let added = http.post("/v1/commands", &json!({"command": "add", "list": "own", "role": null, "entries": second}));
+    assert_eq!(added.json()["added"], json!(500), "{added:?}");
 }
 
 #[test]
@@ -356,6 +366,15 @@ fn over_tcp_who_asks_needs_a_token() {
     request(connect(), "POST", "/v1/match", &authorization, b"text").problem(403, "forbidden");
     let add = json!({"role": "illegal", "entries": []}).to_string();
     request(connect(), "POST", "/v1/lists/own/entries", &authorization, add.as_bytes()).problem(403, "forbidden");
+    // A command of a length that only changes have is not even parsed for whoever may not change anything.
+    for long in [format!("{{\"command\":\"inspect\",\"list\":\"{}\"}}", "x".repeat(8_000)), "x".repeat(8_000)] {
+        let refused = request(connect(), "POST", "/v1/commands", &authorization, long.as_bytes());
+        assert!(refused.problem(403, "forbidden").contains("scanner lacks the right `import`"), "{refused:?}");
+    }
+    let checkpoint = json!({"command": "audit_checkpoint"}).to_string();
+    let refused = request(connect(), "POST", "/v1/commands", &authorization, checkpoint.as_bytes());
+    assert!(refused.problem(403, "forbidden").contains("scanner lacks the right `audit`"), "{refused:?}");
+    assert_eq!(http.post("/v1/commands", &json!({"command": "audit_checkpoint"})).status, 200);
     let many = json!({"kinds": ["md5"], "rows": vec!["00".repeat(16); 100]}).to_string();
     assert_eq!(request(connect(), "POST", "/v1/lookup", &authorization, many.as_bytes()).status, 200);
     let over = request(connect(), "POST", "/v1/lookup", &authorization, many.as_bytes());

@@ -8,12 +8,13 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
-use super::{Ask, JSON, read_body};
+use super::{Ask, JSON, Whole, read_body};
 use crate::access::{Right, Rights};
 use crate::audit::TrailCommand;
 use crate::fingerprint::Fingerprint;
 use crate::list::{Entry, ListName, Role};
 use crate::protocol::{ErrorCode, Failure};
+use crate::server::asker::{Work, parse_long};
 use crate::store::Command;
 
 /// Entries for a list that changes entry by entry.
@@ -148,13 +149,20 @@ pub(super) async fn command(ask: Ask, request: Request) -> Result<Response, Prob
     if ask.asker.rights() == Rights::NONE {
         ask.asker.need(Right::Lookup)?;
     }
-    let command = parse(request, &ask).await?;
-    execute(ask, command).await
+    let body = read(request, &ask).await?;
+    let run = ask.asker.command_json(&ask.limits, &body.bytes)?;
+    // Its memory is for others from here on.
+    drop(body);
+    run_apart(run).await
+}
+
+async fn read(request: Request, ask: &Ask) -> Result<Whole, Problem> {
+    read_body(request, &ask.limits, &ask.asker.shared.large_frames).await
 }
 
 async fn parse<T: serde::de::DeserializeOwned>(request: Request, ask: &Ask) -> Result<T, Problem> {
-    let body = read_body(request, &ask.limits, &ask.asker.shared.large_frames).await?;
-    serde_json::from_slice(&body.bytes).map_err(|error| Problem::malformed(error.to_string()))
+    let body = read(request, ask).await?;
+    parse_long(&body.bytes).map_err(|error| Problem::malformed(error.to_string()))
 }
 
 /// The name of a list in a path.
@@ -176,7 +184,7 @@ async fn execute_trail(Ask { mut asker, .. }: Ask, command: TrailCommand) -> Res
 }
 
 /// Runs what takes long on a thread of its own.
-async fn run_apart(run: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static) -> Result<Response, Problem> {
+async fn run_apart(run: Work) -> Result<Response, Problem> {
     let gone = |error| Failure::new(ErrorCode::Internal, format!("the command was given up: {error}"));
     let outcome = tokio::task::spawn_blocking(run).await.map_err(gone)??;
     Ok(([(header::CONTENT_TYPE, JSON)], outcome).into_response())

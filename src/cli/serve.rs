@@ -157,8 +157,8 @@ fn keep_synced(trail: &Arc<Trail>) -> Result<()> {
     Ok(())
 }
 
-/// Records what the daemon itself did, also while the store still loads. It goes on without: what it answers from then on
-/// is recorded, or refused.
+/// Records what the daemon itself did, also while the store still loads. It goes on without: what it answers from then
+/// on is recorded, or refused.
 fn note(service: &Service, event: &Event<'_>) {
     let noted = service.trail().map(|trail| trail.note(event).and_then(|_| trail.journal().sync()));
     if let Some(Err(error)) = noted {

@@ -146,8 +146,8 @@ impl Asker {
         }
     }
 
-    /// Records what was answered, if questions are recorded. What the trail cannot take is not answered, unless the config
-    /// says otherwise.
+    /// Records what was answered, if questions are recorded. What the trail cannot take is not answered, unless
+    /// the config says otherwise.
     fn note_answers(&mut self, what: &'static str, values: &[u8], answers: &Answers) -> Result<(), Failure> {
         let config = self.shared.audit.load_full();
         if !config.questions {

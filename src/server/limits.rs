@@ -19,7 +19,8 @@ pub struct Limits {
     /// be longer is an ERROR. Default 16 MiB, which holds 65,536 values of the widest kind.
     pub frame_bytes: u32,
     /// Memory for frames, and for bodies of HTTP requests, above 256 KiB while they are read and answered, over all
-    /// connections. One that finds no room is read away and answered BUSY. Smaller frames live in their connection's own buffer. Default 256 MiB.
+    /// connections. One that finds no room is read away and answered BUSY. Smaller ones live in their connection's own
+    /// buffer. Default 256 MiB.
     pub large_frame_bytes: u64,
     /// Answers of one connection, in bytes, that may wait to be written; then the connection reads no further request.
     /// Default 256 KiB.

@@ -110,8 +110,8 @@ impl<'a> OneAnswer<'a> {
 
 /// Asks about many hashes. As a JSON document all answers are of one generation; as lines, `{"kind":…,"hash":…}` each,
 /// answers come while questions go. A problem may stand among the answers in lines: what is wrong with one line is said
-/// in its place; any other problem is the last line, and the body then breaks off without its proper end. Lines without an
-/// answer are not `unknown`.
+/// in its place; any other problem is the last line, and the body then breaks off without its proper end. Lines without
+/// an answer are not `unknown`.
 #[utoipa::path(
     post, path = "/v1/lookup", tag = "questions",
     request_body(content((LookupRequest = "application/json"), (String = "application/x-ndjson"))),

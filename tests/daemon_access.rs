@@ -84,6 +84,7 @@ fn a_reload_takes_effect_on_connections_that_stand() {
                     assert_eq!(refused(ask(&mut client, 1)).code, ErrorCode::Unauthenticated);
                     let long = format!("{{\"command\":\"inspect\",\"list\":\"{}\"}}", "x".repeat(8_000));
                     assert_eq!(refused(client.command_json(long.as_bytes())).code, ErrorCode::Unauthenticated);
+                    assert_eq!(refused(client.status()).code, ErrorCode::Unauthenticated);
                 }
                 break;
             }
@@ -113,5 +114,9 @@ fn who_asks_too_much_is_told_so_and_the_others_are_answered() {
 fn nobody_is_granted_what_only_the_listener_grants() {
     let all = Right::ALL.map(|right| format!("'{}'", right.name())).join(", ");
     let (_daemon, tcp) = daemon(&all, "");
-    assert_eq!(Client::connect(&tcp).unwrap().welcome().rights, Rights::NONE);
+    let mut stranger = Client::connect(&tcp).unwrap();
+    assert_eq!(stranger.welcome().rights, Rights::NONE);
+    let failure = refused(stranger.status());
+    assert_eq!(failure.code, ErrorCode::Forbidden);
+    assert!(failure.text.contains("stranger has no right at all"), "{failure}");
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
-use daemon_support::Daemon;
+use daemon_support::{Daemon, write_config};
 use hashward::access::Token;
 use hashward::audit::NAME;
 use hashward::fingerprint::{Kind, Radii, hash_bytes};
@@ -85,6 +85,31 @@ fn the_trail_says_who_asked_what_matched_and_who_changed_what() {
     // Reading it is recorded, too.
     let again = self::records(&daemon);
     assert_eq!(of(&again, "read").len(), 1);
+}
+
+#[test]
+fn the_trail_says_which_config_was_read_and_that_the_daemon_stopped() {
+    let mut daemon = Daemon::start(LISTEN);
+    let started = of(&records(&daemon), "started")[0]["config"].clone();
+    write_config(daemon.folder.path(), &format!("{LISTEN}[limits]\nconnections = 7\n[audit]\nfile_bytes = 1\n"));
+    daemon.signal(rustix::process::Signal::HUP);
+    let read =
+        std::iter::repeat_with(|| of(&records(&daemon), "config_read").first().map(|read| read["config"].clone()))
+            .take(1_000)
+            .find_map(|read| read);
+    assert!(read.is_some_and(|read| read.is_string() && read != started));
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.wait().success());
+    assert_eq!(records(&daemon).last().unwrap()["event"], "stopped");
+}
+
+#[test]
+fn questions_are_not_recorded_where_the_config_says_so_and_changes_are() {
+    let daemon = Daemon::start(&format!("{LISTEN}[audit]\nquestions = false\n"));
+    daemon.check_answers();
+    daemon.client().content(&ContentOptions::default(), &b"text"[..]).unwrap();
+    let records = records(&daemon);
+    assert_eq!((of(&records, "asked").len(), of(&records, "ordered").len()), (0, 1), "{records:?}");
 }
 
 #[test]

@@ -71,6 +71,10 @@ fn request(mut stream: impl Read + Write, method: &str, path: &str, headers: &st
     stream.write_all(format!("{head}content-length: {length}\r\n\r\n").as_bytes()).unwrap();
     // The daemon may refuse before it has read all.
     let _ = stream.write_all(body);
+    read_response(stream)
+}
+
+fn read_response(stream: impl Read) -> Response {
     let mut input = BufReader::new(stream);
     let mut line = String::new();
     input.read_line(&mut line).unwrap();
@@ -179,6 +183,15 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
         assert!(detail.contains(expected), "{expected}: {detail}");
     }
     http.get("/v1/lookup/md5/00").problem(400, "malformed");
+    for (method, path) in [
+        ("POST", "/v1/match?dihedral=x"),
+        ("POST", "/v1/match?radius=1"),
+        ("GET", "/v1/audit?limit=x"),
+        ("GET", "/v1/lists/%ff"),
+        ("GET", "/v1/lookup/md5/%ff"),
+    ] {
+        http.request(method, path, "", b"").problem(400, "malformed");
+    }
     http.get("/v1/lookups").problem(404, "not-found");
     http.request("DELETE", "/v1/lookup", "", b"").problem(405, "method-not-allowed");
     http.post("/v1/commands", &json!({"command": "inspect", "list": "nobody"})).problem(422, "refused");
@@ -193,6 +206,113 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
     let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!((lines.len(), &lines[0]), (3, &lines[2]), "{text}");
     assert_eq!((&lines[0]["verdict"], &lines[1]["title"]), (&json!("unknown"), &json!("malformed")));
+    // A hash that is none takes no place among the others of its kind.
+    let bad = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", "zz".repeat(16));
+    let known = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", md5("file 1"));
+    let lines = [bad.as_str(), &known, &bad, &known, &known].concat();
+    let streamed = http.request("POST", "/v1/lookup", "content-type: application/x-ndjson\r\n", lines.as_bytes());
+    let text = String::from_utf8(streamed.body).unwrap();
+    let said = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let said: Vec<String> =
+        said.map(|line| line["verdict"].as_str().or(line["title"].as_str()).unwrap().to_owned()).collect();
+    assert_eq!(said, ["malformed", "known", "malformed", "known", "known"]);
+}
+
+#[test]
+fn one_connection_too_many_is_a_problem_too() {
+    let http = Http::start("[limits]\nconnections = 2\n");
+    let mut held = Vec::new();
+    let refused = loop {
+        assert!(held.len() <= 2, "more connections than there may be");
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_millis(500))).unwrap();
+        let mut answer = Vec::new();
+        // Whoever is not refused is told nothing before they ask.
+        let _ = stream.read_to_end(&mut answer);
+        if !answer.is_empty() {
+            break answer;
+        }
+        held.push(stream);
+    };
+    let refused = read_response(&refused[..]);
+    assert!(refused.problem(503, "busy").contains("all 2 connections are taken"), "{refused:?}");
+    assert_eq!(refused.headers["retry-after"], "1");
+}
+
+#[test]
+fn large_bodies_share_the_memory_for_large_frames() {
+    let http = Http::start("[limits]\nframe_bytes = 600000\nlarge_frame_bytes = 600000\n");
+    let rows = |count: usize| json!({"kinds": ["md5"], "rows": vec!["00".repeat(16); count]});
+    let (small, large) = (rows(1_000), rows(10_000));
+    let try_until = |status: u16| {
+        let mut tries = std::iter::repeat_with(|| http.post("/v1/lookup", &large)).take(1_000);
+        tries.find(|response| response.status == status).expect("it never happened")
+    };
+    assert_eq!(http.post("/v1/lookup", &large).status, 200);
+    let mut slow = UnixStream::connect(&http.socket).unwrap();
+    let body = large.to_string();
+    let head = format!("POST /v1/lookup HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+    slow.write_all(format!("{head}{}", &body[1..]).as_bytes()).unwrap();
+    let refused = try_until(503);
+    assert!(refused.problem(503, "busy").contains("no memory for a body of this size"), "{refused:?}");
+    assert_eq!(http.post("/v1/lookup", &small).status, 200, "small ones need no such memory");
+    drop(slow);
+    try_until(200);
+    // What has been answered keeps nothing.
+    for _ in 0..10 {
+        assert_eq!(http.post("/v1/lookup", &large).status, 200);
+    }
+    // Without a length in the head, it is counted as it comes.
+    let chunk = format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len());
+    for _ in 0..3 {
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        let head = "POST /v1/lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+        stream.write_all(format!("{head}{chunk}").as_bytes()).unwrap();
+        assert_eq!(read_response(stream).status, 200);
+    }
+}
+
+/// All that comes over a connection until it ends, after this part of a request in lines.
+fn raw_lines(http: &Http, headers: &str, chunk: &str, is_last: bool) -> String {
+    let mut stream = UnixStream::connect(&http.socket).unwrap();
+    let length = chunk.len() + usize::from(!is_last);
+    let head = format!("POST /v1/lookup HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n{headers}");
+    stream.write_all(format!("{head}content-length: {length}\r\n\r\n{chunk}").as_bytes()).unwrap();
+    let mut answer = Vec::new();
+    // Nothing but the end of a whole body would leave the connection open here.
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(20))).unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    String::from_utf8(answer).unwrap()
+}
+
+#[test]
+fn answers_in_lines_that_are_cut_short_break_off() {
+    let token = Token::generate().unwrap();
+    let http = Http::start(&format!(
+        "[limits]\nframe_s = 1\n[[principal]]\nname = 'scanner'\ntoken = '{}'\nrights = ['lookup']\n\
+         budget = {{ questions_per_s = 10 }}\n",
+        token.hash()
+    ));
+    let line = |kind: &str, bytes: usize| format!("{{\"kind\":\"{kind}\",\"hash\":\"{}\"}}\n", "00".repeat(bytes));
+    let authorization = format!("authorization: Bearer {}\r\n", token.reveal());
+    // The first question takes more than there is, so that there is nothing for the second.
+    let lines = line("md5", 16).repeat(100) + &line("sha1", 20).repeat(100);
+    for (headers, lines, is_last, answers, sort) in [
+        (authorization.as_str(), lines.clone(), true, 100, "over-budget"),
+        ("", line("md5", 16) + "{\"kind\":", false, 1, "timeout"),
+        ("", line("md5", 16) + &"x".repeat(70_000), false, 1, "malformed"),
+    ] {
+        let answer = raw_lines(&http, headers, &lines, is_last);
+        assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("transfer-encoding: chunked"), "{answer}");
+        assert_eq!(answer.matches("\"verdict\":\"unknown\"").count(), answers, "{answer}");
+        let problem = answer.lines().rfind(|line| line.starts_with('{')).unwrap();
+        let problem: Value = serde_json::from_str(problem).unwrap();
+        assert_eq!(problem["type"], format!("urn:hashward:problem:{sort}"), "{answer}");
+        assert!(!answer.ends_with("\r\n0\r\n\r\n"), "a body that was cut short ends as a whole one: {answer}");
+    }
+    // A whole one does have that end.
+    let whole = raw_lines(&http, "connection: close\r\n", &lines, true);
+    assert!(whole.ends_with("\r\n0\r\n\r\n") && !whole.contains("urn:hashward:problem"), "{whole}");
 }
 
 #[test]
@@ -209,6 +329,16 @@ fn entries_go_in_and_out() {
     let withdrawn = http.post("/v1/lists/own/withdrawals", &json!({"fingerprints": [value]}));
     assert_eq!(withdrawn.json()["withdrawn"], json!(1), "{withdrawn:?}");
     assert_eq!(http.get(&path).json()["verdict"], json!("unknown"));
+    // Many at once, by both ways.
+    let many: Vec<Entry> = (0..1_000)
+        .map(|number| hash_bytes(Kind::Sha512, format!("case {number}").as_bytes()))
+        .map(|value| Entry { source_id: value.to_hex(), fingerprints: vec![value], ..Entry::default() })
+        .collect();
+    let (first, second) = many.split_at(500);
+    let added = http.post("/v1/lists/own/entries", &json!({"entries": first}));
+    assert_eq!(added.json()["added"], json!(500), "{added:?}");
+    let added = http.post("/v1/commands", &json!({"command": "add", "list": "own", "role": null, "entries": second}));
+    assert_eq!(added.json()["added"], json!(500), "{added:?}");
 }
 
 #[test]
@@ -236,6 +366,15 @@ fn over_tcp_who_asks_needs_a_token() {
     request(connect(), "POST", "/v1/match", &authorization, b"text").problem(403, "forbidden");
     let add = json!({"role": "illegal", "entries": []}).to_string();
     request(connect(), "POST", "/v1/lists/own/entries", &authorization, add.as_bytes()).problem(403, "forbidden");
+    // A command of a length that only changes have is not even parsed for whoever may not change anything.
+    for long in [format!("{{\"command\":\"inspect\",\"list\":\"{}\"}}", "x".repeat(8_000)), "x".repeat(8_000)] {
+        let refused = request(connect(), "POST", "/v1/commands", &authorization, long.as_bytes());
+        assert!(refused.problem(403, "forbidden").contains("scanner lacks the right `import`"), "{refused:?}");
+    }
+    let checkpoint = json!({"command": "audit_checkpoint"}).to_string();
+    let refused = request(connect(), "POST", "/v1/commands", &authorization, checkpoint.as_bytes());
+    assert!(refused.problem(403, "forbidden").contains("scanner lacks the right `audit`"), "{refused:?}");
+    assert_eq!(http.post("/v1/commands", &json!({"command": "audit_checkpoint"})).status, 200);
     let many = json!({"kinds": ["md5"], "rows": vec!["00".repeat(16); 100]}).to_string();
     assert_eq!(request(connect(), "POST", "/v1/lookup", &authorization, many.as_bytes()).status, 200);
     let over = request(connect(), "POST", "/v1/lookup", &authorization, many.as_bytes());

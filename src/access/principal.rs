@@ -228,11 +228,6 @@ impl Access {
         let named = self.named.into_iter().map(carry).collect();
         Access { named, local: carry(self.local), stranger: carry(self.stranger), ..self }
     }
-
-    /// All whom the config names.
-    pub fn named(&self) -> &[Arc<Principal>] {
-        &self.named
-    }
 }
 
 impl PrincipalConfig {

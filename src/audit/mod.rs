@@ -87,16 +87,13 @@ impl Trail {
         self.journal.append(event)
     }
 
-    /// Records a question as the config says, all of it or nothing.
+    /// Records a question, all of it or nothing.
     ///
     /// # Errors
     /// [`JournalError`]; then the question must not be answered.
-    pub fn note_question(&self, config: &AuditConfig, events: &[Event<'_>]) -> Result<(), JournalError> {
-        if !config.questions {
-            return Ok(());
-        }
+    pub fn note_question(&self, when_unwritable: WhenUnwritable, events: &[Event<'_>]) -> Result<(), JournalError> {
         match self.journal.append_all(events) {
-            Err(error @ JournalError::Io { .. }) if config.when_unwritable == WhenUnwritable::Answer => {
+            Err(error @ JournalError::Io { .. }) if when_unwritable == WhenUnwritable::Answer => {
                 if self.missing.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::error!(%error, "the audit trail cannot be written; questions are answered all the same");
                 }

@@ -65,7 +65,8 @@ pub struct Record {
 }
 
 impl Trail {
-    /// Gives some records, and whether there are more behind them, to `by`, who is at `from`. That they were read is in the trail before they are given.
+    /// Gives some records, and whether there are more behind them, to `by`, who is at `from`. That they were read is in
+    /// the trail before they are given.
     ///
     /// # Errors
     /// [`JournalError`].

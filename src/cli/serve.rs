@@ -89,19 +89,18 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
             tracing::error!(%error, "the audit trail cannot be written");
         }
         keep_synced(&trail)?;
-        opened.opened(Arc::clone(&store), Arc::clone(&trail));
+        opened.opened(Arc::clone(&store), trail);
         store.load()?;
-        anyhow::Ok((store, trail))
+        anyhow::Ok(store)
     };
     let mut opening = tokio::task::spawn_blocking(open);
-    let (mut maintenance, mut trail) = (None, None);
+    let mut maintenance = None;
     loop {
         tokio::select! {
             loaded = &mut opening, if maintenance.is_none() => {
-                let (store, opened) = loaded.context("opening the store panicked")??;
+                let store = loaded.context("opening the store panicked")??;
                 tracing::info!(data = %config.data.display(), generation = store.snapshot().generation(), "ready");
                 maintenance = Some(Maintenance::start(store)?);
-                trail = Some(opened);
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -110,16 +109,20 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                     if reread.data != config.data {
                         tracing::warn!(data = %reread.data.display(), "a new data folder needs a new start");
                     }
-                    let at_start = |config: &Config| (config.gate.clone(), config.pictures.clone(), config.near_threads);
+                    let at_start = |config: &Config| {
+                        let Config { gate, pictures, near_threads, audit, .. } = config;
+                        (gate.clone(), pictures.clone(), *near_threads, audit.file_bytes)
+                    };
                     if at_start(&reread) != at_start(&config) {
-                        tracing::warn!("new settings of [gate], [pictures] and near_threads need a new start");
+                        let settings = "[gate], [pictures], near_threads and audit.file_bytes";
+                        tracing::warn!("new settings of {settings} need a new start");
                     }
                     let digest = reread.digest();
                     match server.reconfigure(&reread.listen, reread.access()?, reread.audit, reread.limits.clone()) {
                         Ok(()) => {
                             follow(&mut server, arguments, &reread);
                             tracing::info!("config read again");
-                            note(trail.as_deref(), &Event::ConfigRead { config: &digest });
+                            note(&service, &Event::ConfigRead { config: &digest });
                         }
                         Err(error) => tracing::error!(%error, "the config stays as it was"),
                     }
@@ -133,7 +136,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     if let Some(maintenance) = maintenance {
         tokio::task::spawn_blocking(|| maintenance.stop()).await?;
     }
-    note(trail.as_deref(), &Event::Stopped);
+    note(&service, &Event::Stopped);
     tracing::info!("bye");
     Ok(())
 }
@@ -154,9 +157,10 @@ fn keep_synced(trail: &Arc<Trail>) -> Result<()> {
     Ok(())
 }
 
-/// Records what the daemon itself did. It goes on without: what it answers from then on is recorded, or refused.
-fn note(trail: Option<&Trail>, event: &Event<'_>) {
-    let noted = trail.map(|trail| trail.note(event).and_then(|_| trail.journal().sync()));
+/// Records what the daemon itself did, also while the store still loads. It goes on without: what it answers from then
+/// on is recorded, or refused.
+fn note(service: &Service, event: &Event<'_>) {
+    let noted = service.trail().map(|trail| trail.note(event).and_then(|_| trail.journal().sync()));
     if let Some(Err(error)) = noted {
         tracing::error!(%error, "the audit trail cannot be written");
     }

@@ -1,7 +1,5 @@
 //! `hashward status`: how the daemon is, and what its store holds.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,6 +8,7 @@ use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output};
 use crate::fingerprint::Kind;
+use crate::journal::now_ms;
 use crate::media::worker::PoolStatus;
 use crate::protocol::{Client, ClientError};
 use crate::store::command::{Command, FeedInfo, Outcome, StoreStatus};
@@ -104,7 +103,7 @@ fn decoding(pictures: &PoolStatus) -> String {
 
 /// How long ago a list was brought up to date.
 fn freshness(feed: &FeedInfo) -> String {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = now_ms() / 1_000;
     let mut text = match feed.synced_at {
         Some(at) => format!("synced {} s ago", now.saturating_sub(at)),
         None => "never synced".to_owned(),

@@ -299,7 +299,7 @@ pub fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
-/// The head of the file at `path`, and its length in bytes with its line end.
+/// The head in the first line of the file at `path`, which must be that of the journal `name` from record `first` on.
 fn read_head(line: &[u8], path: &Path, first: u64, name: &str) -> Result<FileHead, JournalError> {
     let broken = |found: String| JournalError::Broken { path: path.to_owned(), seq: first, found };
     let head = parse_head(line).map_err(broken)?;

@@ -31,7 +31,8 @@ impl<'a> LookupFrame<'a> {
     /// Reads the payload.
     ///
     /// # Errors
-    /// No kind, an unknown kind, a kind twice, a radius that its kind cannot have, more than [`MAX_VALUES`], or values that are not as many as said.
+    /// No kind, an unknown kind, a kind twice, a radius that its kind cannot have, more than [`MAX_VALUES`], or
+    /// values that are not as many as said.
     pub fn decode(payload: &'a [u8]) -> Result<LookupFrame<'a>, DecodeError> {
         let mut cursor = Cursor::new(payload);
         let count = cursor.u8("number of kinds")?;

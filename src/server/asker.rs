@@ -5,9 +5,11 @@ use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use serde::de::DeserializeOwned;
+
 use super::content::{self, Incoming, NoAnswer};
 use super::limits::{Limits, Taken};
-use super::{Granted, Shared};
+use super::{Granted, Shared, Status};
 use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token};
 use crate::audit::{Event, Matched, Tally, TrailCommand, TrailOutcome};
 use crate::fingerprint::{Kind, Radii};
@@ -18,10 +20,19 @@ use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
 use crate::store::command::{FeedChanges, FeedNote};
 use crate::store::{Command, Publish};
 
+/// Commands that only read name a list at most, so none is longer.
+const READING_COMMAND_BYTES_MAX: usize = 4 << 10;
+
+/// Parsing a longer command would hold up the lookups of others on this thread.
+const LONG_COMMAND_BYTES: usize = 64 << 10;
+
+/// What carries a command out and gives its answer in JSON. It blocks.
+pub(super) type Work = Box<dyn FnOnce() -> Result<Vec<u8>, Failure> + Send>;
+
 /// See the module's documentation.
 pub(super) struct Asker {
     pub(super) shared: Arc<Shared>,
-    pub(super) peer: Peer,
+    peer: Peer,
     granted: Arc<Granted>,
     token: Option<Token>,
     /// As `access` says; a reload brings another.
@@ -97,6 +108,17 @@ impl Asker {
         Err(Failure::new(ErrorCode::Forbidden, text))
     }
 
+    /// How the daemon is, for everyone who has any right at all.
+    pub(super) fn status(&mut self) -> Result<Status, Failure> {
+        let granted = self.granted.get();
+        let principal = self.principal()?;
+        if principal.rights_at(granted) == Rights::NONE {
+            let text = format!("{} has no right at all at this listener", principal.name);
+            return Err(Failure::new(ErrorCode::Forbidden, text));
+        }
+        Ok(self.shared.status())
+    }
+
     /// Refuses those who have asked too much already.
     fn charge(&mut self, cost: Cost) -> Result<(), Failure> {
         let principal = Arc::clone(self.principal()?);
@@ -124,11 +146,15 @@ impl Asker {
         }
     }
 
-    /// Records what was answered. What the trail cannot take is not answered, unless the config says otherwise.
+    /// Records what was answered, if questions are recorded. What the trail cannot take is not answered, unless
+    /// the config says otherwise.
     fn note_answers(&mut self, what: &'static str, values: &[u8], answers: &Answers) -> Result<(), Failure> {
+        let config = self.shared.audit.load_full();
+        if !config.questions {
+            return Ok(());
+        }
         // Until the store is open nothing can be known but what is built in.
         let Some(trail) = self.shared.service.trail().cloned() else { return Ok(()) };
-        let config = self.shared.audit.load_full();
         let from = self.from();
         let principal = self.principal()?;
         let row_bytes = values.len() / (answers.rows as usize).max(1);
@@ -144,7 +170,7 @@ impl Asker {
             matched,
             continues: part > 0,
         });
-        trail.note_question(&config, &events.collect::<Vec<_>>()).map_err(|error| unwritten(&error))
+        trail.note_question(config.when_unwritable, &events.collect::<Vec<_>>()).map_err(|error| unwritten(&error))
     }
 
     /// Answers a question about hashes.
@@ -224,12 +250,21 @@ impl Asker {
         if self.rights().has(Right::Detail) { answers } else { answers.without_detail() }
     }
 
+    /// What carries out the command that this is, be it one to the store or one to the audit trail.
+    pub(super) fn command_json(&mut self, limits: &Limits, json: &[u8]) -> Result<Work, NoAnswer> {
+        if json.len() > READING_COMMAND_BYTES_MAX && !self.rights().may_change() {
+            // Whoever may only read has no use for a command of this size, and is not worth parsing it.
+            self.need(Right::Import)?;
+        }
+        let malformed = |error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}"));
+        match parse_trail_command(json).map_err(malformed)? {
+            Some(command) => self.trail_command(command),
+            None => self.command(limits, parse_long(json).map_err(malformed)?),
+        }
+    }
+
     /// What carries out a command; it waits for as long as the store needs.
-    pub(super) fn command(
-        &mut self,
-        limits: &Limits,
-        command: Command,
-    ) -> Result<impl FnOnce() -> Result<Vec<u8>, Failure> + Send + use<>, NoAnswer> {
+    pub(super) fn command(&mut self, limits: &Limits, command: Command) -> Result<Work, NoAnswer> {
         let (name, right) = what_it_is(&command);
         self.need(right)?;
         if !self.shared.service.is_open() {
@@ -239,7 +274,7 @@ impl Asker {
         let taken = taken.ok_or(NoAnswer::Busy("too many commands under way"))?;
         let from = self.from();
         let (principal, shared) = (Arc::clone(self.principal()?), Arc::clone(&self.shared));
-        Ok(move || {
+        Ok(Box::new(move || {
             let _taken: Taken = taken;
             let trail = shared.service.trail().filter(|_| right != Right::Lookup);
             let ordered = trail.map(|trail| {
@@ -261,18 +296,15 @@ impl Asker {
                 }
             }
             executed
-        })
+        }))
     }
 
     /// What answers a question about the trail.
-    pub(super) fn trail_command(
-        &mut self,
-        command: TrailCommand,
-    ) -> Result<impl FnOnce() -> Result<Vec<u8>, Failure> + Send + use<>, NoAnswer> {
+    pub(super) fn trail_command(&mut self, command: TrailCommand) -> Result<Work, NoAnswer> {
         self.need(Right::Audit)?;
         let trail = self.shared.service.trail().cloned().ok_or(NoAnswer::Busy("the store is still loading"))?;
         let (principal, from) = (Arc::clone(self.principal()?), self.from());
-        Ok(move || {
+        Ok(Box::new(move || {
             let outcome = match command {
                 TrailCommand::AuditRead { after, limit } => {
                     let read = trail.read(&principal.name, from, after, limit);
@@ -285,8 +317,27 @@ impl Asker {
                 }
             };
             serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
-        })
+        }))
     }
+}
+
+/// Parses what may be long, without holding up the lookups of others on this thread.
+pub(super) fn parse_long<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result<T> {
+    let parse = || serde_json::from_slice(json);
+    if json.len() > LONG_COMMAND_BYTES { tokio::task::block_in_place(parse) } else { parse() }
+}
+
+/// A command to the audit trail, if it is one. Such commands are short.
+fn parse_trail_command(json: &[u8]) -> serde_json::Result<Option<TrailCommand>> {
+    #[derive(serde::Deserialize)]
+    struct Named {
+        command: String,
+    }
+    if json.len() > READING_COMMAND_BYTES_MAX {
+        return Ok(None);
+    }
+    let Named { command } = serde_json::from_slice(json)?;
+    TrailCommand::is_named(&command).then(|| serde_json::from_slice(json)).transpose()
 }
 
 /// A command's name, and the right that it needs. Telling what lists there are needs no more than the right to look up;

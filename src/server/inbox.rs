@@ -6,7 +6,7 @@ use super::limits::{Gauge, Limits, Taken};
 use crate::protocol::{FrameError, HEADER_BYTES, Header};
 
 /// A connection's own buffer. Pages of it that are never written cost nothing.
-const OWN_BYTES: usize = 256 << 10;
+pub(super) const OWN_BYTES: usize = 256 << 10;
 
 /// The buffer of one connection.
 pub(super) struct Inbox {

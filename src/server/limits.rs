@@ -18,8 +18,9 @@ pub struct Limits {
     /// The most bytes of one frame, its length field included; a longer one ends its connection. An answer that would
     /// be longer is an ERROR. Default 16 MiB, which holds 65,536 values of the widest kind.
     pub frame_bytes: u32,
-    /// Memory for frames above 256 KiB while they are read and answered, over all connections. A frame that finds no
-    /// room is read away and answered BUSY. Smaller frames live in their connection's own buffer. Default 256 MiB.
+    /// Memory for frames, and for bodies of HTTP requests, above 256 KiB while they are read and answered, over all
+    /// connections. One that finds no room is read away and answered BUSY. Smaller ones live in their connection's own
+    /// buffer. Default 256 MiB.
     pub large_frame_bytes: u64,
     /// Answers of one connection, in bytes, that may wait to be written; then the connection reads no further request.
     /// Default 256 KiB.
@@ -158,6 +159,11 @@ impl Gauge {
         let within = |used: u64| used.checked_add(amount).filter(|sum| *sum <= limit);
         self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, within).ok()?;
         Some(Taken { gauge: Arc::clone(&self.0), amount })
+    }
+
+    /// Takes nothing yet, to [grow](Taken::grow).
+    pub(super) fn take_nothing(&self) -> Taken {
+        Taken { gauge: Arc::clone(&self.0), amount: 0 }
     }
 
     /// What is in use.

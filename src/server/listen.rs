@@ -305,10 +305,6 @@ fn busy(protocol: Protocol, text: &str) -> Vec<u8> {
             encode_busy(&mut busy, RequestId::NONE, text);
             busy
         }
-        Protocol::Http => {
-            let length = text.len();
-            let head = "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain\r\nretry-after: 1";
-            format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{text}").into_bytes()
-        }
+        Protocol::Http => http::busy_response(text),
     }
 }

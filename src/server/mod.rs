@@ -184,8 +184,8 @@ impl Server {
         Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new(), schedule })
     }
 
-    /// Listens as `listen` says from now on, to whom `access` names, within `limits`: opens what is new, lets go what is gone, and keeps what
-    /// stays, with its connections.
+    /// Listens as `listen` says from now on, to whom `access` names, within `limits`: opens what is new, lets go what is
+    /// gone, and keeps what stays, with its connections.
     ///
     /// # Errors
     /// An address that cannot be listened at. Then everything is as it was.
@@ -243,8 +243,8 @@ impl Server {
         self.schedule.reconfigure(feeds, program);
     }
 
-    /// Ends the reading of feeds, stops accepting, answers what has been sent, and returns when all connections are closed or the time to drain
-    /// is over.
+    /// Ends the reading of feeds, stops accepting, answers what has been sent, and returns when all connections are
+    /// closed or the time to drain is over.
     pub async fn drain(mut self) {
         self.schedule.stop().await;
         let draining: Vec<_> = std::mem::take(&mut self.listening)

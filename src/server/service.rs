@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
@@ -16,6 +15,7 @@ use crate::feed::FeedConfig;
 use crate::fingerprint::{Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
+use crate::journal::now_ms;
 use crate::list::{ListName, ListState};
 use crate::matching::{self, Answer, Answers, Question, QuestionError};
 use crate::protocol::{ErrorCode, Failure};
@@ -62,7 +62,7 @@ impl Service {
     }
 
     /// The audit trail, once the store is open.
-    pub(super) fn trail(&self) -> Option<&Arc<Trail>> {
+    pub fn trail(&self) -> Option<&Arc<Trail>> {
         self.trail.get()
     }
 
@@ -123,7 +123,7 @@ impl Service {
     /// The store knows when lists were last brought up to date; how long that is good for, the config does.
     fn mark_stale(&self, outcome: &mut Outcome) {
         let limits = self.stale_after_s.load();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+        let now = now_ms() / 1_000;
         let mark = |name: &ListName, feed: &mut Option<FeedInfo>| {
             let Some(limit) = limits.get(name) else { return };
             let feed = feed.get_or_insert_default();

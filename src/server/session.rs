@@ -15,20 +15,12 @@ use super::content::{Incoming, NoAnswer};
 use super::descriptors::Descriptors;
 use super::limits::Limits;
 use super::{Granted, Shared};
-use crate::access::{Peer, Right, Rights, Token, UnknownToken};
-use crate::audit::TrailCommand;
+use crate::access::{Peer, Token, UnknownToken};
 use crate::matching::Answers;
 use crate::protocol::{
     ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
     RequestId, Welcome, encode_answers, encode_busy, encode_error, encode_frame,
 };
-use crate::store::command::Command;
-
-/// Commands that only read name a list at most, so none is longer.
-const READING_COMMAND_BYTES_MAX: usize = 4 << 10;
-
-/// Parsing a longer command would hold up the lookups of others on this thread.
-const LONG_COMMAND_BYTES: usize = 64 << 10;
 
 /// Why a connection ends.
 pub(super) enum End {
@@ -234,10 +226,7 @@ impl Session {
     }
 
     fn status(&mut self, id: RequestId) -> Result<(), Failure> {
-        if self.asker.rights() == Rights::NONE {
-            return Err(Failure::new(ErrorCode::Forbidden, "this connection has no right at all"));
-        }
-        let json = serde_json::to_vec(&self.asker.shared.status())
+        let json = serde_json::to_vec(&self.asker.status()?)
             .map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))?;
         encode_frame(&mut self.output, Op::Json, id, &json);
         Ok(())
@@ -245,25 +234,12 @@ impl Session {
 
     /// Starts a command on a thread of its own, if there is room.
     fn command(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
-        if payload.len() > READING_COMMAND_BYTES_MAX && !self.asker.rights().may_change() {
-            // Whoever may only read has no use for a command of this size, and is not worth parsing it.
-            self.asker.need(Right::Import)?;
-        }
-        let trail_command = parse_trail_command(payload)?;
         if self.commands.len() >= limits.commands_per_connection as usize {
             encode_busy(&mut self.output, id, "too many commands under way on this connection");
             return Ok(());
         }
-        let started = match trail_command {
-            Some(command) => self.asker.trail_command(command).map(|run| {
-                self.commands.spawn_blocking(move || (id, run()));
-            }),
-            None => self.asker.command(limits, parse_command(payload)?).map(|run| {
-                self.commands.spawn_blocking(move || (id, run()));
-            }),
-        };
-        match started {
-            Ok(()) => {}
+        match self.asker.command_json(limits, payload) {
+            Ok(run) => drop(self.commands.spawn_blocking(move || (id, run()))),
             Err(NoAnswer::Busy(text)) => encode_busy(&mut self.output, id, text),
             Err(NoAnswer::Failed(failure)) => return Err(failure),
         }
@@ -309,24 +285,4 @@ fn malformed(error: &DecodeError) -> Failure {
 fn wrong_version(found: u16) -> Failure {
     let text = format!("expected protocol version {PROTOCOL_VERSION}, found {found}");
     Failure::new(ErrorCode::Unsupported, text)
-}
-
-fn parse_command(json: &[u8]) -> Result<Command, Failure> {
-    let parse = || serde_json::from_slice(json);
-    let parsed = if json.len() > LONG_COMMAND_BYTES { tokio::task::block_in_place(parse) } else { parse() };
-    parsed.map_err(|error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}")))
-}
-
-/// A command to the audit trail, if it is one. Such commands are short.
-fn parse_trail_command(json: &[u8]) -> Result<Option<TrailCommand>, Failure> {
-    #[derive(serde::Deserialize)]
-    struct Named {
-        command: String,
-    }
-    if json.len() > READING_COMMAND_BYTES_MAX {
-        return Ok(None);
-    }
-    let malformed = |error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}"));
-    let Named { command } = serde_json::from_slice(json).map_err(malformed)?;
-    TrailCommand::is_named(&command).then(|| serde_json::from_slice(json).map_err(malformed)).transpose()
 }

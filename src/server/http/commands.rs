@@ -1,5 +1,6 @@
 //! Lists, their entries, and every other command that the store takes.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, Request};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -7,13 +8,13 @@ use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
-use super::{Ask, JSON, read_body};
+use super::{Ask, JSON, Whole, read_body};
 use crate::access::{Right, Rights};
 use crate::audit::TrailCommand;
 use crate::fingerprint::Fingerprint;
 use crate::list::{Entry, ListName, Role};
 use crate::protocol::{ErrorCode, Failure};
-use crate::server::limits::Limits;
+use crate::server::asker::{Work, parse_long};
 use crate::store::Command;
 
 /// Entries for a list that changes entry by entry.
@@ -57,7 +58,7 @@ pub(super) async fn lists(ask: Ask) -> Result<Response, Problem> {
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn inspect(ask: Ask, Path(list): Path<String>) -> Result<Response, Problem> {
+pub(super) async fn inspect(ask: Ask, list: ListPath) -> Result<Response, Problem> {
     execute(ask, Command::Inspect { list: list_name(list)? }).await
 }
 
@@ -70,10 +71,10 @@ pub(super) async fn inspect(ask: Ask, Path(list): Path<String>) -> Result<Respon
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn add(ask: Ask, Path(list): Path<String>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn add(ask: Ask, list: ListPath, request: Request) -> Result<Response, Problem> {
     let mut ask = ask;
     ask.asker.need(Right::Import)?;
-    let AddRequest { role, entries } = parse(request, &ask.limits).await?;
+    let AddRequest { role, entries } = parse(request, &ask).await?;
     execute(ask, Command::Add { list: list_name(list)?, role, entries }).await
 }
 
@@ -86,10 +87,10 @@ pub(super) async fn add(ask: Ask, Path(list): Path<String>, request: Request) ->
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn withdraw(ask: Ask, Path(list): Path<String>, request: Request) -> Result<Response, Problem> {
+pub(super) async fn withdraw(ask: Ask, list: ListPath, request: Request) -> Result<Response, Problem> {
     let mut ask = ask;
     ask.asker.need(Right::Import)?;
-    let WithdrawRequest { fingerprints } = parse(request, &ask.limits).await?;
+    let WithdrawRequest { fingerprints } = parse(request, &ask).await?;
     execute(ask, Command::Withdraw { list: list_name(list)?, fingerprints }).await
 }
 
@@ -117,7 +118,8 @@ fn some_records() -> u32 {
         (status = "default", body = Problem, content_type = "application/problem+json"),
     ),
 )]
-pub(super) async fn audit(ask: Ask, Query(AuditPart { after, limit }): Query<AuditPart>) -> Result<Response, Problem> {
+pub(super) async fn audit(ask: Ask, part: Result<Query<AuditPart>, QueryRejection>) -> Result<Response, Problem> {
+    let Query(AuditPart { after, limit }) = part?;
     execute_trail(ask, TrailCommand::AuditRead { after, limit }).await
 }
 
@@ -147,16 +149,27 @@ pub(super) async fn command(ask: Ask, request: Request) -> Result<Response, Prob
     if ask.asker.rights() == Rights::NONE {
         ask.asker.need(Right::Lookup)?;
     }
-    let command = parse(request, &ask.limits).await?;
-    execute(ask, command).await
+    let body = read(request, &ask).await?;
+    let run = ask.asker.command_json(&ask.limits, &body.bytes)?;
+    // Its memory is for others from here on.
+    drop(body);
+    run_apart(run).await
 }
 
-async fn parse<T: serde::de::DeserializeOwned>(request: Request, limits: &Limits) -> Result<T, Problem> {
-    let body = read_body(request, limits).await?;
-    serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))
+async fn read(request: Request, ask: &Ask) -> Result<Whole, Problem> {
+    read_body(request, &ask.limits, &ask.asker.shared.large_frames).await
 }
 
-fn list_name(name: String) -> Result<ListName, Problem> {
+async fn parse<T: serde::de::DeserializeOwned>(request: Request, ask: &Ask) -> Result<T, Problem> {
+    let body = read(request, ask).await?;
+    parse_long(&body.bytes).map_err(|error| Problem::malformed(error.to_string()))
+}
+
+/// The name of a list in a path.
+type ListPath = Result<Path<String>, PathRejection>;
+
+fn list_name(path: ListPath) -> Result<ListName, Problem> {
+    let Path(name) = path?;
     name.parse().map_err(|error| Problem::malformed(format!("{error}")))
 }
 
@@ -171,7 +184,7 @@ async fn execute_trail(Ask { mut asker, .. }: Ask, command: TrailCommand) -> Res
 }
 
 /// Runs what takes long on a thread of its own.
-async fn run_apart(run: impl FnOnce() -> Result<Vec<u8>, Failure> + Send + 'static) -> Result<Response, Problem> {
+async fn run_apart(run: Work) -> Result<Response, Problem> {
     let gone = |error| Failure::new(ErrorCode::Internal, format!("the command was given up: {error}"));
     let outcome = tokio::task::spawn_blocking(run).await.map_err(gone)??;
     Ok(([(header::CONTENT_TYPE, JSON)], outcome).into_response())

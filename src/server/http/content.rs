@@ -1,5 +1,6 @@
 //! Questions about a file's content: its bytes come as the request's body, and are hashed as they come.
 
+use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request};
 use axum::response::Response;
 use futures_util::StreamExt;
@@ -35,9 +36,10 @@ pub(super) struct MatchOptions {
 )]
 pub(super) async fn match_content(
     Ask { mut asker, limits }: Ask,
-    Query(options): Query<MatchOptions>,
+    options: Result<Query<MatchOptions>, QueryRejection>,
     request: Request,
 ) -> Result<Response, Problem> {
+    let Query(options) = options?;
     let radii = options.radii.as_deref().unwrap_or_default().split(',').filter(|one| !one.is_empty());
     let radii = radii.map(str::parse::<KindRadius>).collect::<Result<Radii, _>>();
     let radii = radii.map_err(|error| Problem::malformed(error.to_string()))?;

@@ -1,6 +1,7 @@
 //! Questions about hashes: many in one document, many as lines, or one in the path.
 
 use axum::body::{Body, Bytes};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, Request};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
@@ -11,9 +12,9 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::problem::Problem;
-use super::{Ask, JSON, NDJSON, read_body};
+use super::{Ask, JSON, NDJSON, linger, read_body};
 use crate::access::Right;
-use crate::fingerprint::{Encoding, Kind, Radii};
+use crate::fingerprint::{Encoding, Kind, Radii, ValueError};
 use crate::matching::{Answer, Answers};
 use crate::protocol::{ErrorCode, Failure, MAX_VALUES};
 use crate::server::Limits;
@@ -108,7 +109,9 @@ impl<'a> OneAnswer<'a> {
 }
 
 /// Asks about many hashes. As a JSON document all answers are of one generation; as lines, `{"kind":…,"hash":…}` each,
-/// answers come while questions go.
+/// answers come while questions go. A problem may stand among the answers in lines: what is wrong with one line is said
+/// in its place; any other problem is the last line, and the body then breaks off without its proper end. Lines without
+/// an answer are not `unknown`.
 #[utoipa::path(
     post, path = "/v1/lookup", tag = "questions",
     request_body(content((LookupRequest = "application/json"), (String = "application/x-ndjson"))),
@@ -124,9 +127,9 @@ pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Probl
     if is_lines(request.headers()) {
         return Ok(lookup_lines(Ask { asker, limits }, request));
     }
-    let body = read_body(request, &limits).await?;
+    let body = read_body(request, &limits, &asker.shared.large_frames).await?;
     let request: LookupRequest<'_> =
-        serde_json::from_slice(&body).map_err(|error| Problem::malformed(error.to_string()))?;
+        serde_json::from_slice(&body.bytes).map_err(|error| Problem::malformed(error.to_string()))?;
     if request.kinds.is_empty() {
         return Err(Problem::malformed("expected at least one kind, found none"));
     }
@@ -174,13 +177,12 @@ impl std::io::Write for Bounded {
 )]
 pub(super) async fn lookup_one(
     Ask { mut asker, limits }: Ask,
-    Path((kind, hash)): Path<(String, String)>,
+    path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
+    let Path((kind, hash)) = path?;
     let kind: Kind = kind.parse().map_err(|error| Problem::malformed(format!("{error}")))?;
-    let mut value = vec![0; kind.width()];
-    Encoding::Hex
-        .decode_into(kind, hash.as_bytes(), &mut value)
-        .map_err(|error| Problem::malformed(error.to_string()))?;
+    let mut value = Vec::with_capacity(kind.width());
+    push_hex(&mut value, kind, &hash).map_err(|error| Problem::malformed(error.to_string()))?;
     let question = HashQuestion { kinds: &[kind], radii: &Radii::none(), rows: 1, values: &value };
     let answers = asker.lookup(&limits, &question).await?;
     Ok(json(&OneAnswer::new(&answers)))
@@ -202,12 +204,12 @@ struct Rows<'a> {
     values: &'a mut Vec<u8>,
 }
 
-impl Rows<'_> {
-    fn push<E: serde::de::Error>(&mut self, kind: Kind, hash: &str) -> Result<(), E> {
-        let start = self.values.len();
-        self.values.resize(start + kind.width(), 0);
-        Encoding::Hex.decode_into(kind, hash.as_bytes(), &mut self.values[start..]).map_err(E::custom)
-    }
+/// Appends a value in hex to packed ones. What is none appends nothing.
+fn push_hex(values: &mut Vec<u8>, kind: Kind, hash: &str) -> Result<(), ValueError> {
+    let start = values.len();
+    values.resize(start + kind.width(), 0);
+    let decoded = Encoding::Hex.decode_into(kind, hash.as_bytes(), &mut values[start..]);
+    decoded.inspect_err(|_| values.truncate(start))
 }
 
 impl<'de> DeserializeSeed<'de> for Rows<'_> {
@@ -260,7 +262,7 @@ impl<'de> Visitor<'de> for OneRow<'_, '_> {
 
     fn visit_str<E: serde::de::Error>(self, hash: &str) -> Result<(), E> {
         match self.0.kinds {
-            [kind] => self.0.push(*kind, hash),
+            [kind] => push_hex(self.0.values, *kind, hash).map_err(E::custom),
             _ => Err(E::invalid_type(serde::de::Unexpected::Str(hash), &self)),
         }
     }
@@ -270,7 +272,7 @@ impl<'de> Visitor<'de> for OneRow<'_, '_> {
         for (at, kind) in kinds.iter().enumerate() {
             let hash: std::borrow::Cow<'de, str> =
                 hashes.next_element()?.ok_or_else(|| serde::de::Error::invalid_length(at, &self))?;
-            self.0.push(*kind, &hash)?;
+            push_hex(self.0.values, *kind, &hash).map_err(serde::de::Error::custom)?;
         }
         match hashes.next_element::<serde::de::IgnoredAny>()? {
             None => Ok(()),
@@ -289,27 +291,49 @@ struct Line<'a> {
 }
 
 /// Answers line by line, in their order. What cannot be answered says so in its line, and ends the answers if that is
-/// not the line's own fault.
+/// not the line's own fault. Then the body breaks off, without the end that a whole one has: who only looks for certain
+/// verdicts in it must not take the lines without an answer for ones that nobody knows.
 fn lookup_lines(ask: Ask, request: Request) -> Response {
     let Ask { asker, limits } = ask;
     let input = Lines { body: request.into_body().into_data_stream(), buffer: Vec::new(), ended: false };
-    let answers = futures_util::stream::unfold(Some((asker, input)), move |state| {
+    let answers = futures_util::stream::unfold(Turn::Answer(Box::new(asker), input), move |turn| {
         let limits = limits.clone();
         async move {
-            let (mut asker, mut input) = state?;
+            let (mut asker, mut input) = match turn {
+                Turn::Answer(asker, input) => (asker, input),
+                Turn::BreakOff(mut input) => {
+                    // The problem is written while this waits, and read while the client can still write.
+                    tokio::task::yield_now().await;
+                    linger(&mut input.body).await;
+                    return Some((Err(std::io::Error::other("not all lines were answered")), Turn::End));
+                }
+                Turn::End => return None,
+            };
             let mut out = Vec::new();
             let more = match input.next_lines(&limits).await {
                 Ok(Some(lines)) => answer_lines(&mut asker, &limits, &lines, &mut out).await,
                 Ok(None) => return None,
                 Err(problem) => Err(problem),
             };
-            if let Err(problem) = &more {
-                put_line(&mut out, problem);
-            }
-            Some((Ok::<_, std::convert::Infallible>(Bytes::from(out)), more.is_ok().then_some((asker, input))))
+            let next = match more {
+                Ok(()) => Turn::Answer(asker, input),
+                Err(problem) => {
+                    put_line(&mut out, &problem);
+                    Turn::BreakOff(input)
+                }
+            };
+            Some((Ok(Bytes::from(out)), next))
         }
     });
     ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response()
+}
+
+/// What comes next of answers in lines.
+enum Turn {
+    Answer(Box<Asker>, Lines),
+    /// A problem was the last that is said.
+    BreakOff(Lines),
+    End,
 }
 
 /// The lines of a body as it comes.
@@ -342,7 +366,10 @@ impl Lines {
                 Ok(Some(Ok(part))) => self.buffer.extend_from_slice(&part),
                 Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
                 Ok(None) => self.ended = true,
-                Err(_) => return Err(Problem::malformed(format!("no whole line within {} s", patience.as_secs()))),
+                Err(_) => {
+                    let text = format!("no whole line within {} s", patience.as_secs());
+                    return Err(Failure::new(ErrorCode::Timeout, text).into());
+                }
             }
         }
     }
@@ -353,29 +380,22 @@ async fn answer_lines(asker: &mut Asker, limits: &Limits, lines: &[u8], out: &mu
     let lines = lines.split(|byte| *byte == b'\n').map(|line| line.trim_ascii()).filter(|line| !line.is_empty());
     let mut pending: (Option<Kind>, Vec<u8>) = (None, Vec::new());
     for line in lines {
-        let parsed: Result<(Kind, Vec<u8>), String> = parse_line(line);
-        let (kind, value) = match parsed {
-            Ok(parsed) => parsed,
-            Err(error) => {
-                flush(asker, limits, &mut pending, out).await?;
-                put_line(out, &Problem::malformed(error));
-                continue;
+        let pushed = match serde_json::from_slice(line) {
+            Ok(Line { kind, hash }) => {
+                if pending.0 != Some(kind) {
+                    flush(asker, limits, &mut pending, out).await?;
+                    pending.0 = Some(kind);
+                }
+                push_hex(&mut pending.1, kind, &hash).map_err(|error| error.to_string())
             }
+            Err(error) => Err(error.to_string()),
         };
-        if pending.0 != Some(kind) || pending.1.len() >= LINES_AT_ONCE * kind.width() {
+        if let Err(error) = pushed {
             flush(asker, limits, &mut pending, out).await?;
-            pending.0 = Some(kind);
+            put_line(out, &Problem::malformed(error));
         }
-        pending.1.extend_from_slice(&value);
     }
     flush(asker, limits, &mut pending, out).await
-}
-
-fn parse_line(line: &[u8]) -> Result<(Kind, Vec<u8>), String> {
-    let Line { kind, hash } = serde_json::from_slice(line).map_err(|error| error.to_string())?;
-    let mut value = vec![0; kind.width()];
-    Encoding::Hex.decode_into(kind, hash.as_bytes(), &mut value).map_err(|error| error.to_string())?;
-    Ok((kind, value))
 }
 
 async fn flush(

@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes};
+use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, header};
 use futures_util::StreamExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -38,10 +38,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::asker::Asker;
+use super::inbox::OWN_BYTES;
+use super::limits::{Gauge, Taken};
 use super::{Granted, Limits, Phase, Shared};
 use crate::access::{Peer, Token, UnknownToken};
 use crate::protocol::{ErrorCode, Failure};
-use problem::Problem;
+use problem::{PROBLEM_JSON, Problem};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
@@ -140,29 +142,72 @@ fn bearer(headers: &HeaderMap) -> Option<Option<Token>> {
     Some(text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, token)| Token::parse(token)))
 }
 
-/// All of a request's body, as long as a frame may be. What comes beyond that is thrown away for a moment, so that the
-/// client, which is still sending, gets to read why.
-async fn read_body(request: Request, limits: &Limits) -> Result<Bytes, Problem> {
+/// All of a request's body, in memory that is accounted for as that of a frame is.
+struct Whole {
+    bytes: Vec<u8>,
+    room: Taken,
+}
+
+impl Whole {
+    /// Takes the next part of a body; `length` is that of all of it, where the client says so.
+    fn take(&mut self, part: &[u8], length: Option<u64>, limits: &Limits) -> Result<(), Problem> {
+        let max = limits.frame_bytes as usize;
+        let needed = self.bytes.len() + part.len();
+        if needed > max {
+            let text = format!("expected a body of at most {max} bytes, found more; ask in parts");
+            return Err(Failure::new(ErrorCode::TooLarge, text).into());
+        }
+        let before = self.bytes.capacity();
+        if needed > before {
+            let length = length.and_then(|length| usize::try_from(length).ok());
+            let capacity = length.unwrap_or(before * 2).clamp(needed, max);
+            // Up to there it is a connection's own.
+            let (counted, counts) = (if before > OWN_BYTES { before } else { 0 }, capacity > OWN_BYTES);
+            if counts && !self.room.grow((capacity - counted) as u64, limits.large_frame_bytes) {
+                return Err(Problem::busy("no memory for a body of this size now"));
+            }
+            self.bytes.reserve_exact(capacity - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(())
+    }
+}
+
+/// All of a request's body, as long as a frame may be. What comes beyond that, or finds no room, is thrown away for a
+/// moment, so that the client, which is still sending, gets to read why.
+async fn read_body(request: Request, limits: &Limits, large_frames: &Gauge) -> Result<Whole, Problem> {
+    let length = request.body().size_hint().exact();
     let mut parts = request.into_body().into_data_stream();
-    let mut body = Vec::new();
+    let mut body = Whole { bytes: Vec::new(), room: large_frames.take_nothing() };
     let read = async {
         while let Some(part) = parts.next().await {
-            let part = part.map_err(|error| Problem::malformed(error.to_string()))?;
-            if body.len() + part.len() > limits.frame_bytes as usize {
-                let text = format!("expected a body of at most {} bytes, found more; ask in parts", limits.frame_bytes);
-                return Err(Failure::new(ErrorCode::TooLarge, text).into());
-            }
-            body.extend_from_slice(&part);
+            body.take(&part.map_err(|error| Problem::malformed(error.to_string()))?, length, limits)?;
         }
         Ok(())
     };
     let read = tokio::time::timeout(limits.frame(), read).await;
     if let Ok(Err(_)) = &read {
-        let rest = async { while let Some(Ok(_)) = parts.next().await {} };
-        let _ = tokio::time::timeout(LINGER, rest).await;
+        // Whoever is refused keeps no room meanwhile.
+        body.bytes = Vec::new();
+        body.room = large_frames.take_nothing();
+        linger(&mut parts).await;
     }
     let late = format!("the request was not complete within {} s", limits.frame_s);
-    read.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Timeout, late).into())).map(|()| body.into())
+    read.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Timeout, late).into())).map(|()| body)
+}
+
+/// The whole response to a connection for which there is no room, of which no request is read.
+pub(super) fn busy_response(text: &str) -> Vec<u8> {
+    let body = serde_json::to_string(&Problem::busy(text)).expect("a problem is plain data");
+    let length = body.len();
+    let head = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\nretry-after: 1");
+    format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
+}
+
+/// Throws away for a moment what still comes of a body.
+async fn linger(parts: &mut BodyDataStream) {
+    let rest = async { while let Some(Ok(_)) = parts.next().await {} };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// Serves one connection until it ends or `phase` says to end it.

@@ -1,5 +1,6 @@
 //! Failures as problem details (RFC 9457). A client cannot take one for an answer.
 
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -7,6 +8,8 @@ use utoipa::ToSchema;
 
 use crate::protocol::{ErrorCode, Failure};
 use crate::server::content::NoAnswer;
+
+pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
 /// Why there is no answer.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,11 +83,23 @@ impl From<NoAnswer> for Problem {
     }
 }
 
+impl From<QueryRejection> for Problem {
+    fn from(rejection: QueryRejection) -> Problem {
+        Problem::malformed(rejection.body_text())
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Problem {
+        Problem::malformed(rejection.body_text())
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).expect("made from a status");
         let body = serde_json::to_vec(&self).expect("a problem is plain data");
-        let mut response = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

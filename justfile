@@ -8,6 +8,7 @@ check:
 bench:
     cargo bench --bench exact
     cargo bench --bench copies
+    cargo bench --bench hashing
     cargo bench --bench near
     cargo bench --bench feeds
     cargo bench -p hashward-index --bench parse
@@ -26,6 +27,7 @@ peers:
     benches/peers/exact.sh
     benches/peers/near.sh
     benches/peers/import.sh
+    benches/peers/hashing.sh
 
 # docs/near.svg from the figures of the last `cargo bench --bench near`.
 chart:

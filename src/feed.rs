@@ -31,9 +31,6 @@ use crate::fingerprint::Kind;
 use crate::list::{CategoryRole, ListName, Role, Roles};
 use crate::moment::days_since_1970;
 
-/// The data folder of a config that names none.
-const DEFAULT_DATA: &str = "hashward-data";
-
 /// The most bytes of a secret; a file that holds more is not one.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
 
@@ -134,8 +131,8 @@ pub struct FeedConfig {
 /// Feeds with the data folder of the same config.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Feeds {
-    /// The data folder.
-    pub data: PathBuf,
+    /// The data folder, if the config names one.
+    pub data: Option<PathBuf>,
     /// In the order of the config, each name once.
     pub feeds: Vec<FeedConfig>,
 }
@@ -191,7 +188,7 @@ impl FeedConfig {
         let parse = |error| FeedError::Parse { path: path.to_owned(), found: place_and_message(&text, &error) };
         let file: File = toml::from_str(&text).map_err(parse)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let data = folder.join(file.data.unwrap_or_else(|| PathBuf::from(DEFAULT_DATA)));
+        let data = file.data.map(|data| folder.join(data));
         Ok(Feeds { data, feeds: FeedSection::resolve_all(file.feed, folder)? })
     }
 }
@@ -552,7 +549,7 @@ mod tests {
                     [[feed]]\nname = 'own'\nsource = 'files'\nurl = 'in'\nformat = 'csv'\nkind = 'md5'\n";
         fs::write(&path, text).unwrap();
         let Feeds { data, feeds } = FeedConfig::read_all(&path).unwrap();
-        assert_eq!(data, folder.path().join("d"));
+        assert_eq!(data, Some(folder.path().join("d")));
         let first = &feeds[0];
         assert_eq!((first.name.as_str(), first.list.as_str()), ("ncmec", "industry"));
         assert_eq!(first.location, Location::Url("https://h.example/npo".to_owned()));

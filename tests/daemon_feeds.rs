@@ -73,6 +73,7 @@ fn feeds_are_read_again_and_again_and_failures_are_told_without_secrets() {
     for expected in ["--config", &path("hashward.toml"), "--socket", &path("data/hashward.sock"), "--data"] {
         assert!(line.contains(expected), "{line}");
     }
+    assert!(starts(daemon.folder.path()).iter().all(|line| !line.contains("very-secret")), "no secret is an argument");
     let fault = until("the failure's place in the status", || {
         let bad = board(&daemon).into_iter().find(|status| status["feed"] == "bad")?;
         (bad["failures"].as_u64()? > 1).then(|| bad["fault"].as_str().unwrap().to_owned())
@@ -130,6 +131,9 @@ fn lists_tell_how_fresh_they_are() {
     let changes = FeedChanges { roles: Some(Roles::uniform(Role::Illegal)), ..FeedChanges::of(list.clone()) };
     execute(&daemon, &Command::ApplyFeed(changes));
     assert_eq!(info(), Some(FeedInfo { stale: true, ..FeedInfo::default() }));
+    let told = Process::new(env!("CARGO_BIN_EXE_hashward")).arg("status").arg("--socket").arg(daemon.socket()).output();
+    let told = String::from_utf8(told.unwrap().stdout).unwrap();
+    assert!(told.contains("never synced, stale"), "{told}");
     let note = |fault: Option<&str>| {
         let note = FeedNote { list: list.clone(), checkpoint: None, fault: fault.map(str::to_owned) };
         assert_eq!(execute(&daemon, &Command::NoteFeed(note)), Outcome::FeedNoted);

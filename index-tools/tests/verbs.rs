@@ -226,6 +226,21 @@ fn a_list_has_radii_of_its_own() {
 }
 
 #[test]
+fn a_list_is_recognised_by_its_content_packed_or_not() {
+    let folder = Folder::new();
+    let list = format!("md5,category\n{},7\n", md5(1).to_hex()).into_bytes();
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&list).unwrap();
+    let zstd = zstd::encode_all(&list[..], 3).unwrap();
+    for (name, bytes) in [("plain", list.clone()), ("gzip", gzip.finish().unwrap()), ("zstd", zstd)] {
+        folder.write(name, bytes);
+        let text = folder.run(&["import", name, name, "--role", "illegal", "--all-categories"]).done();
+        assert!(text.contains("csv (recognised by its content)"), "{text}");
+        assert_eq!(folder.lists()[name]["fingerprints"], json!({"md5": 1}));
+    }
+}
+
+#[test]
 fn lists_are_shown_in_every_format() {
     let folder = Folder::new();
     folder.run(&["lists"]).refused(1, &["hashward-data"]);

@@ -8,8 +8,8 @@ use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output};
 use crate::fingerprint::Kind;
-use crate::journal::now_ms;
 use crate::media::worker::PoolStatus;
+use crate::moment;
 use crate::protocol::{Client, ClientError};
 use crate::store::command::{Command, FeedInfo, Outcome, StoreStatus};
 
@@ -103,7 +103,7 @@ fn decoding(pictures: &PoolStatus) -> String {
 
 /// How long ago a list was brought up to date.
 fn freshness(feed: &FeedInfo) -> String {
-    let now = now_ms() / 1_000;
+    let now = moment::now();
     let mut text = match feed.synced_at {
         Some(at) => format!("synced {} s ago", now.saturating_sub(at)),
         None => "never synced".to_owned(),

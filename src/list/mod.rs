@@ -66,7 +66,7 @@ impl FromStr for Role {
 pub enum ListState {
     /// Its labels decide.
     Active,
-    /// Its labels are recorded and never shown in a verdict.
+    /// It is kept, updated and held against new versions, and takes no part in a verdict.
     Shadow,
     /// Its labels are not looked at.
     Disabled,

@@ -15,9 +15,9 @@ use crate::feed::FeedConfig;
 use crate::fingerprint::{Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
-use crate::journal::now_ms;
 use crate::list::{ListName, ListState};
 use crate::matching::{self, Answer, Answers, Question, QuestionError};
+use crate::moment;
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Store;
 use crate::store::command::{Command, FeedInfo, Outcome, Refusal, RefusalReason};
@@ -123,7 +123,7 @@ impl Service {
     /// The store knows when lists were last brought up to date; how long that is good for, the config does.
     fn mark_stale(&self, outcome: &mut Outcome) {
         let limits = self.stale_after_s.load();
-        let now = now_ms() / 1_000;
+        let now = moment::now();
         let mark = |name: &ListName, feed: &mut Option<FeedInfo>| {
             let Some(limit) = limits.get(name) else { return };
             let feed = feed.get_or_insert_default();

@@ -85,7 +85,7 @@ enum Verb {
     Enable(state::StateArgs),
     /// Let a list take no part in answers
     Disable(state::StateArgs),
-    /// Let a list be recorded only
+    /// Keep a list and its updates, and let it take no part in answers
     Shadow(state::StateArgs),
     /// Set within how many bits a list's perceptual hashes match
     Radius(radius::RadiusArgs),

@@ -60,7 +60,7 @@ pub(super) fn run(args: SyncArgs) -> anyhow::Result<ExitCode> {
         let file = args.config.display();
         return Err(Usage(format!("expected one of the feeds of {file} ({}), found `{}`", names(), args.feed)).into());
     };
-    let place = Place { data: args.place.data.clone().or(Some(feeds.data.clone())), ..args.place.clone() };
+    let place = Place { data: args.place.data.clone().or_else(|| feeds.data.clone()), ..args.place.clone() };
     let mut whole =
         Whole { feed: Report::start(config.name.clone(), config.list.clone(), config.source.name()), import: None };
     let started = Instant::now();

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use hashward::fingerprint::{Fingerprint, Kind};
+use hashward::fingerprint::{Encoding, Fingerprint, Kind};
 use hashward::list::{Attributes, Category, Entry};
 use hashward::store::command::Deleted;
 
@@ -15,7 +15,7 @@ use crate::formats::{FormatError, Refusal, Refused};
 const ATTRIBUTE_BYTES_MAX: usize = 1 << 10;
 
 /// Bytes of a source's own key.
-pub(super) const SOURCE_ID_BYTES_MAX: usize = 512;
+const SOURCE_ID_BYTES_MAX: usize = 512;
 
 /// Records of a page: ten times what any service is asked for.
 const RECORDS_MAX: u64 = 100_000;
@@ -145,6 +145,22 @@ impl Page {
 /// The fingerprints in `values`.
 pub(super) fn fingerprints(values: &Values) -> Vec<Fingerprint> {
     values.with(|values| values.iter().filter_map(|(kind, value)| Fingerprint::new(*kind, value).ok()).collect())
+}
+
+/// The one fingerprint of a record, and the key of the entry that it names: `name:hex`.
+pub(super) fn keyed(name: &str, kind: Kind, text: &str) -> Result<(String, Vec<Fingerprint>), Problem> {
+    let mut values = Values::default();
+    values.push_text(kind, text.trim().as_bytes())?;
+    let fingerprints = fingerprints(&values);
+    let digits: String = fingerprints.iter().map(|value| Encoding::Hex.encode(value.value())).collect();
+    Ok((format!("{name}:{digits}"), fingerprints))
+}
+
+/// Seconds in milliseconds. Without a time, states could not be told apart.
+pub(super) fn changed_at_ms(member: &str, seconds: Option<i64>) -> Result<Option<i64>, Problem> {
+    seconds.and_then(|seconds| seconds.checked_mul(1_000)).map(Some).ok_or_else(|| {
+        Problem::new("bad-timestamp", format!("expected a `{member}` in seconds since 1970, found none"))
+    })
 }
 
 /// A category of `scheme`; none if nothing is said.

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 
 use hashward::feed::FeedConfig;
-use hashward::fingerprint::{Encoding, Kind};
+use hashward::fingerprint::Kind;
 use hashward::list::Entry;
 use hashward::store::command::Deleted;
 
@@ -25,7 +25,6 @@ use super::page::{self, Page, State};
 use super::service::{ChangeWindow, Service, added, seconds};
 use crate::formats::json::{Cursor, Stop, elements, first_byte, members, pull_record, pull_small, skip_any};
 use crate::formats::report::{Problem, excerpt};
-use crate::formats::values::Values;
 use crate::formats::window::Window;
 use crate::formats::{FormatError, Refusal, Refused, text};
 
@@ -104,11 +103,11 @@ pub fn read_page(mut bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
             elements(window, |window| read_record(window, page))
         }
         (b"nextPageToken", _) => {
-            page.next = pull_small(window, text_or_skip)?.filter(|token| !token.is_empty());
+            page.next = pull_small(window, |cursor| cursor.text_or_skip())?.filter(|token| !token.is_empty());
             Ok(())
         }
         (b"nextSetTimestamp", _) => {
-            page.reached = pull_small(window, integer_or_skip)?;
+            page.reached = pull_small(window, |cursor| cursor.integer_or_skip())?;
             Ok(())
         }
         (b"hasMoreRecords", _) => {
@@ -132,21 +131,6 @@ pub fn read_page(mut bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
 fn not_a_page(found: impl Into<String>) -> FormatError {
     let remedy = "check that the feed's url is that of the service, without /v1";
     Refused::new(Refusal::NotAList, "an object with an array `hashRecords`", found, remedy).into()
-}
-
-/// Takes a string; any other value is passed over.
-pub(super) fn text_or_skip(cursor: &mut Cursor<'_>) -> Result<Option<String>, Stop> {
-    let Some(text) = cursor.string_or_skip()? else { return Ok(None) };
-    Ok(Some(String::from_utf8_lossy(text.read(&mut Vec::new())?).into_owned()))
-}
-
-/// Takes a whole number, as a string too; any other value is passed over.
-pub(super) fn integer_or_skip(cursor: &mut Cursor<'_>) -> Result<Option<i64>, Stop> {
-    Ok(match cursor.peek()? {
-        b'"' => text_or_skip(cursor)?.and_then(|text| text.trim().parse().ok()),
-        b'{' | b'[' => cursor.skip().map(|()| None)?,
-        _ => std::str::from_utf8(cursor.scalar()?).ok().and_then(|number| number.parse().ok()),
-    })
 }
 
 /// One element of `hashRecords`, as far as it is kept.
@@ -181,10 +165,10 @@ impl Record {
         self.is_object = true;
         cursor.object(|cursor, key| {
             match key.read(&mut Vec::new())? {
-                b"lastModtimestamp" => self.changed_at_s = integer_or_skip(cursor)?,
-                b"signalType" => self.signal = text_or_skip(cursor)?,
-                b"hashValue" => self.value = text_or_skip(cursor)?,
-                b"hashStatus" => self.status = text_or_skip(cursor)?,
+                b"lastModtimestamp" => self.changed_at_s = cursor.integer_or_skip()?,
+                b"signalType" => self.signal = cursor.text_or_skip()?,
+                b"hashValue" => self.value = cursor.text_or_skip()?,
+                b"hashStatus" => self.status = cursor.text_or_skip()?,
                 _ => cursor.skip()?,
             }
             Ok(())
@@ -206,13 +190,9 @@ impl Record {
             page.count_unsupported(signal.as_bytes());
             return Ok(None);
         };
-        let mut values = Values::default();
-        values.push_text(kind, value.trim().as_bytes())?;
-        let fingerprints = page::fingerprints(&values);
-        let digits = fingerprints.iter().map(|value| Encoding::Hex.encode(value.value())).collect::<String>();
-        let source_id = format!("{signal}:{digits}");
+        let (source_id, fingerprints) = page::keyed(signal, kind, &value)?;
         self.source_id = Some(source_id.clone());
-        let changed_at = changed_at_ms("lastModtimestamp", self.changed_at_s)?;
+        let changed_at = page::changed_at_ms("lastModtimestamp", self.changed_at_s)?;
         match self.status.as_deref() {
             Some("Active") => Ok(Some(State::Says(Entry { source_id, fingerprints, changed_at, ..Entry::default() }))),
             Some("Withdrawn" | "Deleted" | "Received") => Ok(Some(State::Gone(Deleted { source_id, changed_at }))),
@@ -224,13 +204,6 @@ impl Record {
             }
         }
     }
-}
-
-/// Seconds in milliseconds. Without a time, states could not be told apart.
-pub(super) fn changed_at_ms(member: &str, seconds: Option<i64>) -> Result<Option<i64>, Problem> {
-    seconds.and_then(|seconds| seconds.checked_mul(1_000)).map(Some).ok_or_else(|| {
-        Problem::new("bad-timestamp", format!("expected a `{member}` in seconds since 1970, found none"))
-    })
 }
 
 /// The kind of a signal: `ImagePDQ`, or a digest of the file as `VideoMD5`.

@@ -17,7 +17,7 @@
 use std::collections::BTreeMap;
 
 use hashward::feed::FeedConfig;
-use hashward::fingerprint::{Encoding, Kind};
+use hashward::fingerprint::Kind;
 use hashward::list::{Attributes, Category, Entry};
 use hashward::store::command::Deleted;
 
@@ -25,11 +25,9 @@ use super::error::SyncError;
 use super::http::{below, with_query};
 use super::page::{self, Page, State};
 use super::service::{ChangeWindow, Service, added, seconds};
-use super::stopncii::{changed_at_ms, integer_or_skip, text_or_skip};
 use crate::formats::json::{Cursor, Stop, elements, first_byte, members, pull_record, pull_small, skip_any};
 use crate::formats::limits::MAX_VALUES;
 use crate::formats::report::{Problem, excerpt};
-use crate::formats::values::Values;
 use crate::formats::window::Window;
 use crate::formats::{FormatError, Refusal, Refused, text};
 
@@ -125,7 +123,7 @@ pub fn read_page(mut bytes: &[u8], page: &mut Page) -> Result<(), FormatError> {
             if key != b"next" {
                 return skip_any(window);
             }
-            page.next = pull_small(window, text_or_skip)?.filter(|link| !link.is_empty());
+            page.next = pull_small(window, |cursor| cursor.text_or_skip())?.filter(|link| !link.is_empty());
             Ok(())
         }),
         _ => skip_any(window),
@@ -174,10 +172,10 @@ impl Record {
         self.is_object = true;
         cursor.object(|cursor, key| {
             match key.read(&mut Vec::new())? {
-                b"id" => self.id = text_or_skip(cursor)?,
-                b"indicator" => self.indicator = text_or_skip(cursor)?,
-                b"type" => self.kind = text_or_skip(cursor)?,
-                b"last_updated" => self.updated_at_s = integer_or_skip(cursor)?,
+                b"id" => self.id = cursor.text_or_skip()?,
+                b"indicator" => self.indicator = cursor.text_or_skip()?,
+                b"type" => self.kind = cursor.text_or_skip()?,
+                b"last_updated" => self.updated_at_s = cursor.integer_or_skip()?,
                 b"should_delete" => self.should_delete = cursor.is_yes()?,
                 b"descriptors" => data(cursor, |cursor| self.descriptor(cursor))?,
                 _ => cursor.skip()?,
@@ -193,7 +191,7 @@ impl Record {
         }
         cursor.object(|cursor, key| {
             match key.read(&mut Vec::new())? {
-                b"status" => self.statuses.extend(text_or_skip(cursor)?),
+                b"status" => self.statuses.extend(cursor.text_or_skip()?),
                 b"tags" => data(cursor, |cursor| self.tag(cursor))?,
                 _ => cursor.skip()?,
             }
@@ -207,7 +205,7 @@ impl Record {
         }
         cursor.object(|cursor, key| {
             match key.read(&mut Vec::new())? {
-                b"text" => self.tags.extend(text_or_skip(cursor)?),
+                b"text" => self.tags.extend(cursor.text_or_skip()?),
                 _ => cursor.skip()?,
             }
             Ok(())
@@ -230,13 +228,9 @@ impl Record {
         if indicator.trim().is_empty() {
             return Err(Problem::missing_hash("an `indicator`"));
         }
-        let mut values = Values::default();
-        values.push_text(kind, indicator.trim().as_bytes())?;
-        let fingerprints = page::fingerprints(&values);
-        let digits = fingerprints.iter().map(|value| Encoding::Hex.encode(value.value())).collect::<String>();
-        let source_id = format!("{name}:{digits}");
+        let (source_id, fingerprints) = page::keyed(name, kind, &indicator)?;
         self.source_id = Some(source_id.clone());
-        let changed_at = changed_at_ms("last_updated", self.updated_at_s)?;
+        let changed_at = page::changed_at_ms("last_updated", self.updated_at_s)?;
         if self.should_delete || self.descriptors == 0 {
             return Ok(Some(State::Gone(Deleted { source_id, changed_at })));
         }
@@ -287,7 +281,7 @@ fn gravity(status: &str) -> usize {
 
 /// The kind of a type: `HASH_PDQ`, or a digest of the file as `HASH_MD5` or `HASH_VIDEO_MD5`.
 fn kind(name: &str) -> Option<Kind> {
-    let digest = name.strip_prefix("HASH_")?;
+    let digest = name.strip_prefix(TYPE_PREFIX)?;
     let digest = digest.strip_prefix("VIDEO_").filter(|digest| *digest != "PDQ").unwrap_or(digest);
     text::kind(digest.as_bytes())
 }

@@ -445,6 +445,21 @@ impl<'a> Cursor<'a> {
         if self.peek()? == b'"' { self.string().map(Some) } else { self.skip().map(|()| None) }
     }
 
+    /// The same, as text of its own; what is not UTF-8 in it is replaced.
+    pub(crate) fn text_or_skip(&mut self) -> Result<Option<String>, Stop> {
+        let Some(text) = self.string_or_skip()? else { return Ok(None) };
+        Ok(Some(String::from_utf8_lossy(text.read(&mut Vec::new())?).into_owned()))
+    }
+
+    /// Takes a whole number, as a string too; any other value is passed over.
+    pub(crate) fn integer_or_skip(&mut self) -> Result<Option<i64>, Stop> {
+        Ok(match self.peek()? {
+            b'"' => self.text_or_skip()?.and_then(|text| text.trim().parse().ok()),
+            b'{' | b'[' => self.skip().map(|()| None)?,
+            _ => std::str::from_utf8(self.scalar()?).ok().and_then(|number| number.parse().ok()),
+        })
+    }
+
     /// Takes a value and says whether it is yes: `true` or 1, as a string too.
     pub(crate) fn is_yes(&mut self) -> Result<bool, Stop> {
         Ok(match self.peek()? {

@@ -16,7 +16,7 @@ use hashward::store::{Backup, CATALOGUE, Command, Incoming, Outcome, check_copy}
 use serde::Serialize;
 
 use super::copy::{copy, sync_folder};
-use super::import::ReportFormat;
+use super::print::ReportFormat;
 use super::progress::Progress;
 use super::{Place, give_way, print, unexpected};
 

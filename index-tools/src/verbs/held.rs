@@ -4,11 +4,11 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use clap::Args;
-use hashward::list::{Category, ListName};
+use hashward::list::ListName;
 use hashward::store::command::{Held, Overlap, OverlapEntry};
 use hashward::store::{Command, Outcome};
 
-use super::print::{OutputFormat, grouped, moment};
+use super::print::{OutputFormat, category_name, grouped, moment};
 use super::{Place, print, unexpected};
 
 #[derive(Debug, Args)]
@@ -74,14 +74,13 @@ pub(super) fn overlap(overlap: &Overlap) -> String {
 
 fn entries(format: OutputFormat, entries: &[OverlapEntry]) -> String {
     let header = ["fingerprint", "category", "list", "role", "category there", "distance"];
-    let category = |category: &Option<Category>| category.as_ref().map_or("-".to_owned(), ToString::to_string);
     let row = |entry: &OverlapEntry| {
         vec![
             entry.fingerprint.to_string(),
-            category(&entry.category),
+            category_name(entry.category.as_ref()),
             entry.list.to_string(),
             entry.role.to_string(),
-            category(&entry.list_category),
+            category_name(entry.list_category.as_ref()),
             entry.distance.map_or_else(|| "-".to_owned(), |bits| bits.to_string()),
         ]
     };

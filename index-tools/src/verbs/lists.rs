@@ -8,8 +8,7 @@ use hashward::store::command::{CategoryCounts, ListInfo};
 use hashward::store::{Command, Outcome};
 use serde::Serialize;
 
-use super::open_list::category_name;
-use super::print::OutputFormat;
+use super::print::{OutputFormat, category_name};
 use super::{Place, print, unexpected};
 use crate::keeper::Session;
 

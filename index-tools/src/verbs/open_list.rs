@@ -16,8 +16,9 @@ use hashward::store::{Command, Outcome};
 use serde::Serialize;
 use tempfile::TempDir;
 
+use super::print::category_name;
 use super::progress::Progress;
-use super::{print, unexpected};
+use super::unexpected;
 use crate::build::{BaseVersion, EntrySorter, LabelBook, Output, SortLimits, build_version};
 use crate::keeper::Session;
 
@@ -236,11 +237,6 @@ impl fmt::Display for Said {
         f.write_str(&category_name(self.category.as_ref()))?;
         if self.flags.is_empty() { Ok(()) } else { write!(f, " ({})", self.flags.names().join(", ")) }
     }
-}
-
-/// The category in a cell; a dash for none.
-pub(super) fn category_name(category: Option<&Category>) -> String {
-    category.map_or_else(|| "-".to_owned(), |category| print::plain(&category.to_string()).into_owned())
 }
 
 /// What the keeper says that a list holds.

@@ -14,8 +14,8 @@ use hashward::store::{Command, Outcome};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::open_list::{Mapped, OpenKind, OpenList, Rows, Said, category_name};
-use super::print::{OutputFormat, grouped};
+use super::open_list::{Mapped, OpenKind, OpenList, Rows, Said};
+use super::print::{OutputFormat, category_name, grouped};
 use super::progress::Progress;
 use super::{Place, Usage, give_way, print, unexpected};
 use crate::keeper::Session;

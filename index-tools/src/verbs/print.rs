@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use clap::ValueEnum;
 use hashward::fingerprint::Encoding;
+use hashward::list::Category;
 pub(super) use hashward::moment::{now, utc as moment};
 use hashward::store::command::Changes;
 
@@ -47,6 +48,15 @@ pub(super) fn hex<S: serde::Serializer>(value: &[u8], serializer: S) -> Result<S
     serializer.serialize_str(&Encoding::Hex.encode(value))
 }
 
+/// How long work reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ReportFormat {
+    /// A summary for people
+    Text,
+    /// One object
+    Json,
+}
+
 /// Text of others in which nothing moves a cursor or ends a cell: control characters are escaped.
 pub(super) fn plain(text: &str) -> Cow<'_, str> {
     if !text.contains(char::is_control) {
@@ -57,6 +67,11 @@ pub(super) fn plain(text: &str) -> Cow<'_, str> {
         if c.is_control() { plain.extend(c.escape_default()) } else { plain.push(c) }
     }
     plain.into()
+}
+
+/// The category in a cell; a dash for none.
+pub(super) fn category_name(category: Option<&Category>) -> String {
+    category.map_or_else(|| "-".to_owned(), |category| plain(&category.to_string()).into_owned())
 }
 
 /// How long, in the largest unit of which there are two.

@@ -13,7 +13,7 @@ use hashward::store::{Backup, Command, Incoming, Outcome, check_copy};
 use serde::Serialize;
 
 use super::copy::{copy, copy_expected};
-use super::import::ReportFormat;
+use super::print::ReportFormat;
 use super::progress::Progress;
 use super::{Place, Usage, give_way, print, unexpected};
 use crate::keeper::{Keeper, KeeperError};

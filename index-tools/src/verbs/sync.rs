@@ -12,8 +12,8 @@ use hashward::list::ListName;
 use hashward::moment;
 use serde::Serialize;
 
-use super::import::{self, FeedImport, ImportArgs, ReportFormat};
-use super::print::{counted, grouped, plain};
+use super::import::{self, FeedImport, ImportArgs};
+use super::print::{ReportFormat, counted, grouped, plain};
 use super::progress::Progress;
 use super::{Place, Usage, print};
 use crate::feeds::{self, Feed, Patience, Report, Secrets, SyncOptions, UNCATEGORISED};

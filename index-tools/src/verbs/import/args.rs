@@ -3,12 +3,13 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Parser};
 use hashward::fingerprint::{Kind, KindRadius, Radii};
 use hashward::index::sealed::LocatorKind;
 use hashward::list::{CategoryRole, ListName, Role, Roles};
 
 use super::super::Place;
+use super::super::print::ReportFormat;
 use super::roles::{self, NamedRoles};
 use crate::formats::Format;
 
@@ -119,15 +120,6 @@ impl From<FeedImport<'_>> for ImportArgs {
             ..args
         }
     }
-}
-
-/// How long work reports.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(in crate::verbs) enum ReportFormat {
-    /// A summary for people
-    Text,
-    /// One object
-    Json,
 }
 
 /// The least that sorting can do with.

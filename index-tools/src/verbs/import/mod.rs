@@ -22,14 +22,15 @@ use hashward::records::RecordsWriter;
 use hashward::store::command::{ImportBegun, ImportCounts, IncomingSegment, VersionInfo};
 use hashward::store::{Command, Incoming, Outcome, Publish};
 
-pub(super) use args::{FeedImport, ImportArgs, ReportFormat};
+pub(super) use args::{FeedImport, ImportArgs};
 use plan::RolePlan;
 use read::Read;
 pub(super) use report::Report;
 use tempfile::TempDir;
 
+use super::print::{self, ReportFormat};
 use super::progress::Progress;
-use super::{give_way, print, unexpected};
+use super::{give_way, unexpected};
 use crate::build::{BaseVersion, BuiltKind, Output, Taken, build_version};
 use crate::keeper::Keeper;
 

@@ -124,19 +124,19 @@ impl Service {
     fn mark_stale(&self, outcome: &mut Outcome) {
         let limits = self.stale_after_s.load();
         let now = moment::now();
-        let mark = |name: &ListName, feed: &mut Option<FeedInfo>| {
-            let Some(limit) = limits.get(name) else { return };
-            let feed = feed.get_or_insert_default();
-            feed.stale = feed.synced_at.is_none_or(|at| now.saturating_sub(at) > *limit);
+        let mark = |feed: &mut FeedInfo, limit: u64| {
+            feed.stale = feed.synced_at.is_none_or(|at| now.saturating_sub(at) > limit);
+        };
+        let mark_of = |name: &ListName, feed: &mut Option<FeedInfo>| {
+            limits.get(name).into_iter().for_each(|limit| mark(feed.get_or_insert_default(), *limit));
         };
         match outcome {
-            Outcome::Lists { lists } => lists.iter_mut().for_each(|list| mark(&list.name, &mut list.feed)),
-            Outcome::Inspected(inspected) => mark(&inspected.list.name, &mut inspected.list.feed),
-            Outcome::Status(status) => status.feeds.iter_mut().for_each(|(name, feed)| {
-                let mut marked = Some(std::mem::take(feed));
-                mark(name, &mut marked);
-                *feed = marked.unwrap_or_default();
-            }),
+            Outcome::Lists { lists } => lists.iter_mut().for_each(|list| mark_of(&list.name, &mut list.feed)),
+            Outcome::Inspected(inspected) => mark_of(&inspected.list.name, &mut inspected.list.feed),
+            // A feed that was never read is not known to the store, nor perhaps its list.
+            Outcome::Status(status) => {
+                limits.iter().for_each(|(name, limit)| mark(status.feeds.entry(name.clone()).or_default(), *limit));
+            }
             _ => {}
         }
     }

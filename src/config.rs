@@ -34,7 +34,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
-use crate::audit::AuditConfig;
+use crate::audit::{AuditConfig, Permit};
 use crate::feed::{FeedConfig, FeedError, FeedSection, place_and_message};
 use crate::media::worker::{BadWorkerConfig, WorkerConfig};
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
@@ -164,6 +164,12 @@ impl Config {
     /// [`BadAccess`]; a config that was resolved has none.
     pub fn access(&self) -> Result<Access, BadAccess> {
         Access::new(UserId(rustix::process::geteuid().as_raw()), &self.principals)
+    }
+
+    /// What it allows, as the audit trail says it.
+    pub fn permits(&self) -> Vec<Permit> {
+        let listeners = self.listen.iter().map(Listen::permit);
+        listeners.chain(self.principals.iter().map(Permit::from)).collect()
     }
 
     /// BLAKE3 of all that it says, in hex: what the trail and the status name it by.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use daemon_support::{Daemon, write_config};
-use hashward::access::Token;
+use hashward::access::{Token, TokenHash};
 use hashward::audit::NAME;
 use hashward::fingerprint::{Kind, Radii, hash_bytes};
 use hashward::journal::verify;
@@ -104,6 +104,43 @@ fn the_trail_says_which_config_was_read_and_that_the_daemon_stopped() {
 }
 
 #[test]
+fn the_trail_says_who_may_do_what_and_what_a_reload_changes() {
+    let (token, other) = (Token::generate().unwrap().hash(), Token::generate().unwrap().hash());
+    let scanner =
+        |token| format!("[[principal]]\nname = 'scanner'\ntoken = '{token}'\nrights = ['lookup', 'content']\n");
+    let lab = "[[principal]]\nname = 'lab'\ngid = 70\nrights = ['lookup']\nbudget = { near_per_day = 5 }\n";
+    let mut daemon = Daemon::start(&format!("{LISTEN}{}{lab}", scanner(token)));
+    let (known_by, renewed) = (|hash: TokenHash| json!(format!("token {}", hash.beginning())), other);
+    let at_start = records(&daemon);
+    let allowed = of(&at_start, "allowed");
+    assert_eq!(allowed.len(), 3);
+    assert_eq!((&allowed[0]["protocol"], &allowed[0]["rights"]), (&json!("frame"), &json!(["lookup"])));
+    assert_eq!((&allowed[1]["principal"], &allowed[1]["known_by"]), (&json!("scanner"), &known_by(token)));
+    assert_eq!((&allowed[2]["known_by"], &allowed[2]["budget"]["near_per_day"]), (&json!("gid 70"), &json!(5)));
+
+    write_config(daemon.folder.path(), &format!("{LISTEN}{}", scanner(renewed)));
+    daemon.signal(rustix::process::Signal::HUP);
+    let later = std::iter::repeat_with(|| records(&daemon)).take(1_000).find(|now| !of(now, "config_read").is_empty());
+    let later = later.expect("the config is read again");
+    let revoked: Vec<_> = of(&later, "revoked").iter().map(|gone| gone["principal"].clone()).collect();
+    assert_eq!(revoked, [json!("scanner"), json!("lab")]);
+    let allowed = of(&later, "allowed");
+    assert_eq!((allowed.len(), &allowed[3]["known_by"]), (4, &known_by(renewed)));
+
+    // A config that cannot be put in force leaves the trail saying what is.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    write_config(daemon.folder.path(), &format!("{LISTEN}[[listen]]\naddress = 'tcp:{address}'\n{}", scanner(renewed)));
+    daemon.signal(rustix::process::Signal::HUP);
+    let reads = |records: &[Value]| of(records, "config_read").iter().map(|r| r["config"].clone()).collect::<Vec<_>>();
+    let last = std::iter::repeat_with(|| reads(&records(&daemon))).take(1_000).find(|reads| reads.len() == 3);
+    let last = last.expect("the config is taken back");
+    assert_eq!(last[0], last[2]);
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.wait().success());
+}
+
+#[test]
 fn questions_are_not_recorded_where_the_config_says_so_and_changes_are() {
     let daemon = Daemon::start(&format!("{LISTEN}[audit]\nquestions = false\n"));
     daemon.check_answers();
@@ -140,7 +177,7 @@ fn what_was_answered_survives_a_kill_and_a_checkpoint_tells_a_cut() {
     let edited = text.replacen("\"rows\":1", "\"rows\":2", 1);
     fs::write(&file, edited).unwrap();
     let (whole, said) = audit(&daemon, &["verify"]);
-    assert!(!whole && said.contains("record 4 is not what was written"), "{said}");
+    assert!(!whole && said.contains("record 5 is not what was written"), "{said}");
     let (key_is_wrong, said) = audit(&daemon, &["verify", "--checkpoint", kept, "--key", "00"]);
     assert!(!key_is_wrong && said.contains("expected the key 00"), "{said}");
 }

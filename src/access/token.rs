@@ -60,6 +60,13 @@ impl fmt::Debug for Token {
 #[serde(try_from = "String", into = "String")]
 pub struct TokenHash(blake3::Hash);
 
+impl TokenHash {
+    /// So much of it that people can tell two tokens apart.
+    pub fn beginning(&self) -> String {
+        HEXLOWER.encode(&self.0.as_bytes()[..4])
+    }
+}
+
 /// Text that is no token's digest. It is not repeated: somebody may have put the token itself there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::Permit;
 use crate::access::PrincipalName;
 use crate::fingerprint::Kind;
 use crate::matching::{Answers, Match, Verdict};
@@ -24,6 +25,11 @@ pub enum Event<'a> {
         /// BLAKE3 of the config that it runs with from now on, in hex.
         config: &'a str,
     },
+    /// From here on this is allowed. After `started` there is one such record for each listener and principal, after
+    /// `config_read` one for each that is new or another than before.
+    Allowed(&'a Permit),
+    /// This is no longer allowed as it stands here.
+    Revoked(&'a Permit),
     /// A line of the trail that a crash had cut short was taken back when the trail was opened.
     Recovered {
         /// Its length.

@@ -8,10 +8,12 @@
 
 mod checkpoint;
 mod event;
+mod permit;
 mod read;
 
 pub use checkpoint::{BadCheckpoint, Checkpoint, SigningKey};
 pub use event::{Event, Matched, Tally};
+pub use permit::Permit;
 pub use read::{RECORDS_MAX, Record, TrailCommand, TrailOutcome};
 
 use std::path::Path;
@@ -87,19 +89,27 @@ impl Trail {
         self.journal.append(event)
     }
 
+    /// Records several things, all of them or none.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn note_all(&self, events: &[Event<'_>]) -> Result<(), JournalError> {
+        self.journal.append_all(events).map(drop)
+    }
+
     /// Records a question, all of it or nothing.
     ///
     /// # Errors
     /// [`JournalError`]; then the question must not be answered.
     pub fn note_question(&self, when_unwritable: WhenUnwritable, events: &[Event<'_>]) -> Result<(), JournalError> {
-        match self.journal.append_all(events) {
+        match self.note_all(events) {
             Err(error @ JournalError::Io { .. }) if when_unwritable == WhenUnwritable::Answer => {
                 if self.missing.fetch_add(1, Ordering::Relaxed) == 0 {
                     tracing::error!(%error, "the audit trail cannot be written; questions are answered all the same");
                 }
                 Ok(())
             }
-            noted => noted.map(drop),
+            noted => noted,
         }
     }
 

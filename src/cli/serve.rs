@@ -16,8 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Exit;
-use crate::audit::{Event, Trail, WhenUnwritable};
+use crate::audit::{Event, Permit, Trail, WhenUnwritable};
 use crate::config::Config;
+use crate::journal::JournalError;
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
 use crate::server::{Protocol, Server, Service, SyncProgram};
@@ -78,13 +79,17 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     server.reconfigure(&config.listen, config.access()?, config.audit, limits)?;
     follow(&mut server, arguments, &config);
 
-    let (data, opened, audit, digest) = (config.data.clone(), Arc::clone(&service), config.audit, config.digest());
+    let (data, opened, audit) = (config.data.clone(), Arc::clone(&service), config.audit);
+    // What holds now, and what of it the trail was told.
+    let mut current = InForce::of(&config);
+    let mut told = current.clone();
+    let at_start = current.clone();
     let options = StoreOptions { create: true, gate: config.gate.clone(), ..StoreOptions::default() };
     let open = move || {
         let store = Arc::new(Store::open(&data, options)?);
         // The store's lock is held from here on, so that nobody else writes the trail.
         let trail = Arc::new(Trail::open(&data, &audit)?);
-        if let Err(error) = trail.note(&Event::Started { version: env!("CARGO_PKG_VERSION"), config: &digest }) {
+        if let Err(error) = trail.note_all(&at_start.started()) {
             anyhow::ensure!(audit.when_unwritable == WhenUnwritable::Answer, error);
             tracing::error!(%error, "the audit trail cannot be written");
         }
@@ -101,6 +106,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                 let store = loaded.context("opening the store panicked")??;
                 tracing::info!(data = %config.data.display(), generation = store.snapshot().generation(), "ready");
                 maintenance = Some(Maintenance::start(store)?);
+                current.catch_up(&mut told, &service);
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
@@ -117,14 +123,18 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                         let settings = "[gate], [pictures], near_threads and audit.file_bytes";
                         tracing::warn!("new settings of {settings} need a new start");
                     }
-                    let digest = reread.digest();
-                    match server.reconfigure(&reread.listen, reread.access()?, reread.audit, reread.limits.clone()) {
+                    current.catch_up(&mut told, &service);
+                    let next = InForce::of(&reread);
+                    match next.take_effect(&mut server, &service, &reread, &current) {
                         Ok(()) => {
+                            if service.trail().is_some() {
+                                told = next.clone();
+                            }
+                            current = next;
                             follow(&mut server, arguments, &reread);
                             tracing::info!("config read again");
-                            note(&service, &Event::ConfigRead { config: &digest });
                         }
-                        Err(error) => tracing::error!(%error, "the config stays as it was"),
+                        Err(error) => tracing::error!(error = format!("{error:#}"), "the config stays as it was"),
                     }
                 }
                 Err(error) => tracing::error!(%error, "the config stays as it was"),
@@ -139,6 +149,60 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     note(&service, &Event::Stopped);
     tracing::info!("bye");
     Ok(())
+}
+
+/// What the trail says of a config.
+#[derive(Clone, PartialEq)]
+struct InForce {
+    digest: String,
+    permits: Vec<Permit>,
+}
+
+impl InForce {
+    fn of(config: &Config) -> InForce {
+        InForce { digest: config.digest(), permits: config.permits() }
+    }
+
+    fn started(&self) -> Vec<Event<'_>> {
+        let started = Event::Started { version: env!("CARGO_PKG_VERSION"), config: &self.digest };
+        std::iter::once(started).chain(self.permits.iter().map(Event::Allowed)).collect()
+    }
+
+    /// Makes a config that was read again the one that counts. What is allowed changes only once that is recorded.
+    fn take_effect(&self, server: &mut Server, service: &Service, config: &Config, before: &InForce) -> Result<()> {
+        match self.note_after(before, service) {
+            Err(error) if config.audit.when_unwritable == WhenUnwritable::Answer => {
+                tracing::error!(%error, "the audit trail cannot be written; the config is read again all the same");
+            }
+            noted => noted?,
+        }
+        let taken = server.reconfigure(&config.listen, config.access()?, config.audit, config.limits.clone());
+        if taken.is_err() {
+            before.note_after(self, service)?;
+        }
+        Ok(taken?)
+    }
+
+    /// Records what was read again before the trail was open.
+    fn catch_up(&self, told: &mut InForce, service: &Service) {
+        if self == told || service.trail().is_none() {
+            return;
+        }
+        match self.note_after(told, service) {
+            Ok(()) => *told = self.clone(),
+            Err(error) => tracing::error!(%error, "the audit trail does not say that the config was read again"),
+        }
+    }
+
+    /// Records what changes with it; nothing while the trail is not open yet.
+    fn note_after(&self, before: &InForce, service: &Service) -> Result<(), JournalError> {
+        let Some(trail) = service.trail() else { return Ok(()) };
+        let gone = before.permits.iter().filter(|permit| !self.permits.contains(permit)).map(Event::Revoked);
+        let new = self.permits.iter().filter(|permit| !before.permits.contains(permit)).map(Event::Allowed);
+        let read = Event::ConfigRead { config: &self.digest };
+        trail.note_all(&std::iter::once(read).chain(gone).chain(new).collect::<Vec<_>>())?;
+        trail.journal().sync()
+    }
 }
 
 /// Makes what the trail records survive a loss of power, once a second, as long as anybody records.

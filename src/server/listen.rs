@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use super::descriptors::{Descriptors, PassingStream};
 use super::{Granted, Phase, Shared, frame, http};
 use crate::access::{GroupId, Peer, Right, Rights, UserId};
+use crate::audit::Permit;
 use crate::protocol::{Address, RequestId, encode_busy};
 
 /// Read and write for the owner and the group; connecting needs to write.
@@ -67,6 +68,16 @@ pub enum Protocol {
     Http,
 }
 
+impl Protocol {
+    /// As the config says it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Protocol::Frame => "frame",
+            Protocol::Http => "http",
+        }
+    }
+}
+
 /// A `[[listen]]` that is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -92,6 +103,15 @@ impl Listen {
         match self.address {
             Address::Tcp(address) if !address.ip().is_loopback() => Err(BadListen::NotLoopback(address)),
             _ => Ok(()),
+        }
+    }
+
+    /// What is allowed here, as the audit trail says it.
+    pub(crate) fn permit(&self) -> Permit {
+        Permit::Listener {
+            listener: self.address.to_string(),
+            protocol: self.protocol.name(),
+            rights: self.rights.clone(),
         }
     }
 

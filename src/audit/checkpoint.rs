@@ -63,6 +63,7 @@ impl SigningKey {
 
 /// That the trail had this record as its last at this time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Checkpoint {
     /// The record's number.

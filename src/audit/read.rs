@@ -16,6 +16,7 @@ const RECORDS_BYTES_MAX: usize = 8 << 20;
 
 /// What may be asked of a trail.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum TrailCommand {
     /// Some records. Answer: [`TrailOutcome::AuditRecords`].
@@ -38,6 +39,7 @@ impl TrailCommand {
 
 /// What a trail answers.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum TrailOutcome {
     /// Some records, in order.
@@ -53,6 +55,7 @@ pub enum TrailOutcome {
 
 /// One record of the trail.
 #[derive(Debug, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema), schema(as = AuditRecord))]
 pub struct Record {
     /// Its number.
     pub seq: u64,

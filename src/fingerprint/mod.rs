@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 /// A sort of fingerprint. The discriminant is the kind's code in segments and on the wire, and never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub enum Kind {

@@ -10,6 +10,7 @@ use super::{Kind, UnknownKind};
 
 /// A Hamming distance up to which two perceptual hashes match, in bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct Radius(pub u16);
 
@@ -21,6 +22,7 @@ impl fmt::Display for Radius {
 
 /// Radii of some perceptual kinds, none above its kind's [`Kind::radius_max`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(try_from = "BTreeMap<Kind, Radius>", into = "BTreeMap<Kind, Radius>")]
 pub struct Radii(BTreeMap<Kind, Radius>);
 

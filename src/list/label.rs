@@ -10,6 +10,7 @@ use super::{ListId, VersionNumber};
 
 /// Whose statement a label is: a list and, for a file list, its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Source {
     /// The list.
     pub list: ListId,

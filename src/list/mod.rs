@@ -23,6 +23,7 @@ use crate::fingerprint::{Encoding, Fingerprint, Hasher, Kind};
 
 /// What a match in a list means for the verdict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Known as illegal.
@@ -62,6 +63,7 @@ impl FromStr for Role {
 
 /// Whether a list takes part in answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ListState {
     /// Its labels decide.
@@ -115,6 +117,7 @@ pub struct UnknownName {
 
 /// How a list changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum ListShape {
     /// Replaced as a whole: each import makes a new immutable version.
@@ -138,11 +141,13 @@ impl ListShape {
 
 /// A list's number: given once by the catalogue, never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct ListId(pub u32);
 
 /// A version's number within its file list, from 1. Feed lists and built-in lists have only [`VersionNumber::LIVE`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(transparent)]
 pub struct VersionNumber(pub u32);
 
@@ -241,6 +246,7 @@ pub fn test_fingerprints() -> Vec<Fingerprint> {
 
 /// One record of a feed list: its fingerprints and what the list says of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Entry {
     /// The source's own key for this record. Entries added by hand are keyed by [`Entry::hand_source_id`].
     pub source_id: String,
@@ -258,6 +264,7 @@ pub struct Entry {
     pub changed_at: Option<i64>,
     /// What else the source says.
     #[serde(default, skip_serializing_if = "Attributes::is_empty")]
+    #[cfg_attr(feature = "server", schema(value_type = std::collections::BTreeMap<String, String>))]
     pub attributes: Attributes,
 }
 

@@ -10,6 +10,7 @@ use super::{Category, Role, UnknownName};
 /// The role of a list's labels. VICS exports also carry uncategorised, comparison and non-pertinent pictures, so one
 /// list may hold labels of several roles.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Roles {
     /// Of labels without a category.
     pub default: Role,

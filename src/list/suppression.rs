@@ -6,6 +6,7 @@ use crate::fingerprint::Fingerprint;
 
 /// What a suppression covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SuppressionScope {
     /// The hash and every fingerprint of the entries that hold it, now or later: the file by whatever kind it is asked.
@@ -26,6 +27,7 @@ impl SuppressionScope {
 
 /// One veto. It is kept when it is lifted, for those who must tell later why something did not match.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Suppression {
     /// Its number: that of the batch that brought it.
     pub id: u64,
@@ -46,6 +48,7 @@ pub struct Suppression {
 
 /// The end of a [`Suppression`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Lifted {
     /// The batch that lifted it.
     pub seq: u64,

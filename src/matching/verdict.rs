@@ -58,6 +58,7 @@ impl fmt::Display for Verdict {
 /// Why something could not be asked. The discriminant is the reason's code on the wire, and never changes; 4 was one of
 /// an earlier version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 #[repr(u8)]
 pub enum Reason {

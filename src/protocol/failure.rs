@@ -92,12 +92,19 @@ pub struct Failure {
     pub code: ErrorCode,
     /// What happened and what to do.
     pub text: String,
+    /// Of what may be asked again later: in how many milliseconds. A frame says so in the text alone.
+    pub retry_after_ms: Option<u64>,
 }
 
 impl Failure {
     /// A failure from its parts.
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into() }
+        Failure { code, text: text.into(), retry_after_ms: None }
+    }
+
+    /// The same, which may be asked again in `retry_after_ms` milliseconds.
+    pub fn until(self, retry_after_ms: u64) -> Failure {
+        Failure { retry_after_ms: Some(retry_after_ms), ..self }
     }
 
     /// Reads the payload of an ERROR.
@@ -107,7 +114,7 @@ impl Failure {
     pub fn decode(payload: &[u8]) -> Result<Failure, DecodeError> {
         let mut cursor = Cursor::new(payload);
         let code = ErrorCode::from_number(cursor.u16("error code")?).unwrap_or(ErrorCode::Internal);
-        Ok(Failure { code, text: cursor.rest_as_text("error text")?.to_owned() })
+        Ok(Failure::new(code, cursor.rest_as_text("error text")?))
     }
 }
 

@@ -124,7 +124,7 @@ impl Asker {
         let principal = Arc::clone(self.principal()?);
         principal.meter.take(&principal.budget, cost, now_ms()).map_err(|over| {
             self.note_refusal(&principal, &over.to_string());
-            Failure::new(ErrorCode::OverBudget, over.to_string())
+            Failure::new(ErrorCode::OverBudget, over.to_string()).until(over.retry_after_ms)
         })
     }
 

@@ -11,14 +11,14 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::feed::{FeedConfig, Secret};
+use crate::list::ListName;
 use serde::Serialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
-
-use crate::feed::{FeedConfig, Secret};
-use crate::list::ListName;
+use utoipa::ToSchema;
 
 /// Syncs that run at once, over all feeds.
 const SYNCS_MAX: usize = 2;
@@ -49,7 +49,7 @@ pub struct SyncProgram {
 }
 
 /// How a feed's schedule stands.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct FeedStatus {
     feed: ListName,
     list: ListName,

@@ -11,11 +11,10 @@ use crate::matching::{Answer, Answers, Match, Neighbour, Reason};
 #[derive(Serialize, ToSchema)]
 #[schema(as = Answer)]
 pub(crate) struct AnswerObject<'a> {
-    /// `known`, `conflict`, `ignorable`, `unknown` or `undecided`.
+    #[schema(value_type = VerdictName)]
     verdict: &'static str,
     /// Of `undecided`: why.
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<String>)]
     reason: Option<Reason>,
     /// Whether a list of role `watch` matched.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -32,6 +31,19 @@ pub(crate) struct AnswerObject<'a> {
     /// How many more places of lists hold a code that matched by distance.
     #[serde(skip_serializing_if = "is_zero")]
     further: u32,
+}
+
+/// What a question comes to. Nothing but `unknown` means that nobody knows the file.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Verdict)]
+#[serde(rename_all = "snake_case")]
+#[expect(dead_code, reason = "describes the names of verdicts")]
+enum VerdictName {
+    Known,
+    Conflict,
+    Ignorable,
+    Unknown,
+    Undecided,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -62,17 +74,16 @@ impl<'a> AnswerObject<'a> {
 pub(crate) struct MatchObject<'a> {
     /// The list's name.
     list: &'a str,
-    /// What the match means: `illegal`, `ignorable` or `watch`.
+    /// What the match means.
+    #[schema(value_type = crate::list::Role)]
     role: &'static str,
     /// The issuer's raw category code.
     category: Option<&'a str>,
     /// Whose code it is.
     scheme: Option<&'a str>,
     /// What else the issuer says.
-    #[schema(value_type = Vec<String>)]
     flags: Flags,
     /// The kind of fingerprint that matched.
-    #[schema(value_type = String)]
     kind: Kind,
     /// Of a perceptual kind, in bits; with the right `detail`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -98,7 +109,6 @@ impl MatchObject<'_> {
 #[schema(as = Neighbour)]
 pub(crate) struct NeighbourObject {
     /// The kind.
-    #[schema(value_type = String)]
     kind: Kind,
     /// The code, in hex.
     hash: String,
@@ -117,10 +127,8 @@ impl NeighbourObject {
 #[schema(as = Incomplete)]
 pub(crate) struct IncompleteObject {
     /// The kind.
-    #[schema(value_type = String)]
     kind: Kind,
     /// Why.
-    #[schema(value_type = String)]
     reason: Reason,
 }
 

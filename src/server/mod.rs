@@ -55,6 +55,7 @@ use arc_swap::ArcSwap;
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use utoipa::ToSchema;
 
 use crate::access::{Access, Rights};
 use crate::audit::AuditConfig;
@@ -125,7 +126,7 @@ impl Shared {
 }
 
 /// The answer to STATUS.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct Status {
     program: &'static str,
     version: &'static str,

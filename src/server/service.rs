@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::workshop::Workshop;
 use crate::audit::{Trail, TrailStatus};
@@ -186,7 +187,7 @@ async fn answer_near(
 }
 
 /// What STATUS tells of the service.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(super) struct ServiceStatus {
     state: &'static str,
     generation: u64,
@@ -196,7 +197,7 @@ pub(super) struct ServiceStatus {
     lists: Vec<ListStatus>,
 }
 
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 struct ListStatus {
     name: String,
     state: ListState,

@@ -18,6 +18,7 @@ use crate::list::{
 
 /// One thing to do, or to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum Command {
     /// Reserves the numbers of a file list's next version. Answer: [`Outcome::ImportBegun`].
@@ -207,6 +208,7 @@ impl Command {
 
 /// Which suppressions are to end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Lifting {
     /// The one of this number.
@@ -217,6 +219,7 @@ pub enum Lifting {
 
 /// A version that a tool has built, for [`Command::Publish`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Publish {
     /// The list's name.
     pub list: ListName,
@@ -254,6 +257,7 @@ pub struct Publish {
 
 /// One file of a version that was built.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct IncomingSegment {
     /// Its kind.
     pub kind: Kind,
@@ -263,6 +267,7 @@ pub struct IncomingSegment {
 
 /// What a tool counted while it read a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportCounts {
     /// Records that were read and taken.
     pub records: u64,
@@ -291,6 +296,7 @@ pub const SOURCE_IDS_MAX: usize = 10_000;
 /// Of the states of one source id the one with the latest `changed_at` counts, in whatever order and however often they
 /// come, deletions among them; of two of the same time, or without one, the one that comes last.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FeedChanges {
     /// The list that the feed fills.
     pub list: ListName,
@@ -322,6 +328,7 @@ pub struct FeedChanges {
 
 /// The checkpoint that changes of a feed go on from.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Continues {
     /// `None` while the list has none.
     pub checkpoint: Option<String>,
@@ -345,6 +352,7 @@ impl FeedChanges {
 
 /// An entry that its source has deleted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Deleted {
     /// The source's own key for it.
     pub source_id: String,
@@ -355,6 +363,7 @@ pub struct Deleted {
 
 /// An item of a feed that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FeedFault {
     /// Which one: its source id, or where it stands.
     pub item: String,
@@ -364,6 +373,7 @@ pub struct FeedFault {
 
 /// How an attempt to read a feed ended, for [`Command::NoteFeed`]. The list may be of any shape, and must exist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FeedNote {
     /// The list that the feed fills.
     pub list: ListName,
@@ -377,6 +387,7 @@ pub struct FeedNote {
 
 /// What was done, or is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "outcome", rename_all = "snake_case")]
 pub enum Outcome {
     /// The numbers of the version to build.
@@ -505,6 +516,7 @@ pub enum Outcome {
 
 /// Answer to [`Command::BeginImport`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ImportBegun {
     /// The list's number, for the labels' source.
     pub list_id: ListId,
@@ -518,6 +530,7 @@ pub struct ImportBegun {
 
 /// The version that an import replaces or adds to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CurrentVersion {
     /// Its number.
     pub version: VersionNumber,
@@ -533,6 +546,7 @@ pub struct CurrentVersion {
 
 /// Answer to [`Command::Publish`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Published {
     /// The version that answers now.
     pub version: VersionNumber,
@@ -552,6 +566,7 @@ pub struct Published {
 
 /// A version that did not pass the gate.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Held {
     /// Its number.
     pub version: VersionNumber,
@@ -576,6 +591,7 @@ pub struct Held {
 
 /// Why a version is held. Counts are of fingerprints.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "reason", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum HoldReason {
@@ -647,6 +663,7 @@ pub enum HoldReason {
 
 /// What a version and other lists say the opposite of.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Overlap {
     /// Fingerprints of which the version in force does not say it already.
     pub new: u64,
@@ -676,6 +693,7 @@ impl Overlap {
 
 /// What a version and one other list say the opposite of, of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct OverlapWith {
     /// The other list.
     pub list: ListName,
@@ -691,6 +709,7 @@ pub struct OverlapWith {
 
 /// One fingerprint of which a version and another list say the opposite.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct OverlapEntry {
     /// The version's fingerprint.
     pub fingerprint: Fingerprint,
@@ -709,6 +728,7 @@ pub struct OverlapEntry {
 
 /// Answer to [`Command::Accept`] of a version.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Accepted {
     /// The version that answers now.
     pub version: VersionNumber,
@@ -725,6 +745,7 @@ pub const REASON_MAX: usize = 1_000;
 
 /// Something that an operator should look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(tag = "alarm", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Alarm {
@@ -768,6 +789,7 @@ impl Alarm {
 
 /// An alarm that nobody has acknowledged yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RaisedAlarm {
     /// The batch that raised it.
     pub seq: u64,
@@ -782,6 +804,7 @@ pub struct RaisedAlarm {
 
 /// Digests of one kind, of two versions beside each other. What was withdrawn from the older does not count as in it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Changes {
     /// In the new version only.
     pub added: u64,
@@ -793,6 +816,7 @@ pub struct Changes {
 
 /// Answer to [`Command::Add`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Added {
     /// Whether the list was created.
     pub created: bool,
@@ -808,6 +832,7 @@ pub struct Added {
 
 /// Answer to [`Command::ApplyFeed`]; changes, each counted once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FeedApplied {
     /// Whether the list was created.
     pub created: bool,
@@ -827,6 +852,7 @@ pub struct FeedApplied {
 
 /// Answer to [`Command::FeedState`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FeedState {
     /// Where the next window begins; without it, at the beginning.
     pub checkpoint: Option<String>,
@@ -842,6 +868,7 @@ pub struct FeedState {
 
 /// An item in [`FeedState`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FaultyItem {
     /// Which one.
     pub item: String,
@@ -855,6 +882,7 @@ pub struct FaultyItem {
 
 /// Answer to [`Command::Withdraw`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Withdrawn {
     /// How many the list named, and names no more.
     pub withdrawn: u64,
@@ -864,6 +892,7 @@ pub struct Withdrawn {
 
 /// Answer to [`Command::Suppress`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Suppressed {
     /// The suppression's number.
     pub id: u64,
@@ -884,6 +913,7 @@ impl Suppressed {
 
 /// Answer to [`Command::Backup`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct BackedUp {
     /// The name of the folder in `incoming/`. Whoever asked takes it over, copies what is in it, and removes it. Segments
     /// in it are the store's own, under a second name: they must not be written to.
@@ -902,6 +932,7 @@ pub struct BackedUp {
 
 /// Answer to [`Command::Restore`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Restored {
     /// When the backup was made, in seconds since 1970-01-01 UTC.
     pub made_at: u64,
@@ -915,6 +946,7 @@ pub struct Restored {
 
 /// A list as it stands.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ListInfo {
     /// Its number.
     pub id: ListId,
@@ -951,6 +983,7 @@ pub struct ListInfo {
 
 /// How fresh a list is that a feed fills.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FeedInfo {
     /// When the feed was last read to its end, in seconds since 1970-01-01 UTC.
     pub synced_at: Option<u64>,
@@ -966,6 +999,7 @@ pub struct FeedInfo {
 
 /// A version that is kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct VersionInfo {
     /// Its number.
     pub version: VersionNumber,
@@ -992,6 +1026,7 @@ pub struct VersionInfo {
 
 /// The records files of a version together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct KeptRecords {
     /// Files.
     pub files: u64,
@@ -1003,6 +1038,7 @@ pub struct KeptRecords {
 
 /// Answer to [`Command::Inspect`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Inspected {
     /// The list.
     pub list: ListInfo,
@@ -1025,6 +1061,7 @@ impl Inspected {
 
 /// Records of each category, as the list has them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct CategoryCounts {
     /// Of each category that occurs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -1036,6 +1073,7 @@ pub struct CategoryCounts {
 
 /// Answer to [`Command::Contents`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Contents {
     /// The list's number and the version that is told; [`VersionNumber::LIVE`] of a feed list.
     pub source: Source,
@@ -1064,6 +1102,7 @@ pub struct Contents {
 
 /// Part of an answer that may be long.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Page<T> {
     /// In the order that the command names.
     pub items: Vec<T>,
@@ -1076,6 +1115,7 @@ pub const PAGE_BYTES: usize = 256 << 10;
 
 /// Answer to [`Command::Explain`]: what held at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Explained {
     /// The hash that was asked.
     pub fingerprint: Fingerprint,
@@ -1100,6 +1140,7 @@ pub struct Explained {
 
 /// A verdict as plain data.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct VerdictInfo {
     /// Its name.
     pub verdict: String,
@@ -1114,6 +1155,7 @@ pub struct VerdictInfo {
 
 /// What one list has to do with a hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Holding {
     /// The list.
     pub list: ListInfo,
@@ -1139,6 +1181,7 @@ impl Holding {
 
 /// What a list says of one hash.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Statement {
     /// The hash as the list holds it.
     pub fingerprint: Fingerprint,
@@ -1156,6 +1199,7 @@ pub struct Statement {
 
 /// One label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Said {
     /// The role that the category has in this list.
     pub role: Role,
@@ -1167,6 +1211,7 @@ pub struct Said {
 
 /// An entry of a list.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Record {
     /// Of a file list: the version that has it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -1180,6 +1225,7 @@ pub struct Record {
 
 /// One line of a list's history.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Change {
     /// The batch.
     pub seq: u64,
@@ -1191,6 +1237,7 @@ pub struct Change {
 
 /// Answer to [`Command::Status`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct StoreStatus {
     /// The generation that answers.
     pub generation: u64,
@@ -1214,6 +1261,7 @@ pub struct StoreStatus {
 
 /// One kind in [`StoreStatus`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct KindStatus {
     /// Segments.
     pub segments: u64,

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test binary uses its part
 
+pub(crate) mod http;
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;

@@ -52,6 +52,7 @@ pub struct Busy;
 
 /// How the pool is, for STATUS.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PoolStatus {
     /// The ids of the processes that are ready or at work.
     pub processes: BTreeSet<u32>,

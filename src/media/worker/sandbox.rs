@@ -51,6 +51,7 @@ impl ProcessLimits {
 
 /// Which layers of the sandbox a worker's kernel gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SandboxReport {
     /// The version of landlock in force, if any.
     pub landlock_abi: Option<u8>,

@@ -10,11 +10,13 @@ use utoipa::IntoParams;
 use super::Ask;
 use super::lookup::{OneAnswer, json};
 use super::problem::Problem;
+use super::schema::Bytes;
 use crate::fingerprint::{KindRadius, Radii};
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
 
 /// How a file is asked about.
 #[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 #[serde(deny_unknown_fields)]
 pub(super) struct MatchOptions {
     /// Whether the picture is also looked up turned and mirrored.
@@ -28,10 +30,10 @@ pub(super) struct MatchOptions {
 /// Asks about a file's content: by its digests, and if it is a picture, by its perceptual hashes.
 #[utoipa::path(
     post, path = "/v1/match", tag = "questions", params(MatchOptions),
-    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    request_body(content = Bytes, content_type = "application/octet-stream"),
     responses(
         (status = 200, body = OneAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problem,
     ),
 )]
 pub(super) async fn match_content(

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use super::lookup::json;
 use super::problem::Problem;
 use super::{Ask, Connection, JSON};
+use crate::server::Status;
 
 /// The process answers.
 #[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = serde_json::Value)))]
@@ -32,8 +33,8 @@ pub(super) async fn ready(Extension(connection): Extension<Connection>) -> Respo
 #[utoipa::path(
     get, path = "/v1/status", tag = "health",
     responses(
-        (status = 200, body = serde_json::Value),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        (status = 200, body = Status),
+        Problem,
     ),
 )]
 pub(super) async fn status(Ask { mut asker, .. }: Ask) -> Result<Response, Problem> {

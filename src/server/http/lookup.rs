@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::problem::Problem;
 use super::{Ask, JSON, NDJSON, linger, read_body};
 use crate::access::Right;
-use crate::fingerprint::{Encoding, Kind, Radii, ValueError};
+use crate::fingerprint::{Encoding, Fingerprint, Kind, Radii, ValueError};
 use crate::matching::{Answer, Answers};
 use crate::protocol::{ErrorCode, Failure, MAX_VALUES};
 use crate::server::Limits;
@@ -32,7 +32,7 @@ const LINE_BYTES_MAX: usize = 64 << 10;
 #[serde(deny_unknown_fields)]
 pub(super) struct LookupRequest<'a> {
     /// The kinds of the hashes in each row.
-    #[schema(value_type = Vec<String>, example = json!(["md5"]))]
+    #[schema(example = json!(["md5"]))]
     kinds: Vec<Kind>,
     /// A row for each file: its hash in hex where one kind is asked, else its hashes in the order of the kinds.
     #[serde(borrow)]
@@ -40,7 +40,6 @@ pub(super) struct LookupRequest<'a> {
     rows: &'a RawValue,
     /// How far to search, in bits, by kind; with the right `detail`. Else as each list says.
     #[serde(default)]
-    #[schema(value_type = std::collections::BTreeMap<String, u16>)]
     radii: Radii,
 }
 
@@ -59,7 +58,6 @@ pub(super) struct LookupAnswer<'a> {
     /// The generation that answered all rows.
     generation: u64,
     /// The kinds that were asked in full.
-    #[schema(value_type = Vec<String>)]
     checked: &'a [Kind],
     /// The kinds that apply and could not be asked in full.
     incomplete: Vec<IncompleteObject>,
@@ -84,7 +82,6 @@ pub(super) struct OneAnswer<'a> {
     /// The generation that answered.
     generation: u64,
     /// The kinds that were asked in full.
-    #[schema(value_type = Vec<String>)]
     checked: &'a [Kind],
     /// The kinds that apply and could not be asked in full.
     incomplete: Vec<IncompleteObject>,
@@ -117,7 +114,7 @@ impl<'a> OneAnswer<'a> {
     request_body(content((LookupRequest = "application/json"), (String = "application/x-ndjson"))),
     responses(
         (status = 200, content((LookupAnswer = "application/json"), (String = "application/x-ndjson"))),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problem,
     ),
 )]
 pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Problem> {
@@ -169,10 +166,10 @@ impl std::io::Write for Bounded {
 /// Asks about one hash.
 #[utoipa::path(
     get, path = "/v1/lookup/{kind}/{hash}", tag = "questions",
-    params(("kind" = String, Path, description = "The kind"), ("hash" = String, Path, description = "The hash, in hex")),
+    params(("kind" = Kind, Path, description = "The kind"), ("hash" = String, Path, description = "The hash, in hex")),
     responses(
         (status = 200, body = OneAnswer),
-        (status = "default", body = Problem, content_type = "application/problem+json"),
+        Problem,
     ),
 )]
 pub(super) async fn lookup_one(
@@ -180,12 +177,16 @@ pub(super) async fn lookup_one(
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path((kind, hash)) = path?;
-    let kind: Kind = kind.parse().map_err(|error| Problem::malformed(format!("{error}")))?;
-    let mut value = Vec::with_capacity(kind.width());
-    push_hex(&mut value, kind, &hash).map_err(|error| Problem::malformed(error.to_string()))?;
-    let question = HashQuestion { kinds: &[kind], radii: &Radii::none(), rows: 1, values: &value };
+    let asked = fingerprint(&kind, &hash)?;
+    let question = HashQuestion { kinds: &[asked.kind()], radii: &Radii::none(), rows: 1, values: asked.value() };
     let answers = asker.lookup(&limits, &question).await?;
     Ok(json(&OneAnswer::new(&answers)))
+}
+
+/// The hash that a path names.
+pub(super) fn fingerprint(kind: &str, hash: &str) -> Result<Fingerprint, Problem> {
+    let kind: Kind = kind.parse().map_err(|error| Problem::malformed(format!("{error}")))?;
+    Fingerprint::parse(kind, hash, Encoding::Hex).map_err(|error| Problem::malformed(error.to_string()))
 }
 
 /// A document in JSON.

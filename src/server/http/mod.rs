@@ -4,18 +4,26 @@
 //! |---|---|
 //! | `lookup` | questions about hashes: a document, lines, or one in the path |
 //! | `content` | questions about a file's bytes |
-//! | `commands` | lists, entries, and every other command |
+//! | `lists` | lists, their states and versions |
+//! | `entries` | entries of lists, in and out |
+//! | `suppressions` | the operator's veto; what stands behind a match |
+//! | `commands` | how a command is carried out; any command as a document; the audit trail |
 //! | `health` | whether the daemon lives, and whether it is ready |
 //! | `problem` | failures |
+//! | `schema` | what the description says that no handler can |
 //!
 //! The description that `/openapi.json` gives is made from the code of the handlers. What a request may do is decided by
 //! [`Asker`], as for every other protocol.
 
 mod commands;
 mod content;
+mod entries;
 mod health;
+mod lists;
 mod lookup;
 mod problem;
+mod schema;
+mod suppressions;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,36 +66,29 @@ const LINGER: Duration = Duration::from_secs(1);
 const HEAD_BYTES_MAX: usize = 32 << 10;
 
 #[derive(OpenApi)]
-#[openapi(
-    info(title = "hashward", description = "Is this file already known, by which list, in which category?"),
-    modifiers(&Bearer)
-)]
+#[openapi(info(title = "hashward", description = "Is this file already known, by which list, in which category?"))]
 struct Description;
-
-/// Says that requests may bring a token.
-struct Bearer;
-
-impl utoipa::Modify for Bearer {
-    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
-        use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        let components = description.components.get_or_insert_default();
-        components.security_schemes.insert("token".to_owned(), scheme.into());
-        let either = [SecurityRequirement::default(), SecurityRequirement::new("token", Vec::<String>::new())];
-        description.security = Some(either.to_vec());
-    }
-}
 
 /// All paths, and their description.
 pub(super) fn router() -> Router {
-    let (router, description) = OpenApiRouter::with_openapi(Description::openapi())
+    let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(lookup::lookup))
         .routes(routes!(lookup::lookup_one))
         .routes(routes!(content::match_content))
-        .routes(routes!(commands::lists))
-        .routes(routes!(commands::inspect))
-        .routes(routes!(commands::add))
-        .routes(routes!(commands::withdraw))
+        .routes(routes!(suppressions::explain))
+        .routes(routes!(suppressions::suppressions, suppressions::suppress))
+        .routes(routes!(suppressions::lift))
+        .routes(routes!(lists::lists))
+        .routes(routes!(lists::inspect, lists::remove))
+        .routes(routes!(lists::categories))
+        .routes(routes!(lists::set_state))
+        .routes(routes!(lists::set_radius))
+        .routes(routes!(lists::rollback))
+        .routes(routes!(lists::held))
+        .routes(routes!(lists::accept))
+        .routes(routes!(entries::entries, entries::add))
+        .routes(routes!(entries::withdrawals, entries::withdraw))
+        .routes(routes!(entries::contents))
         .routes(routes!(commands::command))
         .routes(routes!(commands::audit))
         .routes(routes!(commands::audit_checkpoint))
@@ -95,7 +96,10 @@ pub(super) fn router() -> Router {
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .split_for_parts();
-    let description = Bytes::from(description.to_json().expect("a description is plain data"));
+    schema::complete(&mut description);
+    // Comments name other items of the code in brackets, which mean nothing here.
+    let description = description.to_json().expect("a description is plain data").replace("[`", "`").replace("`]", "`");
+    let description = Bytes::from(description);
     router
         .route(
             "/openapi.json",

@@ -70,7 +70,9 @@ impl From<Failure> for Problem {
             ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         };
         let problem = Problem::new(status, &failure.code.to_string(), failure.text);
-        Problem { retry_after_s: (failure.code == ErrorCode::OverBudget).then_some(1), ..problem }
+        // In whole seconds, and never before there is room.
+        let retry_after_s = failure.retry_after_ms.map(|after| after.div_ceil(1_000).max(1));
+        Problem { retry_after_s, ..problem }
     }
 }
 

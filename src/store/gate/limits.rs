@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// Exceeded by what is both more than a share and more than a number: so a small list is not held for an entry or two,
 /// nor a large one for a number that means nothing there.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct Limit {
     /// The share, 1 being all of it.

@@ -8,6 +8,10 @@
 //! protocol = "frame"
 //! rights = ["lookup"]                 # of others than the daemon's own user and root
 //!
+//! [[listen]]
+//! address = "tcp:0.0.0.0:7172"
+//! tls = { certificate = "chain.pem", key = "key.pem" }   # relative to the folder of this file
+//!
 //! [[principal]]                       # see `hashward::access::PrincipalConfig`
 //! name = "scanner"
 //! token = "blake3:…"                  # as `hashward token` prints it
@@ -46,6 +50,9 @@ use crate::store::{BadGateLimit, GateLimits};
 pub struct Config {
     /// The data folder.
     pub data: PathBuf,
+    /// Whether a `[[listen]]` with `plaintext = true` may listen beyond loopback without TLS.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub plaintext_beyond_loopback: bool,
     /// Where to listen; never empty.
     pub listen: Vec<Listen>,
     /// Who may do what.
@@ -72,6 +79,7 @@ pub struct Config {
 #[serde(default, deny_unknown_fields)]
 struct File {
     data: Option<PathBuf>,
+    plaintext_beyond_loopback: bool,
     listen: Vec<Listen>,
     principal: Vec<PrincipalConfig>,
     audit: AuditConfig,
@@ -144,6 +152,7 @@ impl Config {
         let near_threads = parsed.near_threads.or_else(|| std::thread::available_parallelism().ok());
         let config = Config {
             data,
+            plaintext_beyond_loopback: parsed.plaintext_beyond_loopback,
             listen: parsed.listen,
             principals: parsed.principal,
             audit: parsed.audit,
@@ -180,7 +189,7 @@ impl Config {
 
     fn check(&self) -> Result<(), ConfigError> {
         for (index, entry) in self.listen.iter().enumerate() {
-            entry.check()?;
+            entry.check(self.plaintext_beyond_loopback)?;
             if self.listen[..index].iter().any(|earlier| earlier.address == entry.address) {
                 return Err(ConfigError::Repeated(entry.address.clone()));
             }
@@ -203,6 +212,7 @@ fn read(path: &Path) -> Result<File, ConfigError> {
         if let Address::Unix(socket) = &mut entry.address {
             *socket = folder.join(&*socket);
         }
+        entry.tls = entry.tls.take().map(|files| files.in_folder(folder));
     }
     Ok(file)
 }
@@ -261,7 +271,13 @@ mod tests {
     #[test]
     fn what_cannot_work_is_refused_with_the_remedy() {
         for (text, expected) in [
-            ("[[listen]]\naddress = 'tcp:0.0.0.0:1'", "expected a loopback address"),
+            ("[[listen]]\naddress = 'tcp:0.0.0.0:1'", "expected `tls` beside it, or a loopback address"),
+            ("[[listen]]\naddress = 'tcp:0.0.0.0:1'\nplaintext = true", "plaintext_beyond_loopback = true"),
+            ("plaintext_beyond_loopback = true\n[[listen]]\naddress = 'tcp:0.0.0.0:1'", "plaintext = true"),
+            ("[[listen]]\naddress = 'a'\nplaintext = true", "for TCP only"),
+            ("[[listen]]\naddress = 'a'\ntls = { certificate = 'c', key = 'k' }", "for TCP only"),
+            ("[[listen]]\naddress = 'tls:h:1'", "expected tcp:IP:PORT"),
+            ("[[listen]]\naddress = 'tcp:0.0.0.0:1'\ntls = { key = 'k' }", "missing field `certificate`"),
             ("[[listen]]\naddress = 'a'\n[[listen]]\naddress = 'unix:a'", "stands twice"),
             ("[[listen]]\naddress = 'a'\nrights = ['all']", "unknown variant `all`"),
             ("[[listen]]\naddress = 'a'\nprotocol = 'smtp'", "unknown variant `smtp`"),

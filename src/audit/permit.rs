@@ -14,6 +14,9 @@ pub enum Permit {
         listener: String,
         /// What is spoken there.
         protocol: &'static str,
+        /// Whether within TLS.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        tls: bool,
         /// What it grants.
         rights: Vec<Right>,
     },

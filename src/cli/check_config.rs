@@ -29,6 +29,12 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
             eprintln!("hashward: {}: nobody may ask there; see [[principal]] with a token", entry.address);
         }
     }
+    for entry in &config.listen {
+        entry.load_tls()?;
+        if entry.is_readable_on_the_way() {
+            eprintln!("hashward: {}: tokens, questions and answers can be read and changed on the way", entry.address);
+        }
+    }
     let mut output = Output::new();
     output.line(toml::to_string(&config)?.trim_end())?;
     output.flush()?;

@@ -20,19 +20,22 @@ const BUSY_PAUSE: Duration = Duration::from_millis(50);
 /// Which daemon to ask.
 #[derive(clap::Args)]
 pub(super) struct Socket {
-    /// The daemon's address: unix:PATH or tcp:IP:PORT
+    /// The daemon's address: unix:PATH, tcp:IP:PORT, or tls:HOST:PORT with the name in its certificate
     #[arg(long, value_name = "S", default_value_t = Address::Unix(Path::new(DEFAULT_DATA).join(SOCKET_NAME)))]
     socket: Address,
     /// The file with the token to ask with; without one, the daemon goes by the user who asks
     #[arg(long, value_name = "F")]
     token_file: Option<PathBuf>,
+    /// The file with the certificates, in PEM, of whom to trust over TLS, instead of those that the system trusts
+    #[arg(long, value_name = "F")]
+    ca: Option<PathBuf>,
 }
 
 impl Socket {
     /// Connects.
     pub(super) fn connect(&self) -> Result<Client> {
         let token = self.token_file.as_deref().map(read_token).transpose()?;
-        Client::connect_with(&self.socket, token.as_ref()).map_err(|error| {
+        Client::connect_trusting(&self.socket, token.as_ref(), self.ca.as_deref()).map_err(|error| {
             let remedy = match &error {
                 ClientError::Connect { source, .. } => match source.kind() {
                     io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
@@ -41,8 +44,16 @@ impl Socket {
                     io::ErrorKind::PermissionDenied => {
                         "the socket belongs to another user; its group may look up, so join the group"
                     }
+                    io::ErrorKind::InvalidData => {
+                        "over TLS, the name in the address must be one in the daemon's certificate, and --ca names whom to \
+                         trust for it"
+                    }
+                    io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => {
+                        "the daemon has no room for one more, or speaks no TLS there"
+                    }
                     _ => "check the address given with --socket",
                 },
+                ClientError::TokenInTheClear(_) => "see \"Over the network\" in docs/operations.md",
                 ClientError::Busy(_) => "try again later, or raise limits.connections in the daemon's config",
                 _ => "is the daemon a hashward of this version?",
             };

@@ -235,7 +235,7 @@ fn follow(server: &mut Server, arguments: &Arguments, config: &Config) {
     let frames = config.listen.iter().filter(|listen| listen.protocol == Protocol::Frame);
     let unix = frames.into_iter().find_map(|listen| match &listen.address {
         Address::Unix(path) => Some(path.clone()),
-        Address::Tcp(_) => None,
+        Address::Tcp(_) | Address::Tls(..) => None,
     });
     let beside = || std::env::current_exe().unwrap_or_default().with_file_name("hashward-index");
     let program = unix.zip(arguments.config.clone()).map(|(socket, file)| SyncProgram {

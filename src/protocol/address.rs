@@ -1,4 +1,4 @@
-//! Where a daemon listens, as people write it: `unix:PATH` or `tcp:HOST:PORT`.
+//! Where a daemon listens, as people write it: `unix:PATH`, `tcp:IP:PORT`, or for those who connect `tls:HOST:PORT`.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -21,11 +21,13 @@ pub enum Address {
     Unix(PathBuf),
     /// A TCP address.
     Tcp(SocketAddr),
+    /// TLS over TCP, by the name or IP address that the daemon's certificate holds, and the port. Only for those who connect.
+    Tls(String, u16),
 }
 
 /// Text that is no address.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("expected unix:PATH or tcp:IP:PORT (as tcp:127.0.0.1:7171), found `{0}`")]
+#[error("expected unix:PATH, tcp:IP:PORT (as tcp:127.0.0.1:7171) or tls:HOST:PORT, found `{0}`")]
 pub struct BadAddress(String);
 
 impl FromStr for Address {
@@ -35,6 +37,12 @@ impl FromStr for Address {
         let bad = || BadAddress(text.to_owned());
         if let Some(socket) = text.strip_prefix("tcp:") {
             return socket.parse().map(Address::Tcp).map_err(|_| bad());
+        }
+        if let Some(place) = text.strip_prefix("tls:") {
+            let (host, port) = place.rsplit_once(':').ok_or_else(bad)?;
+            let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+            let port = port.parse().map_err(|_| bad())?;
+            return if host.is_empty() { Err(bad()) } else { Ok(Address::Tls(host.to_owned(), port)) };
         }
         let path = text.strip_prefix("unix:").unwrap_or(text);
         if path.is_empty() { Err(bad()) } else { Ok(Address::Unix(PathBuf::from(path))) }
@@ -46,6 +54,8 @@ impl fmt::Display for Address {
         match self {
             Address::Unix(path) => write!(f, "unix:{}", path.display()),
             Address::Tcp(socket) => write!(f, "tcp:{socket}"),
+            Address::Tls(host, port) if host.contains(':') => write!(f, "tls:[{host}]:{port}"),
+            Address::Tls(host, port) => write!(f, "tls:{host}:{port}"),
         }
     }
 }
@@ -70,11 +80,17 @@ mod tests {
 
     #[test]
     fn addresses_read_back_from_what_they_print() {
-        for text in ["unix:hashward-data/hashward.sock", "tcp:127.0.0.1:7171", "tcp:[::1]:7171"] {
+        for text in [
+            "unix:hashward-data/hashward.sock",
+            "tcp:127.0.0.1:7171",
+            "tcp:[::1]:7171",
+            "tls:a.example:1",
+            "tls:[::1]:2",
+        ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
         assert_eq!("a.sock".parse(), Ok(Address::Unix("a.sock".into())));
-        for bad in ["", "unix:", "tcp:localhost:1", "tcp:127.0.0.1"] {
+        for bad in ["", "unix:", "tcp:localhost:1", "tcp:127.0.0.1", "tls:a", "tls::1", "tls:a:b"] {
             assert!(bad.parse::<Address>().is_err(), "{bad:?}");
         }
     }

@@ -5,9 +5,8 @@
 
 use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
 use std::mem::MaybeUninit;
-use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -19,6 +18,7 @@ use super::failure::Failure;
 use super::frame::{FrameError, HEADER_BYTES, Header, Op, RequestId, encode_frame};
 use super::hello::{Hello, Welcome};
 use super::question::encode_lookup_head;
+use super::stream::Stream;
 use super::{Address, DEFAULT_MAX_FRAME_BYTES, MAX_VALUES, PROTOCOL_VERSION};
 use crate::access::Token;
 use crate::fingerprint::{Kind, Radii};
@@ -46,6 +46,9 @@ pub enum ClientError {
         /// Why not.
         source: io::Error,
     },
+    /// Whoever is on the way could read the token, and use it.
+    #[error("a token is not sent in the clear to another machine, as to {0}; ask by tls:HOST:PORT")]
+    TokenInTheClear(Address),
     /// The connection failed.
     #[error("the connection to the daemon failed: {0}")]
     Io(io::Error),
@@ -151,9 +154,24 @@ impl Client {
     /// # Errors
     /// As [`Client::connect`]; also when the daemon knows nobody with this token.
     pub fn connect_with(address: &Address, token: Option<&Token>) -> Result<Client, ClientError> {
-        let stream =
-            Stream::connect(address).map_err(|source| ClientError::Connect { address: address.clone(), source })?;
-        stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        Client::connect_trusting(address, token, None)
+    }
+
+    /// The same, where over TLS only the authorities whose certificates stand in the PEM file `authorities` are trusted,
+    /// instead of those that the system trusts.
+    ///
+    /// # Errors
+    /// As [`Client::connect_with`]; also when the daemon's certificate does not prove that it is who it should be.
+    pub fn connect_trusting(
+        address: &Address,
+        token: Option<&Token>,
+        authorities: Option<&Path>,
+    ) -> Result<Client, ClientError> {
+        if token.is_some() && matches!(address, Address::Tcp(socket) if !socket.ip().is_loopback()) {
+            return Err(ClientError::TokenInTheClear(address.clone()));
+        }
+        let connect = |source| ClientError::Connect { address: address.clone(), source };
+        let stream = Stream::connect(address, authorities, ANSWER_TIMEOUT).map_err(connect)?;
         let mut sender = Sender { stream: stream.try_clone()?, frame: Vec::new() };
         let mut receiver = Receiver {
             stream: BufReader::with_capacity(READ_AHEAD_BYTES, stream),
@@ -400,7 +418,7 @@ impl Sender {
     ///
     /// # Errors
     /// [`ClientError::Io`].
-    pub fn finish(self) -> Result<(), ClientError> {
+    pub fn finish(mut self) -> Result<(), ClientError> {
         Ok(self.stream.shutdown_write()?)
     }
 }
@@ -455,73 +473,5 @@ impl Receiver {
             }
         };
         Ok((header.id, reply))
-    }
-}
-
-enum Stream {
-    Unix(UnixStream),
-    Tcp(TcpStream),
-}
-
-impl Stream {
-    fn connect(address: &Address) -> io::Result<Stream> {
-        match address {
-            Address::Unix(path) => UnixStream::connect(path).map(Stream::Unix),
-            Address::Tcp(socket) => {
-                let stream = TcpStream::connect(socket)?;
-                stream.set_nodelay(true)?;
-                Ok(Stream::Tcp(stream))
-            }
-        }
-    }
-
-    fn try_clone(&self) -> io::Result<Stream> {
-        match self {
-            Stream::Unix(stream) => stream.try_clone().map(Stream::Unix),
-            Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),
-        }
-    }
-
-    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => stream.set_read_timeout(timeout),
-            Stream::Tcp(stream) => stream.set_read_timeout(timeout),
-        }
-    }
-
-    fn shutdown_write(&self) -> io::Result<()> {
-        match self {
-            Stream::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Stream::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
-        }
-    }
-}
-
-impl Read for Stream {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => stream.read(buffer),
-            Stream::Tcp(stream) => stream.read(buffer),
-        }
-    }
-}
-
-impl Write for Stream {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => stream.write(bytes),
-            Stream::Tcp(stream) => stream.write(bytes),
-        }
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        match self {
-            Stream::Unix(stream) => stream.write_vectored(slices),
-            Stream::Tcp(stream) => stream.write_vectored(slices),
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
     }
 }

@@ -17,6 +17,8 @@
 //! | `failure` | ERROR, BUSY |
 //! | `address` | where a daemon listens |
 //! | `client` | the blocking client |
+//! | `stream` | what carries its bytes |
+//! | `tls` | TLS, for the client |
 
 mod address;
 mod answers;
@@ -27,6 +29,9 @@ mod failure;
 mod frame;
 mod hello;
 mod question;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 pub use address::{Address, BadAddress, DEFAULT_DATA, SOCKET_NAME};
 pub use answers::{decode_answers, encode_answers};

@@ -6,28 +6,18 @@
 use std::collections::VecDeque;
 use std::io::{self, IoSliceMut};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, recvmsg};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::{TcpStream, UnixStream};
+use tokio::net::UnixStream;
+
+use super::carrier::{Carrier, kernel_holds_bytes};
 
 /// Descriptors that may wait for their frames. One goes with one frame, and each read brings those of one send.
 const WAITING_MAX: usize = 4;
-
-/// Where a frame's descriptor comes from.
-pub(super) trait Descriptors {
-    /// The one that came first and was not taken yet.
-    fn take_descriptor(&mut self) -> Option<OwnedFd>;
-}
-
-impl Descriptors for TcpStream {
-    fn take_descriptor(&mut self) -> Option<OwnedFd> {
-        None
-    }
-}
 
 /// See the module's documentation.
 pub(super) struct PassingStream {
@@ -58,9 +48,13 @@ impl PassingStream {
     }
 }
 
-impl Descriptors for PassingStream {
+impl Carrier for PassingStream {
     fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.waiting.pop_front()
+    }
+
+    fn has_unread(&mut self) -> bool {
+        kernel_holds_bytes(&self.stream)
     }
 }
 
@@ -94,11 +88,5 @@ impl AsyncWrite for PassingStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
-}
-
-impl AsFd for PassingStream {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        self.stream.as_fd()
     }
 }

@@ -4,7 +4,6 @@
 //! so that a client that never reads holds up nobody but itself, until it is cut off.
 
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::descriptors::Descriptors;
+use super::carrier::Carrier;
 use super::inbox::{Front, Inbox};
 use super::limits::Limits;
 use super::service::ROWS_PER_TURN;
@@ -28,7 +27,7 @@ const LINGER: Duration = Duration::from_millis(100);
 const OUTPUT_KEPT_BYTES: usize = 1 << 20;
 
 /// Serves one connection until it ends or `phase` says to end it.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin>(
+pub(super) async fn serve<S: AsyncRead + AsyncWrite + Carrier + Unpin>(
     stream: S,
     peer: Peer,
     granted: Arc<Granted>,
@@ -60,7 +59,7 @@ struct Connection<S> {
     active_at: Instant,
 }
 
-impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
+impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
     /// Runs until the connection ends, which is always an [`End`].
     async fn run(&mut self) -> Result<std::convert::Infallible, End> {
         let mut input_ended = false;
@@ -121,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
             return Err(farewell(ErrorCode::ShuttingDown, "the daemon is going away"));
         }
         let waiting_for_commands = !self.session.commands.is_empty();
-        if phase == Phase::Draining && !partial && !waiting_for_commands && !self.has_unread() {
+        if phase == Phase::Draining && !partial && !waiting_for_commands && !self.stream.has_unread() {
             return Err(farewell(ErrorCode::ShuttingDown, "the daemon is going away"));
         }
         let (deadline, ending) = if partial {
@@ -154,18 +153,18 @@ impl<S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin> Connection<S> {
         Ok(())
     }
 
-    /// Whether the kernel holds bytes that the client has sent.
-    fn has_unread(&self) -> bool {
-        rustix::io::ioctl_fionread(&self.stream).is_ok_and(|unread_bytes| unread_bytes > 0)
-    }
-
     /// Writes all answers that wait.
     async fn flush(&mut self, limits: &Limits) -> Result<(), End> {
         let output = &mut self.session.output;
         if output.is_empty() {
             return Ok(());
         }
-        match timeout(limits.write(), self.stream.write_all(output)).await {
+        let written = async {
+            self.stream.write_all(output).await?;
+            // TLS may keep the last of it back.
+            self.stream.flush().await
+        };
+        match timeout(limits.write(), written).await {
             Ok(written) => written?,
             Err(_) => {
                 let text = format!("the client took no answers for {} s", limits.write_s);

@@ -3,27 +3,35 @@
 //! A Unix socket appears under its path only when it is ready and has its mode, so that nobody connects through a
 //! wider one: it is made in a private folder beside, and renamed into place. That also replaces the file that a
 //! daemon left behind when it was killed; one that a daemon still answers at is refused.
+//!
+//! Where a listener speaks TLS, a connection counts from its first byte, but until the two have shaken hands it has less time
+//! and stands among fewer.
 
 use std::fs::{self, Permissions};
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::AsFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
 
-use super::descriptors::{Descriptors, PassingStream};
+use super::carrier::Carrier;
+use super::descriptors::PassingStream;
+use super::tls::{BadTls, TlsFiles};
 use super::{Granted, Phase, Shared, frame, http};
 use crate::access::{GroupId, Peer, Right, Rights, UserId};
 use crate::audit::Permit;
+use crate::journal::now_ms;
 use crate::protocol::{Address, RequestId, encode_busy};
 
 /// Read and write for the owner and the group; connecting needs to write.
@@ -42,7 +50,7 @@ const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Listen {
-    /// Where: `unix:PATH`, or `tcp:IP:PORT` on loopback.
+    /// Where: `unix:PATH` or `tcp:IP:PORT`; beyond loopback with `tls`, unless said twice otherwise.
     pub address: Address,
     /// Which protocol is spoken there. Default `frame`.
     #[serde(default)]
@@ -51,6 +59,12 @@ pub struct Listen {
     /// everything at a Unix socket. Default `["lookup"]`.
     #[serde(default = "lookup_only")]
     pub rights: Vec<Right>,
+    /// Whether TCP beyond loopback may do without TLS here. The config must say so once more, at its top.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub plaintext: bool,
+    /// The certificate and the key of a TCP address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsFiles>,
 }
 
 fn lookup_only() -> Vec<Right> {
@@ -84,26 +98,53 @@ impl Protocol {
 pub enum BadListen {
     /// TCP beyond this machine would be neither encrypted nor authenticated.
     #[error(
-        "listen address tcp:{0}: expected a loopback address (127.0.0.1 or [::1]); use a tunnel for other machines"
+        "listen address tcp:{0}: expected `tls` beside it, or a loopback address (127.0.0.1 or [::1]): tokens, questions \
+         and answers could be read and changed on the way. If something else protects them there, say so twice: \
+         `plaintext = true` beside the address, and `plaintext_beyond_loopback = true` at the top of the config"
     )]
-    NotLoopback(SocketAddr),
+    Plaintext(SocketAddr),
+    /// The form for those who connect.
+    #[error("listen address {0}: expected tcp:IP:PORT, and beside it `tls` with certificate and key")]
+    TlsAddress(Address),
+    /// A Unix socket needs neither.
+    #[error("listen address {0}: expected `tls` and `plaintext` for TCP only, found one of them for a Unix socket")]
+    OnlyTcp(Address),
 }
 
 impl Listen {
     /// Listens at `address` with the default protocol and rights.
     pub fn at(address: Address) -> Listen {
-        Listen { address, protocol: Protocol::default(), rights: lookup_only() }
+        Listen { address, protocol: Protocol::default(), rights: lookup_only(), plaintext: false, tls: None }
     }
 
-    /// Checks what can be checked without opening it.
+    /// Checks what can be checked without opening it or reading files.
     ///
     /// # Errors
     /// [`BadListen`].
-    pub fn check(&self) -> Result<(), BadListen> {
-        match self.address {
-            Address::Tcp(address) if !address.ip().is_loopback() => Err(BadListen::NotLoopback(address)),
+    pub fn check(&self, plaintext_beyond_loopback: bool) -> Result<(), BadListen> {
+        match &self.address {
+            Address::Unix(_) if self.tls.is_some() || self.plaintext => Err(BadListen::OnlyTcp(self.address.clone())),
+            Address::Tcp(address)
+                if self.is_readable_on_the_way() && !(self.plaintext && plaintext_beyond_loopback) =>
+            {
+                Err(BadListen::Plaintext(*address))
+            }
+            Address::Tls(..) => Err(BadListen::TlsAddress(self.address.clone())),
             _ => Ok(()),
         }
+    }
+
+    /// Whether what is said there leaves the machine in the clear.
+    pub fn is_readable_on_the_way(&self) -> bool {
+        matches!(self.address, Address::Tcp(address) if !address.ip().is_loopback()) && self.tls.is_none()
+    }
+
+    /// Reads the certificate and the key, if it has them.
+    ///
+    /// # Errors
+    /// [`BadTls`].
+    pub fn load_tls(&self) -> Result<Option<Arc<ServerConfig>>, BadTls> {
+        self.tls.as_ref().map(|files| files.load(self.protocol)).transpose()
     }
 
     /// What is allowed here, as the audit trail says it.
@@ -111,6 +152,7 @@ impl Listen {
         Permit::Listener {
             listener: self.address.to_string(),
             protocol: self.protocol.name(),
+            tls: self.tls.is_some(),
             rights: self.rights.clone(),
         }
     }
@@ -124,11 +166,14 @@ impl Listen {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ListenError {
-    /// The config forbids it.
+    /// The form for those who connect.
     #[error(transparent)]
     Bad(#[from] BadListen),
+    /// Its certificate or key.
+    #[error(transparent)]
+    Tls(#[from] BadTls),
     /// Connections that stand would go on in the protocol of before.
-    #[error("{0}: a listener that speaks another protocol needs a new start, or another address")]
+    #[error("{0}: a listener that speaks another protocol, or TLS from now on, needs a new start, or another address")]
     ProtocolChanged(Address),
     /// Another daemon listens there.
     #[error("{0}: a daemon already listens there; stop it first, or choose another address")]
@@ -158,13 +203,13 @@ impl Socket {
             io::ErrorKind::AddrInUse => ListenError::InUse(address.clone()),
             _ => ListenError::Io { address: address.clone(), source },
         };
-        Listen::at(address.clone()).check()?;
         match address {
             Address::Unix(path) => {
                 refuse_living(path, address)?;
                 bind_unix(path).map_err(failed)
             }
             Address::Tcp(socket) => bind_tcp(*socket).map_err(failed),
+            Address::Tls(..) => Err(BadListen::TlsAddress(address.clone()).into()),
         }
     }
 
@@ -256,63 +301,111 @@ impl Drop for SocketFile {
     }
 }
 
+/// What each connection of a listener gets.
+#[derive(Clone)]
+pub(super) struct Door {
+    pub(super) protocol: Protocol,
+    pub(super) granted: Arc<Granted>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) phase: watch::Receiver<Phase>,
+    /// A reload brings another; connections that stand keep theirs.
+    pub(super) tls: Arc<ArcSwapOption<ServerConfig>>,
+}
+
 /// Accepts until the listener drains, and then waits for its connections. Dropping the future aborts them.
-pub(super) async fn accept(
-    socket: Socket,
-    protocol: Protocol,
-    granted: Arc<Granted>,
-    shared: Arc<Shared>,
-    mut phase: watch::Receiver<Phase>,
-) {
+pub(super) async fn accept(socket: Socket, mut door: Door) {
     let mut connections = JoinSet::new();
-    while *phase.borrow_and_update() == Phase::Serving {
+    while *door.phase.borrow_and_update() == Phase::Serving {
         tokio::select! {
             accepted = socket.accept() => match accepted {
-                Ok(Accepted::Unix(stream, peer)) => admit(stream, peer, protocol, &granted, &shared, &phase, &mut connections),
-                Ok(Accepted::Tcp(stream, peer)) => admit(stream, peer, protocol, &granted, &shared, &phase, &mut connections),
+                Ok(Accepted::Unix(stream, peer)) => door.admit(stream, peer, &mut connections),
+                Ok(Accepted::Tcp(stream, peer)) => match door.tls.load_full() {
+                    None => door.admit(stream, peer, &mut connections),
+                    Some(config) => door.admit_tls(stream, peer, config, &mut connections),
+                },
                 Err(error) => {
                     tracing::warn!(address = %socket.address(), %error, "cannot accept a connection");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
             Some(_) = connections.join_next() => {}
-            _ = phase.changed() => {}
+            _ = door.phase.changed() => {}
         }
     }
     drop(socket);
     while connections.join_next().await.is_some() {}
 }
 
-fn admit<S>(
-    mut stream: S,
-    peer: Peer,
-    protocol: Protocol,
-    granted: &Arc<Granted>,
-    shared: &Arc<Shared>,
-    phase: &watch::Receiver<Phase>,
-    connections: &mut JoinSet<()>,
-) where
-    S: AsyncRead + AsyncWrite + AsFd + Descriptors + Unpin + Send + 'static,
-{
-    let limit = shared.limits.load().connections;
-    let (granted, shared, phase) = (Arc::clone(granted), Arc::clone(shared), phase.clone());
-    match shared.connections.take(1, limit) {
-        Some(taken) => {
-            connections.spawn(async move {
-                match protocol {
-                    Protocol::Frame => frame::serve(stream, peer, granted, shared, phase).await,
-                    Protocol::Http => http::serve(stream, peer, granted, shared, phase).await,
-                }
-                drop(taken);
-            });
+impl Door {
+    fn admit<S>(&self, mut stream: S, peer: Peer, connections: &mut JoinSet<()>)
+    where
+        S: AsyncRead + AsyncWrite + Carrier + Unpin + Send + 'static,
+    {
+        let limit = self.shared.limits.load().connections;
+        match self.shared.connections.take(1, limit) {
+            Some(taken) => {
+                let talk = self.talk(stream, peer);
+                connections.spawn(async move {
+                    talk.await;
+                    drop(taken);
+                });
+            }
+            None => {
+                tracing::warn!(?peer, limit, "one connection too many; told busy");
+                let busy = busy(self.protocol, &format!("all {limit} connections are taken"));
+                connections.spawn(async move {
+                    let told = async { stream.write_all(&busy).await.and(stream.shutdown().await) };
+                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
+                });
+            }
         }
-        None => {
-            tracing::warn!(?peer, limit, "one connection too many; told busy");
-            connections.spawn(async move {
-                let busy = busy(protocol, &format!("all {limit} connections are taken"));
-                let told = async { stream.write_all(&busy).await.and(stream.shutdown().await) };
-                let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
-            });
+    }
+
+    /// The same after the two have shaken hands. One connection too many is closed without a word, since whatever could be
+    /// told costs a handshake; a client takes that for what it is, a connection that failed.
+    fn admit_tls(&self, stream: TcpStream, peer: Peer, config: Arc<ServerConfig>, connections: &mut JoinSet<()>) {
+        let limits = self.shared.limits.load_full();
+        let Some(taken) = self.shared.connections.take(1, limits.connections) else {
+            return self.turn_away(peer, "one connection too many; closed");
+        };
+        let Some(shaking) = self.shared.handshakes.take(1, limits.handshakes) else {
+            return self.turn_away(peer, "one TLS handshake too many; closed");
+        };
+        let door = self.clone();
+        connections.spawn(async move {
+            let mut phase = door.phase.clone();
+            let shaken = tokio::select! {
+                shaken = tokio::time::timeout(limits.handshake(), TlsAcceptor::from(config).accept(stream)) => shaken,
+                _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
+            };
+            drop(shaking);
+            match shaken {
+                Ok(Ok(stream)) => door.talk(stream, peer).await,
+                Ok(Err(error)) => tracing::debug!(?peer, %error, "no TLS handshake"),
+                Err(_) => tracing::debug!(?peer, "the TLS handshake took too long"),
+            }
+            drop(taken);
+        });
+    }
+
+    /// Says so in the log, but not as often as clients like.
+    fn turn_away(&self, peer: Peer, because: &str) {
+        if let Some(times) = self.shared.turned_away.count(now_ms()) {
+            tracing::warn!(?peer, times, because, "turned away");
+        }
+    }
+
+    /// All that is said over one connection.
+    fn talk<S>(&self, stream: S, peer: Peer) -> impl Future<Output = ()> + Send + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Carrier + Unpin + Send + 'static,
+    {
+        let Door { protocol, granted, shared, phase, .. } = self.clone();
+        async move {
+            match protocol {
+                Protocol::Frame => frame::serve(stream, peer, granted, shared, phase).await,
+                Protocol::Http => http::serve(stream, peer, granted, shared, phase).await,
+            }
         }
     }
 }

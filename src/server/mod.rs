@@ -16,6 +16,8 @@
 //! | `asker` | who asks, what they may do, and the questions themselves |
 //! | `limits` | every bound, with its default |
 //! | `listen` | sockets: made, found stale or alive, removed |
+//! | `tls` | certificates and keys |
+//! | `carrier` | what carries a connection's bytes |
 //! | `service` | what is answered, whatever the wire format |
 //! | `inbox` | a connection's read buffer |
 //! | `descriptors` | a Unix stream that keeps what is passed over it |
@@ -28,6 +30,7 @@
 //! | `feeds` | processes that read feeds, when they are due |
 
 mod asker;
+mod carrier;
 mod content;
 mod descriptors;
 mod feeds;
@@ -39,32 +42,35 @@ mod limits;
 mod listen;
 mod service;
 mod session;
+mod tls;
 mod workshop;
 
 pub use feeds::SyncProgram;
 pub use limits::{BadLimit, Limits};
 pub use listen::{BadListen, Listen, ListenError, Protocol};
 pub use service::Service;
+pub use tls::{BadTls, TlsFiles};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_rustls::rustls::ServerConfig;
 use utoipa::ToSchema;
 
-use crate::access::{Access, Rights};
+use crate::access::{Access, Refusals, Rights};
 use crate::audit::AuditConfig;
 use crate::feed::FeedConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
 use feeds::{Board, FeedStatus, Schedule, lock};
 use limits::Gauge;
-use listen::Socket;
+use listen::{Door, Socket};
 use service::ServiceStatus;
 use workshop::Workshop;
 
@@ -99,6 +105,9 @@ struct Shared {
     access: ArcSwap<Access>,
     audit: ArcSwap<AuditConfig>,
     connections: Gauge,
+    /// Those of the connections that have not come through TLS's handshake yet.
+    handshakes: Gauge,
+    turned_away: Refusals,
     commands: Gauge,
     large_frames: Gauge,
     content_memory: Gauge,
@@ -150,6 +159,7 @@ pub struct Server {
 struct Listening {
     protocol: Protocol,
     granted: Arc<Granted>,
+    tls: Arc<ArcSwapOption<ServerConfig>>,
     phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
 }
@@ -173,6 +183,8 @@ impl Server {
             access: ArcSwap::from_pointee(access),
             audit: ArcSwap::default(),
             connections: Gauge::default(),
+            handshakes: Gauge::default(),
+            turned_away: Refusals::default(),
             commands: Gauge::default(),
             large_frames: Gauge::default(),
             content_memory: Gauge::default(),
@@ -186,10 +198,10 @@ impl Server {
     }
 
     /// Listens as `listen` says from now on, to whom `access` names, within `limits`: opens what is new, lets go what is
-    /// gone, and keeps what stays, with its connections.
+    /// gone, and keeps what stays, with its connections. Certificates are read again, for connections that come.
     ///
     /// # Errors
-    /// An address that cannot be listened at. Then everything is as it was.
+    /// An address that cannot be listened at, or a certificate that cannot be used. Then everything is as it was.
     pub fn reconfigure(
         &mut self,
         listen: &[Listen],
@@ -197,17 +209,20 @@ impl Server {
         audit: AuditConfig,
         limits: Limits,
     ) -> Result<(), ListenError> {
-        let is_new = |entry: &&Listen| !self.listening.contains_key(&entry.address);
-        let speaks_another =
-            |entry: &&Listen| self.listening.get(&entry.address).is_some_and(|kept| kept.protocol != entry.protocol);
+        let speaks_another = |entry: &&Listen| {
+            self.listening
+                .get(&entry.address)
+                .is_some_and(|kept| kept.protocol != entry.protocol || kept.tls.load().is_some() != entry.tls.is_some())
+        };
         if let Some(entry) = listen.iter().find(speaks_another) {
             return Err(ListenError::ProtocolChanged(entry.address.clone()));
         }
-        let opened: Vec<_> = listen
-            .iter()
-            .filter(is_new)
-            .map(|entry| Ok((entry, Socket::open(&entry.address)?)))
-            .collect::<Result<_, ListenError>>()?;
+        let tls = listen.iter().map(Listen::load_tls).collect::<Result<Vec<_>, _>>()?;
+        let open_new = |entry: &Listen| match self.listening.contains_key(&entry.address) {
+            true => Ok(None),
+            false => Socket::open(&entry.address).map(Some),
+        };
+        let opened = listen.iter().map(open_new).collect::<Result<Vec<_>, ListenError>>()?;
         self.shared.limits.store(Arc::new(limits));
         let access = access.with_meters_of(&self.shared.access.load());
         self.shared.access.store(Arc::new(access));
@@ -220,19 +235,30 @@ impl Server {
                 tokio::spawn(gone.drain(Arc::clone(&self.shared)));
             }
         }
-        for entry in listen {
-            if let Some(kept) = self.listening.get(&entry.address) {
-                kept.granted.set(entry.granted());
+        for ((entry, tls), socket) in listen.iter().zip(tls).zip(opened) {
+            let Some(socket) = socket else {
+                if let Some(kept) = self.listening.get(&entry.address) {
+                    kept.granted.set(entry.granted());
+                    kept.tls.store(tls);
+                }
+                continue;
+            };
+            let address = socket.address();
+            tracing::info!(%address, rights = ?entry.rights, tls = tls.is_some(), "listening");
+            if entry.is_readable_on_the_way() {
+                tracing::warn!(%address, "tokens, questions and answers can be read and changed on the way");
             }
-        }
-        for (entry, socket) in opened {
-            tracing::info!(address = %socket.address(), rights = ?entry.rights, "listening");
-            let granted = Arc::new(Granted(AtomicU8::new(entry.granted().bits())));
             let (phase, phase_seen) = watch::channel(Phase::Serving);
-            let task =
-                listen::accept(socket, entry.protocol, Arc::clone(&granted), Arc::clone(&self.shared), phase_seen);
-            let task = tokio::spawn(task);
-            self.listening.insert(entry.address.clone(), Listening { protocol: entry.protocol, granted, phase, task });
+            let door = Door {
+                protocol: entry.protocol,
+                granted: Arc::new(Granted(AtomicU8::new(entry.granted().bits()))),
+                shared: Arc::clone(&self.shared),
+                phase: phase_seen,
+                tls: Arc::new(ArcSwapOption::new(tls)),
+            };
+            let (protocol, granted, tls) = (door.protocol, Arc::clone(&door.granted), Arc::clone(&door.tls));
+            let task = tokio::spawn(listen::accept(socket, door));
+            self.listening.insert(entry.address.clone(), Listening { protocol, granted, tls, phase, task });
         }
         Ok(())
     }

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::asker::{Asker, HashQuestion};
+use super::carrier::Carrier;
 use super::content::{Incoming, NoAnswer};
-use super::descriptors::Descriptors;
 use super::limits::Limits;
 use super::{Granted, Shared};
 use crate::access::{Peer, Token, UnknownToken};
@@ -80,13 +80,13 @@ impl Session {
         limits: &Limits,
         header: &Header,
         payload: &[u8],
-        descriptors: &mut impl Descriptors,
+        carrier: &mut impl Carrier,
     ) -> Result<(), End> {
         let id = header.id;
         let op = Op::from_code(header.op);
         // Before anything is refused: the next frame's descriptor must not be taken for this one's.
         let brings_descriptor = op == Some(Op::Content) && ContentFrame::announces(payload).0;
-        let descriptor = brings_descriptor.then(|| descriptors.take_descriptor()).flatten();
+        let descriptor = brings_descriptor.then(|| carrier.take_descriptor()).flatten();
         if !self.greeted {
             return self.greet(limits, header, payload);
         }

@@ -3,6 +3,7 @@
 #![allow(dead_code)] // each test binary uses its part
 
 pub(crate) mod http;
+pub(crate) mod tls;
 
 use std::fs;
 use std::io::{Read, Write};

@@ -1,0 +1,265 @@
+//! TLS at a real daemon: the same answers as elsewhere, to the same principals, and nothing in the clear.
+
+mod daemon_support;
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use daemon_support::tls::{Authority, Tls, write_key};
+use daemon_support::{Daemon, KNOWN_COUNT, PATIENCE, check_answers, known, write_config};
+use hashward::access::{Rights, Token};
+use hashward::fingerprint::{Kind, Radii};
+use hashward::protocol::{Address, Client, ClientError, ErrorCode, Failure, Reply, RequestId};
+use rustix::process::Signal;
+
+const TLS: &str = "tls = { certificate = 'chain.pem', key = 'key.pem' }\n";
+
+struct Secured {
+    daemon: Daemon,
+    authority: Authority,
+    /// The authority's own certificate.
+    ca: PathBuf,
+    config: String,
+    frames: u16,
+    http: u16,
+    token: Token,
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+impl Secured {
+    /// A daemon with both protocols over TLS, and a principal who may look up there.
+    fn start(more: &str) -> Secured {
+        let (authority, folder, token) = (Authority::new(), tempfile::tempdir().unwrap(), Token::generate().unwrap());
+        authority.issue(folder.path(), None);
+        let ca = authority.write_own(folder.path());
+        let (frames, http) = (free_port(), free_port());
+        let config = format!(
+            "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
+             [[listen]]\naddress = 'tcp:127.0.0.1:{frames}'\n{TLS}\
+             [[listen]]\naddress = 'tcp:127.0.0.1:{http}'\nprotocol = 'http'\n{TLS}\
+             [[principal]]\nname = 'scanner'\ntoken = '{}'\nrights = ['lookup']\n{more}",
+            token.hash()
+        );
+        let daemon = Daemon::start_in(folder, &config);
+        daemon.add("known", (0..KNOWN_COUNT).map(known));
+        Secured { daemon, authority, ca, config, frames, http, token }
+    }
+
+    fn connect(&self, host: &str, token: Option<&Token>) -> Result<Client, ClientError> {
+        Client::connect_trusting(&Address::Tls(host.to_owned(), self.frames), token, Some(&self.ca))
+    }
+
+    fn client(&self) -> Client {
+        self.connect("127.0.0.1", Some(&self.token)).unwrap()
+    }
+
+    fn get(&self, path: &str, token: Option<&Token>) -> String {
+        get(self.authority.connect(self.http, &["http/1.1"]).unwrap(), path, token)
+    }
+}
+
+fn get(mut stream: Tls, path: &str, token: Option<&Token>) -> String {
+    let authorization = token.map(|token| format!("authorization: Bearer {}\r\n", token.reveal()));
+    let head =
+        format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}\r\n", authorization.unwrap_or_default());
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+fn code(connected: Result<Client, ClientError>) -> ErrorCode {
+    match connected.map(drop) {
+        Err(ClientError::Failed(failure)) => failure.code,
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn frames_over_tls_are_answered_as_elsewhere() {
+    let secured = Secured::start("");
+    for host in ["127.0.0.1", "localhost"] {
+        let mut client = secured.connect(host, Some(&secured.token)).unwrap();
+        assert_eq!(client.welcome().rights, Rights::LOOKUP);
+        check_answers(&mut client);
+    }
+    // Who comes without a token may nothing, and who comes with a wrong one is told so.
+    let mut stranger = secured.connect("localhost", None).unwrap();
+    assert_eq!(stranger.welcome().rights, Rights::NONE);
+    match stranger.lookup(&[Kind::Md5], &Radii::none(), known(1).value()) {
+        Err(ClientError::Failed(Failure { code: ErrorCode::Forbidden, .. })) => {}
+        other => panic!("expected a refusal, found {other:?}"),
+    }
+    let unknown = Token::generate().unwrap();
+    assert_eq!(code(secured.connect("localhost", Some(&unknown))), ErrorCode::Unauthenticated);
+}
+
+#[test]
+fn many_large_questions_at_once_come_through_tls() {
+    let secured = Secured::start("");
+    let (mut sender, mut receiver) = secured.client().split();
+    let rows: Vec<u8> = (0..65_536).flat_map(|number| known(number).value().to_vec()).collect();
+    let ids = 100..140;
+    thread::scope(|scope| {
+        // A megabyte each: far more than is buffered anywhere while nobody reads answers.
+        let sent = scope.spawn(|| {
+            for id in ids.clone() {
+                sender.lookup(RequestId(id), &[Kind::Md5], &Radii::none(), &rows).unwrap();
+            }
+            sender.finish().unwrap();
+        });
+        for id in ids.clone() {
+            let (found, reply) = receiver.receive().unwrap();
+            let Reply::Answers(answers) = reply else { panic!("expected answers, found {reply:?}") };
+            assert_eq!((found.0, answers.rows, answers.hits.len()), (id, 65_536, KNOWN_COUNT as usize));
+        }
+        sent.join().unwrap();
+        assert!(matches!(receiver.receive(), Err(ClientError::Closed)));
+    });
+}
+
+#[test]
+fn http_over_tls_is_answered_as_elsewhere() {
+    let secured = Secured::start("");
+    let path = format!("/v1/lookup/md5/{}", known(1).to_hex());
+    let answer = secured.get(&path, Some(&secured.token));
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""known""#), "{answer}");
+    assert!(secured.get(&path, None).starts_with("HTTP/1.1 403"));
+    assert!(secured.get(&path, Some(&Token::generate().unwrap())).starts_with("HTTP/1.1 401"));
+    let session = secured.authority.connect(secured.http, &["h2", "http/1.1"]).unwrap();
+    assert_eq!(session.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert!(secured.authority.connect(secured.http, &["h2"]).is_err());
+}
+
+#[test]
+fn a_daemon_that_cannot_prove_who_it_is_gets_no_token() {
+    let secured = Secured::start("");
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = Authority::new().write_own(elsewhere.path());
+    let address = Address::Tls("localhost".to_owned(), secured.frames);
+    let refused = [
+        (Client::connect_trusting(&address, Some(&secured.token), Some(&other)), "invalid peer certificate"),
+        (secured.connect("127.0.0.2", Some(&secured.token)), "not valid for name"),
+        (Client::connect_trusting(&address, Some(&secured.token), Some(Path::new("/dev/null"))), "found none"),
+    ];
+    for (connected, expected) in refused {
+        let error = connected.map(drop).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // And none is sent in the clear.
+    let plain = Address::Tcp(([192, 0, 2, 1], 1).into());
+    let error = Client::connect_with(&plain, Some(&secured.token)).map(drop).unwrap_err();
+    assert!(matches!(error, ClientError::TokenInTheClear(_)), "{error}");
+}
+
+#[test]
+fn a_reload_reads_certificates_again_and_keeps_connections() {
+    let secured = Secured::start("");
+    let (folder, mut standing) = (secured.daemon.folder.path(), secured.client());
+    let presented = || {
+        let session = secured.authority.connect(secured.http, &[]).unwrap();
+        session.conn.peer_certificates().unwrap()[0].to_vec()
+    };
+    let first = presented();
+    let reload = || secured.daemon.signal(Signal::HUP);
+
+    // A key that does not belong to the certificate changes nothing, and neither does what comes with it.
+    let other = rcgen::KeyPair::generate().unwrap().serialize_pem();
+    let good = std::fs::read_to_string(folder.join("key.pem")).unwrap();
+    write_key(&folder.join("key.pem"), &other, 0o600);
+    write_config(folder, &secured.config.replace("'lookup'", "'content'"));
+    reload();
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(presented(), first);
+    assert_eq!(secured.client().welcome().rights, Rights::LOOKUP);
+    write_key(&folder.join("key.pem"), &good, 0o600);
+    write_config(folder, &secured.config);
+
+    secured.authority.issue(folder, None);
+    reload();
+    let started_at = Instant::now();
+    while presented() == first {
+        assert!(started_at.elapsed() < PATIENCE, "the new certificate never comes");
+    }
+    check_answers(&mut standing);
+    check_answers(&mut secured.client());
+}
+
+#[test]
+fn what_was_asked_over_tls_before_the_end_is_answered() {
+    let mut secured = Secured::start("");
+    let (mut sender, mut receiver) = secured.client().split();
+    let rows: Vec<u8> = (0..2_000).flat_map(|number| known(number).value().to_vec()).collect();
+    for id in 2..=101 {
+        sender.lookup(RequestId(id), &[Kind::Md5], &Radii::none(), &rows).unwrap();
+    }
+    secured.daemon.signal(Signal::TERM);
+    for id in 2..=101 {
+        let (found, reply) = receiver.receive().unwrap();
+        let Reply::Answers(answers) = reply else { panic!("expected answers, found {reply:?}") };
+        assert_eq!((found.0, answers.hits.len()), (id, KNOWN_COUNT as usize));
+    }
+    match receiver.receive() {
+        Ok((RequestId::NONE, Reply::Error(failure))) => assert_eq!(failure.code, ErrorCode::ShuttingDown),
+        other => panic!("expected a farewell, found {other:?}"),
+    }
+    assert!(secured.daemon.wait().success());
+}
+
+fn check_config(folder: &Path, lines: &str) -> Output {
+    write_config(folder, lines);
+    let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+    command.arg("check-config").arg("--config").arg(folder.join("hashward.toml")).output().unwrap()
+}
+
+#[test]
+fn a_certificate_or_key_that_cannot_be_used_is_refused_with_the_remedy() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let folder = folder.path();
+    let config = format!("[[listen]]\naddress = 'tcp:0.0.0.0:1'\n{TLS}");
+    let refused = |expected: &str| {
+        let output = check_config(folder, &config);
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains(expected), "{error}");
+        assert!(!error.contains("PRIVATE KEY"), "{error}");
+    };
+    refused("cannot read");
+    authority.issue(folder, None);
+    assert!(check_config(folder, &config).status.success());
+    let good = std::fs::read_to_string(folder.join("key.pem")).unwrap();
+    write_key(&folder.join("key.pem"), &good, 0o644);
+    refused("mode 0644; chmod o= it");
+    write_key(&folder.join("key.pem"), &rcgen::KeyPair::generate().unwrap().serialize_pem(), 0o600);
+    refused("is not the one of the certificate");
+    write_key(&folder.join("key.pem"), "no key", 0o600);
+    refused("expected a private key in PEM, found none");
+    write_key(&folder.join("key.pem"), &good, 0o600);
+    std::fs::write(folder.join("chain.pem"), "no certificate").unwrap();
+    refused("expected a certificate in PEM, found none");
+    std::fs::write(folder.join("chain.pem"), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+    refused("cannot be used for TLS");
+}
+
+#[test]
+fn plaintext_beyond_this_machine_must_be_said_twice_and_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let (here, above) = ("plaintext = true", "plaintext_beyond_loopback = true");
+    for (above, here, accepted) in [("", "", false), ("", here, false), (above, "", false), (above, here, true)] {
+        let output = check_config(folder.path(), &format!("{above}\n[[listen]]\naddress = 'tcp:0.0.0.0:1'\n{here}"));
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.success(), accepted, "{error}");
+        let expected = if accepted { "can be read and changed on the way" } else { "say so twice" };
+        assert!(error.contains(expected), "{error}");
+    }
+    let mut serve = Process::new(env!("CARGO_BIN_EXE_hashward"));
+    let output = serve.args(["serve", "--listen", "tcp:0.0.0.0:1", "--data"]).arg(folder.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("say so twice"));
+}

@@ -36,7 +36,7 @@ impl Secured {
     /// A daemon with both protocols over TLS, and a principal who may look up there.
     fn start(more: &str) -> Secured {
         let (authority, folder, token) = (Authority::new(), tempfile::tempdir().unwrap(), Token::generate().unwrap());
-        authority.issue(folder.path(), None);
+        authority.issue(folder.path());
         let ca = authority.write_own(folder.path());
         let (frames, http) = (free_port(), free_port());
         let config = format!(
@@ -145,13 +145,22 @@ fn a_daemon_that_cannot_prove_who_it_is_gets_no_token() {
     let address = Address::Tls("localhost".to_owned(), secured.frames);
     let refused = [
         (Client::connect_trusting(&address, Some(&secured.token), Some(&other)), "invalid peer certificate"),
-        (secured.connect("127.0.0.2", Some(&secured.token)), "not valid for name"),
         (Client::connect_trusting(&address, Some(&secured.token), Some(Path::new("/dev/null"))), "found none"),
     ];
     for (connected, expected) in refused {
         let error = connected.map(drop).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
+    secured.authority.issue_for(&["elsewhere.example"], secured.daemon.folder.path(), None);
+    secured.daemon.signal(Signal::HUP);
+    let started_at = Instant::now();
+    let error = loop {
+        match secured.connect("localhost", Some(&secured.token)) {
+            Ok(_) => assert!(started_at.elapsed() < PATIENCE, "the other name never comes"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(error.contains("not valid for name"), "{error}");
     // And none is sent in the clear.
     let plain = Address::Tcp(([192, 0, 2, 1], 1).into());
     let error = Client::connect_with(&plain, Some(&secured.token)).map(drop).unwrap_err();
@@ -181,7 +190,7 @@ fn a_reload_reads_certificates_again_and_keeps_connections() {
     write_key(&folder.join("key.pem"), &good, 0o600);
     write_config(folder, &secured.config);
 
-    secured.authority.issue(folder, None);
+    secured.authority.issue(folder);
     reload();
     let started_at = Instant::now();
     while presented() == first {
@@ -231,7 +240,7 @@ fn a_certificate_or_key_that_cannot_be_used_is_refused_with_the_remedy() {
         assert!(!error.contains("PRIVATE KEY"), "{error}");
     };
     refused("cannot read");
-    authority.issue(folder, None);
+    authority.issue(folder);
     assert!(check_config(folder, &config).status.success());
     let good = std::fs::read_to_string(folder.join("key.pem")).unwrap();
     write_key(&folder.join("key.pem"), &good, 0o644);

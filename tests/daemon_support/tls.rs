@@ -36,9 +36,15 @@ impl Authority {
         path
     }
 
-    /// Writes `chain.pem` and `key.pem`, of a certificate for this machine that ends with the year 2100, or earlier.
-    pub(crate) fn issue(&self, folder: &Path, end: Option<(i32, u8, u8)>) {
-        let mut params = CertificateParams::new(["localhost", "127.0.0.1"].map(str::to_owned)).unwrap();
+    /// Writes `chain.pem` and `key.pem`, of a certificate for this machine.
+    pub(crate) fn issue(&self, folder: &Path) {
+        self.issue_for(&["localhost", "127.0.0.1"], folder, None);
+    }
+
+    /// The same for these names, and until the end of the year 2100 or earlier.
+    pub(crate) fn issue_for(&self, names: &[&str], folder: &Path, end: Option<(i32, u8, u8)>) {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
         let (year, month, day) = end.unwrap_or((2100, 12, 31));
         params.not_after = date_time_ymd(year, month, day);
         let key = KeyPair::generate().unwrap();

@@ -1,7 +1,8 @@
 //! Budgets: how much a principal may ask, so that one that asks too much costs the others nothing, and so that nobody
 //! can use the service to tune a picture until it passes.
 
-use std::sync::{Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -31,12 +32,48 @@ pub struct Cost {
     pub content: u64,
 }
 
+/// One of the bounds of a [`Budget`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bound {
+    /// [`Budget::questions_per_s`].
+    QuestionsPerS,
+    /// [`Budget::near_per_day`].
+    NearPerDay,
+    /// [`Budget::content_per_day`].
+    ContentPerDay,
+}
+
+impl Bound {
+    /// All bounds.
+    pub const ALL: [Bound; 3] = [Bound::QuestionsPerS, Bound::NearPerDay, Bound::ContentPerDay];
+
+    /// Its name in the config and in metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Bound::QuestionsPerS => "questions_per_s",
+            Bound::NearPerDay => "near_per_day",
+            Bound::ContentPerDay => "content_per_day",
+        }
+    }
+}
+
+/// What it bounds, in words.
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Bound::QuestionsPerS => "questions a second",
+            Bound::NearPerDay => "questions by distance a day",
+            Bound::ContentPerDay => "files by content a day",
+        })
+    }
+}
+
 /// A request that is more than the budget has left. Nothing was taken from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("over budget: expected at most {limit} {what}; ask again in {retry_after_ms} ms")]
 pub struct OverBudget {
     /// What there was too much of.
-    pub what: &'static str,
+    pub what: Bound,
     /// The bound.
     pub limit: u64,
     /// When there will be room again, in milliseconds from now.
@@ -54,6 +91,8 @@ struct Used {
     day: u64,
     near: u64,
     content: u64,
+    /// Refusals for want of each of [`Bound::ALL`].
+    refusals: [u64; Bound::ALL.len()],
 }
 
 impl Meter {
@@ -63,12 +102,53 @@ impl Meter {
     /// # Errors
     /// [`OverBudget`].
     pub fn take(&self, budget: &Budget, cost: Cost, now_ms: u64) -> Result<(), OverBudget> {
+        let mut used = self.at(now_ms);
+        used.take(budget, cost, now_ms).inspect_err(|over| used.refusals[over.what as usize] += 1)
+    }
+
+    /// What was used of each bound that `budget` sets, at the time `now_ms`.
+    pub fn spent(&self, budget: &Budget, now_ms: u64) -> Vec<Spent> {
+        let used = self.at(now_ms);
+        let of = |(bound, limit): (Bound, Option<u64>)| {
+            let today = match bound {
+                Bound::QuestionsPerS => None,
+                Bound::NearPerDay => Some(used.near),
+                Bound::ContentPerDay => Some(used.content),
+            };
+            Some(Spent { bound, limit: limit?, today, refusals: used.refusals[bound as usize] })
+        };
+        let limits = [budget.questions_per_s, budget.near_per_day, budget.content_per_day];
+        Bound::ALL.into_iter().zip(limits).filter_map(of).collect()
+    }
+
+    /// What was used on the day of `now_ms`.
+    fn at(&self, now_ms: u64) -> MutexGuard<'_, Used> {
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let day = now_ms / DAY_MS;
         // A clock that is set back gives nobody a second day.
         if day > used.day {
-            *used = Used { questions_until_us: used.questions_until_us, day, near: 0, content: 0 };
+            (used.day, used.near, used.content) = (day, 0, 0);
         }
+        used
+    }
+}
+
+/// What was used of a [`Bound`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Spent {
+    /// Which.
+    pub bound: Bound,
+    /// How much it allows.
+    pub limit: u64,
+    /// Of a daily one: what was used today.
+    pub today: Option<u64>,
+    /// How often somebody was refused for want of it.
+    pub refusals: u64,
+}
+
+impl Used {
+    fn take(&mut self, budget: &Budget, cost: Cost, now_ms: u64) -> Result<(), OverBudget> {
+        let used = self;
         let next_day_ms = (used.day + 1) * DAY_MS - now_ms.min((used.day + 1) * DAY_MS);
         let daily = |what, limit: Option<u64>, used: u64, more: u64| match limit {
             Some(limit) if more > 0 && used.saturating_add(more) > limit => {
@@ -76,13 +156,13 @@ impl Meter {
             }
             _ => Ok(()),
         };
-        daily("questions by distance a day", budget.near_per_day, used.near, cost.near)?;
-        daily("files by content a day", budget.content_per_day, used.content, cost.content)?;
+        daily(Bound::NearPerDay, budget.near_per_day, used.near, cost.near)?;
+        daily(Bound::ContentPerDay, budget.content_per_day, used.content, cost.content)?;
         if let Some(limit) = budget.questions_per_s.filter(|_| cost.questions > 0) {
             let now_us = now_ms.saturating_mul(1_000);
             if used.questions_until_us > now_us {
                 let retry_after_ms = (used.questions_until_us - now_us).div_ceil(1_000);
-                return Err(OverBudget { what: "questions a second", limit, retry_after_ms });
+                return Err(OverBudget { what: Bound::QuestionsPerS, limit, retry_after_ms });
             }
             // An idle second may be caught up on.
             let from = used.questions_until_us.max(now_us.saturating_sub(1_000_000));
@@ -179,5 +259,11 @@ mod tests {
         assert_eq!(meter.take(&budget, questions(1_000_000), START_MS), Ok(()));
         assert_eq!(meter.take(&budget, near(10), START_MS + over.retry_after_ms), Ok(()));
         assert!(meter.take(&budget, near(1), START_MS).is_err(), "a clock that was set back");
+        // A scraper is told what that comes to, and another day begins for it, too.
+        let spent = |bound, limit, today, refusals| Spent { bound, limit, today: Some(today), refusals };
+        let expected =
+            |near, content| [spent(Bound::NearPerDay, 10, near, 2), spent(Bound::ContentPerDay, 2, content, 1)];
+        assert_eq!(meter.spent(&budget, START_MS), expected(10, 0));
+        assert_eq!(meter.spent(&budget, START_MS + 2 * DAY_MS), expected(0, 0));
     }
 }

@@ -218,6 +218,11 @@ impl Access {
         Ok(by(Identity::User(user)).or_else(|| by(Identity::Group(group))).unwrap_or(&self.local))
     }
 
+    /// Those whom the config names.
+    pub fn principals(&self) -> impl Iterator<Item = &Principal> {
+        self.named.iter().map(|principal| &**principal)
+    }
+
     /// The same, where those who were principals before have used of their budgets what they had used then.
     pub fn with_meters_of(self, before: &Access) -> Access {
         let carry = |principal: Arc<Principal>| {

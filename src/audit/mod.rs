@@ -123,7 +123,9 @@ impl Trail {
         TrailStatus {
             records: self.journal.last_seq(),
             unsynced: self.journal.unsynced(),
+            synced_at: self.journal.synced_at_ms() / 1_000,
             missing: self.missing.load(Ordering::Relaxed),
+            failed: self.journal.failed(),
         }
     }
 }
@@ -136,6 +138,10 @@ pub struct TrailStatus {
     pub records: u64,
     /// Records that a loss of power would take.
     pub unsynced: u64,
+    /// When it was last made to survive one, in seconds since 1970-01-01 UTC.
+    pub synced_at: u64,
     /// Questions that were answered and are missing in it.
     pub missing: u64,
+    /// How often it could not be written or synced since the start.
+    pub failed: u64,
 }

@@ -85,7 +85,7 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 
 /// The worker processes, and what their sandbox lacks.
 fn decoding(pictures: &PoolStatus) -> String {
-    let PoolStatus { processes, workers_max, queued, answered, anomalies, sandbox, start_error } = pictures;
+    let PoolStatus { processes, workers_max, queued, answered, started: _, anomalies, sandbox, start_error } = pictures;
     let mut text = format!(
         "{} of {workers_max} workers, {queued} pictures waiting, {answered} answered, {anomalies} workers lost",
         processes.len()

@@ -14,6 +14,11 @@ impl FingerprintSet {
         self.0.is_empty()
     }
 
+    /// How many are in it.
+    pub fn len(&self) -> usize {
+        self.0.values().map(HashSet::len).sum()
+    }
+
     /// Whether `value`, of this kind, is in it.
     pub fn contains(&self, kind: Kind, value: &[u8]) -> bool {
         self.0.get(&kind).is_some_and(|values| values.contains(value))
@@ -46,6 +51,7 @@ mod tests {
         let held = hash_bytes(Kind::Md5, b"abc");
         let set: FingerprintSet = [held.clone()].into_iter().collect();
         assert!(!set.is_empty() && FingerprintSet::default().is_empty());
+        assert_eq!(set.len(), 1);
         assert!(set.contains(Kind::Md5, held.value()));
         // ed2k has values of the same width.
         assert!(!set.contains(Kind::Ed2k, held.value()));

@@ -98,6 +98,10 @@ pub struct Journal {
     writer: Mutex<Writer>,
     last_seq: AtomicU64,
     synced_seq: AtomicU64,
+    /// In milliseconds since 1970-01-01 UTC.
+    synced_at_ms: AtomicU64,
+    /// Writes and syncs that failed.
+    failed: AtomicU64,
     recovered_bytes: u64,
 }
 
@@ -131,6 +135,8 @@ impl Journal {
             writer: Mutex::new(writer),
             last_seq: AtomicU64::new(seq),
             synced_seq: AtomicU64::new(seq),
+            synced_at_ms: AtomicU64::new(now_ms()),
+            failed: AtomicU64::new(0),
             recovered_bytes,
         })
     }
@@ -158,6 +164,10 @@ impl Journal {
     /// # Errors
     /// As [`Journal::append`].
     pub fn append_all(&self, records: &[impl Serialize]) -> Result<u64, JournalError> {
+        self.counting_failures(|| self.try_append_all(records))
+    }
+
+    fn try_append_all(&self, records: &[impl Serialize]) -> Result<u64, JournalError> {
         let mut writer = self.writer();
         if writer.bytes >= self.options.file_bytes {
             self.rotate(&mut writer)?;
@@ -172,6 +182,10 @@ impl Journal {
     /// # Errors
     /// The system's.
     pub fn sync(&self) -> Result<(), JournalError> {
+        self.counting_failures(|| self.try_sync())
+    }
+
+    fn try_sync(&self) -> Result<(), JournalError> {
         let (file, path, seq) = {
             let writer = self.writer();
             let file = writer.file.try_clone().map_err(JournalError::io(&writer.path, "sync"))?;
@@ -179,7 +193,14 @@ impl Journal {
         };
         file.sync_data().map_err(JournalError::io(&path, "sync"))?;
         self.synced_seq.fetch_max(seq, Ordering::AcqRel);
+        self.synced_at_ms.store(now_ms(), Ordering::Relaxed);
         Ok(())
+    }
+
+    fn counting_failures<T>(&self, work: impl FnOnce() -> Result<T, JournalError>) -> Result<T, JournalError> {
+        work().inspect_err(|_| {
+            self.failed.fetch_add(1, Ordering::Relaxed);
+        })
     }
 
     /// The last record.
@@ -195,6 +216,17 @@ impl Journal {
     /// Records that would not survive a loss of power yet.
     pub fn unsynced(&self) -> u64 {
         self.last_seq().saturating_sub(self.synced_seq.load(Ordering::Acquire))
+    }
+
+    /// When all that there was by then was made to survive one, in milliseconds since 1970-01-01 UTC; before the first
+    /// time, when the journal was opened.
+    pub fn synced_at_ms(&self) -> u64 {
+        self.synced_at_ms.load(Ordering::Relaxed)
+    }
+
+    /// How often it could not be written or synced since it was opened.
+    pub fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {

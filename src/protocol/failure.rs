@@ -36,7 +36,8 @@ pub enum ErrorCode {
 }
 
 impl ErrorCode {
-    const ALL: [ErrorCode; 12] = [
+    /// All codes, in the order of their numbers, which begin at 1.
+    pub(crate) const ALL: [ErrorCode; 12] = [
         ErrorCode::Malformed,
         ErrorCode::Unsupported,
         ErrorCode::TooLarge,
@@ -56,7 +57,8 @@ impl ErrorCode {
         ErrorCode::ALL.into_iter().find(|code| *code as u16 == number)
     }
 
-    const fn name(self) -> &'static str {
+    /// The code's name in texts.
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             ErrorCode::Malformed => "malformed",
             ErrorCode::Unsupported => "unsupported",

@@ -4,13 +4,15 @@
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 
 use super::content::{self, Incoming, NoAnswer};
 use super::limits::{Limits, Taken};
+use super::metrics::{self, Operation, Told};
 use super::{Granted, Shared, Status};
-use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token};
+use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token, UnknownToken};
 use crate::audit::{Event, Matched, Tally, TrailCommand, TrailOutcome};
 use crate::fingerprint::{Kind, Radii};
 use crate::journal::{JournalError, now_ms};
@@ -56,8 +58,9 @@ impl Asker {
         Asker { shared, peer, granted, token: None, principal, access }
     }
 
-    /// From now on the bearer of `token` asks.
-    pub(super) fn authenticate(&mut self, token: Token) -> Result<(), Failure> {
+    /// From now on the bearer of this token asks; `None` stands for a text that cannot be one.
+    pub(super) fn authenticate(&mut self, token: Option<Token>) -> Result<(), Failure> {
+        let token = token.ok_or_else(|| self.unknown(&UnknownToken))?;
         self.principal = self.identify(&self.access, Some(&token))?;
         self.token = Some(token);
         Ok(())
@@ -65,10 +68,12 @@ impl Asker {
 
     fn identify(&self, access: &Access, token: Option<&Token>) -> Result<Arc<Principal>, Failure> {
         let identified = access.identify(self.peer, token);
-        identified.cloned().map_err(|unknown| {
-            self.note_refusal(&self.principal, &unknown.to_string());
-            Failure::new(ErrorCode::Unauthenticated, unknown.to_string())
-        })
+        identified.cloned().map_err(|unknown| self.unknown(&unknown))
+    }
+
+    fn unknown(&self, unknown: &UnknownToken) -> Failure {
+        self.note_refusal(&self.principal, &unknown.to_string());
+        Failure::new(ErrorCode::Unauthenticated, unknown.to_string())
     }
 
     /// Who asks, by the config that is in force now.
@@ -104,19 +109,47 @@ impl Asker {
             }
             (false, _) => format!("{name} lacks the right `{right_name}`"),
         };
+        self.shared.metrics.lacking(Some(right));
+        self.note_refusal(&principal, &text);
+        Err(Failure::new(ErrorCode::Forbidden, text))
+    }
+
+    /// Refuses those who have no right at all.
+    pub(super) fn need_any(&mut self) -> Result<(), Failure> {
+        let granted = self.granted.get();
+        let principal = Arc::clone(self.principal()?);
+        if principal.rights_at(granted) != Rights::NONE {
+            return Ok(());
+        }
+        let text = format!("{} has no right at all at this listener", principal.name);
+        self.shared.metrics.lacking(None);
         self.note_refusal(&principal, &text);
         Err(Failure::new(ErrorCode::Forbidden, text))
     }
 
     /// How the daemon is, for everyone who has any right at all.
     pub(super) fn status(&mut self) -> Result<Status, Failure> {
-        let granted = self.granted.get();
-        let principal = self.principal()?;
-        if principal.rights_at(granted) == Rights::NONE {
-            let text = format!("{} has no right at all at this listener", principal.name);
-            return Err(Failure::new(ErrorCode::Forbidden, text));
-        }
-        Ok(self.shared.status())
+        let began = Instant::now();
+        self.need_any()?;
+        let status = self.shared.status();
+        self.shared.metrics.done(self.granted.protocol, Operation::Status, began.elapsed());
+        Ok(status)
+    }
+
+    /// The text of all metrics, for everyone who has any right at all.
+    pub(super) async fn metrics(&mut self) -> Result<String, Failure> {
+        self.need_any()?;
+        Ok(metrics::scrape(&self.shared).await)
+    }
+
+    /// Counts what the client is told instead of an answer.
+    pub(super) fn told(&self, told: Told) {
+        self.shared.metrics.told(self.granted.protocol, told);
+    }
+
+    /// Counts what the client is answered.
+    fn answered(&self, operation: Operation, began: Instant, answers: &Answers) {
+        self.shared.metrics.answered(self.granted.protocol, operation, began.elapsed(), answers);
     }
 
     /// Refuses those who have asked too much already.
@@ -175,6 +208,7 @@ impl Asker {
 
     /// Answers a question about hashes.
     pub(super) async fn lookup(&mut self, limits: &Limits, question: &HashQuestion<'_>) -> Result<Answers, Failure> {
+        let began = Instant::now();
         self.need(Right::Lookup)?;
         self.check_radii(limits, question.radii)?;
         let HashQuestion { kinds, radii, rows, values } = *question;
@@ -190,6 +224,7 @@ impl Asker {
         let snapshot = shared.service.snapshot();
         let answers = shared.service.answer(snapshot, &shared.workshop, kinds, radii, values).await?;
         self.note_answers("lookup", values, &answers)?;
+        self.answered(Operation::about(kinds), began, &answers);
         Ok(self.as_far_as_allowed(answers))
     }
 
@@ -206,8 +241,10 @@ impl Asker {
 
     /// Answers it, once all has come.
     pub(super) async fn answer_content(&mut self, incoming: Incoming) -> Result<Answers, NoAnswer> {
+        let began = Instant::now();
         let (values, answers) = incoming.answer(&self.shared).await?;
         self.note_answers("content", &values, &answers)?;
+        self.answered(Operation::Content, began, &answers);
         Ok(self.as_far_as_allowed(answers))
     }
 
@@ -218,9 +255,11 @@ impl Asker {
         descriptor: OwnedFd,
         options: &ContentOptions,
     ) -> Result<Answers, NoAnswer> {
+        let began = Instant::now();
         self.may_ask_content(limits, options)?;
         let (values, answers) = content::answer_descriptor(descriptor, options, limits, &self.shared).await?;
         self.note_answers("content", &values, &answers)?;
+        self.answered(Operation::Content, began, &answers);
         Ok(self.as_far_as_allowed(answers))
     }
 
@@ -265,6 +304,7 @@ impl Asker {
 
     /// What carries out a command; it waits for as long as the store needs.
     pub(super) fn command(&mut self, limits: &Limits, command: Command) -> Result<Work, NoAnswer> {
+        let (began, protocol) = (Instant::now(), self.granted.protocol);
         let (name, right) = what_it_is(&command);
         self.need(right)?;
         if !self.shared.service.is_open() {
@@ -295,15 +335,20 @@ impl Asker {
                     tracing::error!(%error, command = name, "the audit trail does not say what became of a command");
                 }
             }
+            if executed.is_ok() {
+                shared.metrics.done(protocol, Operation::Command, began.elapsed());
+            }
             executed
         }))
     }
 
     /// What answers a question about the trail.
     pub(super) fn trail_command(&mut self, command: TrailCommand) -> Result<Work, NoAnswer> {
+        let (began, protocol) = (Instant::now(), self.granted.protocol);
         self.need(Right::Audit)?;
         let trail = self.shared.service.trail().cloned().ok_or(NoAnswer::Busy("the store is still loading"))?;
         let (principal, from) = (Arc::clone(self.principal()?), self.from());
+        let shared = Arc::clone(&self.shared);
         Ok(Box::new(move || {
             let outcome = match command {
                 TrailCommand::AuditRead { after, limit } => {
@@ -316,6 +361,7 @@ impl Asker {
                     TrailOutcome::AuditCheckpoint(trail.checkpoint(now_ms()).map_err(failed)?)
                 }
             };
+            shared.metrics.done(protocol, Operation::Command, began.elapsed());
             serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
         }))
     }

@@ -51,12 +51,12 @@ pub struct SyncProgram {
 /// How a feed's schedule stands.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(super) struct FeedStatus {
-    feed: ListName,
-    list: ListName,
+    pub(super) feed: ListName,
+    pub(super) list: ListName,
     /// `waiting`, `running` or `failed`: the last sync failed, and another will be started.
     state: &'static str,
     /// Syncs that failed since the last one that did not.
-    failures: u32,
+    pub(super) failures: u32,
     /// Why the last one failed.
     #[serde(skip_serializing_if = "Option::is_none")]
     fault: Option<String>,

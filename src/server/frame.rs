@@ -14,11 +14,12 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::carrier::Carrier;
 use super::inbox::{Front, Inbox};
 use super::limits::Limits;
+use super::metrics::Ended;
 use super::service::ROWS_PER_TURN;
 use super::session::{End, Pending, Session, farewell};
 use super::{Granted, Phase, Shared};
 use crate::access::Peer;
-use crate::protocol::{ErrorCode, Failure, Op, RequestId, encode_busy, encode_error};
+use crate::protocol::{ErrorCode, Failure, Op, RequestId};
 
 /// How long a client that is told to go may take to read why, before the rest of what it sends is thrown away.
 const LINGER: Duration = Duration::from_millis(100);
@@ -26,14 +27,14 @@ const LINGER: Duration = Duration::from_millis(100);
 /// An output buffer above this many bytes is given back once written.
 const OUTPUT_KEPT_BYTES: usize = 1 << 20;
 
-/// Serves one connection until it ends or `phase` says to end it.
+/// Serves one connection until it ends or `phase` says to end it. Returns how it ended.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Carrier + Unpin>(
     stream: S,
     peer: Peer,
     granted: Arc<Granted>,
     shared: Arc<Shared>,
     phase: watch::Receiver<Phase>,
-) {
+) -> Ended {
     let session = Session::new(peer, granted, shared);
     let mut connection = Connection { stream, inbox: Inbox::new(), session, phase, active_at: Instant::now() };
     let end = match connection.run().await {
@@ -41,11 +42,18 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Carrier + Unpin>(
         Ok(never) => match never {},
     };
     match end {
-        End::Finished => tracing::debug!(?peer, "connection finished"),
-        End::Broken(error) => tracing::debug!(?peer, %error, "connection broken"),
+        End::Finished => {
+            tracing::debug!(?peer, "connection finished");
+            Ended::Finished
+        }
+        End::Broken(error) => {
+            tracing::debug!(?peer, %error, "connection broken");
+            if error.kind() == io::ErrorKind::TimedOut { Ended::Unread } else { Ended::Broken }
+        }
         End::Farewell(failure) => {
             tracing::debug!(?peer, %failure, "connection ended");
             connection.say_farewell(&failure).await;
+            Ended::Farewell(failure.code)
         }
     }
 }
@@ -90,7 +98,7 @@ impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
                     return Err(farewell(ErrorCode::TooLarge, text));
                 }
                 Front::NoRoom(header) => {
-                    encode_busy(&mut self.session.output, header.id, "no memory for a frame of this size now");
+                    self.session.put_busy(header.id, "no memory for a frame of this size now");
                 }
                 Front::Whole(header) => {
                     let payload = self.inbox.payload(&header);
@@ -182,7 +190,7 @@ impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
     /// listen is not waited for.
     async fn say_farewell(&mut self, failure: &Failure) {
         let limits = self.session.asker.shared.limits.load_full();
-        encode_error(&mut self.session.output, RequestId::NONE, failure);
+        self.session.put_error(RequestId::NONE, failure);
         if self.flush(&limits).await.is_err() || self.stream.shutdown().await.is_err() {
             return;
         }

@@ -27,6 +27,7 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::carrier::Carrier;
 use super::descriptors::PassingStream;
+use super::metrics::{Ended, Standing};
 use super::tls::{BadTls, TlsFiles};
 use super::{Granted, Phase, Shared, frame, http};
 use crate::access::{GroupId, Peer, Right, Rights, UserId};
@@ -83,6 +84,9 @@ pub enum Protocol {
 }
 
 impl Protocol {
+    /// All protocols.
+    pub(super) const ALL: [Protocol; 2] = [Protocol::Frame, Protocol::Http];
+
     /// As the config says it.
     pub const fn name(self) -> &'static str {
         match self {
@@ -325,6 +329,7 @@ pub(super) async fn accept(socket: Socket, mut door: Door) {
                 },
                 Err(error) => {
                     tracing::warn!(address = %socket.address(), %error, "cannot accept a connection");
+                    door.shared.metrics.accept_failed();
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }
             },
@@ -344,7 +349,7 @@ impl Door {
         let limit = self.shared.limits.load().connections;
         match self.shared.connections.take(1, limit) {
             Some(taken) => {
-                let talk = self.talk(stream, peer);
+                let talk = self.talk(stream, peer, Standing::new(&self.shared, self.protocol));
                 connections.spawn(async move {
                     talk.await;
                     drop(taken);
@@ -352,6 +357,7 @@ impl Door {
             }
             None => {
                 tracing::warn!(?peer, limit, "one connection too many; told busy");
+                self.shared.metrics.connection_refused(self.protocol);
                 let busy = busy(self.protocol, &format!("all {limit} connections are taken"));
                 connections.spawn(async move {
                     let told = async { stream.write_all(&busy).await.and(stream.shutdown().await) };
@@ -371,7 +377,7 @@ impl Door {
         let Some(shaking) = self.shared.handshakes.take(1, limits.handshakes) else {
             return self.turn_away(peer, "one TLS handshake too many; closed");
         };
-        let door = self.clone();
+        let (door, standing) = (self.clone(), Standing::new(&self.shared, self.protocol));
         connections.spawn(async move {
             let mut phase = door.phase.clone();
             let shaken = tokio::select! {
@@ -380,9 +386,15 @@ impl Door {
             };
             drop(shaking);
             match shaken {
-                Ok(Ok(stream)) => door.talk(stream, peer).await,
-                Ok(Err(error)) => tracing::debug!(?peer, %error, "no TLS handshake"),
-                Err(_) => tracing::debug!(?peer, "the TLS handshake took too long"),
+                Ok(Ok(stream)) => door.talk(stream, peer, standing).await,
+                Ok(Err(error)) => {
+                    tracing::debug!(?peer, %error, "no TLS handshake");
+                    standing.end(Ended::NoHandshake);
+                }
+                Err(_) => {
+                    tracing::debug!(?peer, "the TLS handshake took too long");
+                    standing.end(Ended::NoHandshake);
+                }
             }
             drop(taken);
         });
@@ -390,22 +402,23 @@ impl Door {
 
     /// Says so in the log, but not as often as clients like.
     fn turn_away(&self, peer: Peer, because: &str) {
+        self.shared.metrics.connection_refused(self.protocol);
         if let Some(times) = self.shared.turned_away.count(now_ms()) {
             tracing::warn!(?peer, times, because, "turned away");
         }
     }
 
     /// All that is said over one connection.
-    fn talk<S>(&self, stream: S, peer: Peer) -> impl Future<Output = ()> + Send + use<S>
+    fn talk<S>(&self, stream: S, peer: Peer, standing: Standing) -> impl Future<Output = ()> + Send + use<S>
     where
         S: AsyncRead + AsyncWrite + Carrier + Unpin + Send + 'static,
     {
         let Door { protocol, granted, shared, phase, .. } = self.clone();
         async move {
-            match protocol {
+            standing.end(match protocol {
                 Protocol::Frame => frame::serve(stream, peer, granted, shared, phase).await,
                 Protocol::Http => http::serve(stream, peer, granted, shared, phase).await,
-            }
+            });
         }
     }
 }

@@ -27,6 +27,7 @@
 //! | `session` | what it is asked, and answers |
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
+//! | `metrics` | what is counted, and how a scraper is told |
 //! | `feeds` | processes that read feeds, when they are due |
 
 mod asker;
@@ -40,6 +41,7 @@ mod inbox;
 pub(crate) mod json;
 mod limits;
 mod listen;
+mod metrics;
 mod service;
 mod session;
 mod tls;
@@ -71,6 +73,7 @@ use crate::protocol::Address;
 use feeds::{Board, FeedStatus, Schedule, lock};
 use limits::Gauge;
 use listen::{Door, Socket};
+use metrics::Metrics;
 use service::ServiceStatus;
 use workshop::Workshop;
 
@@ -85,16 +88,23 @@ enum Phase {
     Closing,
 }
 
-/// What a listener grants; a reload may change it under a connection.
-struct Granted(AtomicU8);
+/// What a listener speaks, and what it grants; a reload may change the latter under a connection.
+struct Granted {
+    protocol: Protocol,
+    rights: AtomicU8,
+}
 
 impl Granted {
+    fn new(protocol: Protocol, rights: Rights) -> Granted {
+        Granted { protocol, rights: AtomicU8::new(rights.bits()) }
+    }
+
     fn get(&self) -> Rights {
-        Rights::from_bits(self.0.load(Ordering::Relaxed))
+        Rights::from_bits(self.rights.load(Ordering::Relaxed))
     }
 
     fn set(&self, rights: Rights) {
-        self.0.store(rights.bits(), Ordering::Relaxed);
+        self.rights.store(rights.bits(), Ordering::Relaxed);
     }
 }
 
@@ -114,6 +124,7 @@ struct Shared {
     workshop: Workshop,
     pictures: WorkerPool,
     feeds: Board,
+    metrics: Metrics,
     http: axum::Router,
     started_at: Instant,
 }
@@ -191,6 +202,7 @@ impl Server {
             workshop: Workshop::start(threads)?,
             pictures,
             feeds: schedule.board(),
+            metrics: Metrics::new(),
             http: http::router(),
             started_at: Instant::now(),
         };
@@ -251,7 +263,7 @@ impl Server {
             let (phase, phase_seen) = watch::channel(Phase::Serving);
             let door = Door {
                 protocol: entry.protocol,
-                granted: Arc::new(Granted(AtomicU8::new(entry.granted().bits()))),
+                granted: Arc::new(Granted::new(entry.protocol, entry.granted())),
                 shared: Arc::clone(&self.shared),
                 phase: phase_seen,
                 tls: Arc::new(ArcSwapOption::new(tls)),

@@ -21,7 +21,7 @@ use crate::matching::{self, Answer, Answers, Question, QuestionError};
 use crate::moment;
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Store;
-use crate::store::command::{Command, FeedInfo, Outcome, Refusal, RefusalReason};
+use crate::store::command::{Command, FeedInfo, Outcome, Refusal, RefusalReason, StoreStatus};
 
 /// Rows that are looked up between two points at which other tasks may run: some hundred microseconds of work.
 pub(super) const ROWS_PER_TURN: usize = 4_096;
@@ -113,6 +113,16 @@ impl Service {
         let mut outcome = store.execute(command).map_err(|error| refused(Refusal::from(&error)))?;
         self.mark_stale(&mut outcome);
         serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
+    }
+
+    /// How the store is; `None` while it loads, or cannot say. Blocks for as long as the store needs.
+    pub(super) fn store_status(&self) -> Option<StoreStatus> {
+        let mut outcome = self.store.get()?.execute(Command::Status).ok()?;
+        self.mark_stale(&mut outcome);
+        match outcome {
+            Outcome::Status(status) => Some(status),
+            _ => None,
+        }
     }
 
     /// Lists that these feeds fill are stale from now on when the config says so.

@@ -14,8 +14,9 @@ use super::asker::{Asker, HashQuestion};
 use super::carrier::Carrier;
 use super::content::{Incoming, NoAnswer};
 use super::limits::Limits;
+use super::metrics::Told;
 use super::{Granted, Shared};
-use crate::access::{Peer, Token, UnknownToken};
+use crate::access::{Peer, Token};
 use crate::matching::Answers;
 use crate::protocol::{
     ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
@@ -103,7 +104,7 @@ impl Session {
             }
         };
         if let Err(failure) = answered {
-            encode_error(&mut self.output, id, &failure);
+            self.put_error(id, &failure);
         }
         Ok(())
     }
@@ -117,9 +118,7 @@ impl Session {
             return Err(End::Farewell(wrong_version(hello.highest)));
         }
         if let Some(token) = hello.token {
-            let token =
-                Token::parse(&token).ok_or_else(|| farewell(ErrorCode::Unauthenticated, UnknownToken.to_string()))?;
-            self.asker.authenticate(token).map_err(End::Farewell)?;
+            self.asker.authenticate(Token::parse(&token)).map_err(End::Farewell)?;
         }
         self.greeted = true;
         let welcome = Welcome {
@@ -175,8 +174,8 @@ impl Session {
         };
         self.content = if more { Pending::Refused(id) } else { Pending::None };
         match answered {
-            NoAnswer::Failed(failure) => encode_error(&mut self.output, id, &failure),
-            NoAnswer::Busy(text) => encode_busy(&mut self.output, id, text),
+            NoAnswer::Failed(failure) => self.put_error(id, &failure),
+            NoAnswer::Busy(text) => self.put_busy(id, text),
         }
         Ok(())
     }
@@ -217,6 +216,18 @@ impl Session {
         Ok(None)
     }
 
+    /// Writes why there is no answer.
+    pub(super) fn put_error(&mut self, id: RequestId, failure: &Failure) {
+        self.asker.told(Told::Failure(failure.code));
+        encode_error(&mut self.output, id, failure);
+    }
+
+    /// Writes that there is no room now.
+    pub(super) fn put_busy(&mut self, id: RequestId, text: &str) {
+        self.asker.told(Told::Busy);
+        encode_busy(&mut self.output, id, text);
+    }
+
     /// Writes answers.
     fn put_answers(&mut self, limits: &Limits, id: RequestId, answers: Answers) -> Result<(), Failure> {
         let start = self.output.len();
@@ -235,12 +246,12 @@ impl Session {
     /// Starts a command on a thread of its own, if there is room.
     fn command(&mut self, limits: &Limits, id: RequestId, payload: &[u8]) -> Result<(), Failure> {
         if self.commands.len() >= limits.commands_per_connection as usize {
-            encode_busy(&mut self.output, id, "too many commands under way on this connection");
+            self.put_busy(id, "too many commands under way on this connection");
             return Ok(());
         }
         match self.asker.command_json(limits, payload) {
             Ok(run) => drop(self.commands.spawn_blocking(move || (id, run()))),
-            Err(NoAnswer::Busy(text)) => encode_busy(&mut self.output, id, text),
+            Err(NoAnswer::Busy(text)) => self.put_busy(id, text),
             Err(NoAnswer::Failed(failure)) => return Err(failure),
         }
         Ok(())
@@ -262,7 +273,7 @@ impl Session {
             self.keep_to_frame_limit(limits, start)
         });
         if let Err(failure) = answered {
-            encode_error(&mut self.output, id, &failure);
+            self.put_error(id, &failure);
         }
     }
 

@@ -35,6 +35,11 @@ impl Workshop {
         Ok(Workshop(sender))
     }
 
+    /// What waits for a thread.
+    pub(super) fn queued(&self) -> usize {
+        self.0.len()
+    }
+
     /// Runs `work` on one of the threads; `None` if it panicked.
     pub(super) async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
         let (job, result) = job(work);

@@ -777,6 +777,15 @@ pub enum Alarm {
 }
 
 impl Alarm {
+    /// Its sort, in a word.
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Alarm::MassDeletion { .. } => "mass_deletion",
+            Alarm::MassDeletionByFeed { .. } => "mass_deletion_by_feed",
+            Alarm::Held { .. } => "held",
+        }
+    }
+
     /// The version it is about.
     pub fn version(&self) -> Option<VersionNumber> {
         match self {
@@ -1241,6 +1250,9 @@ pub struct Change {
 pub struct StoreStatus {
     /// The generation that answers.
     pub generation: u64,
+    /// When it came into force, in seconds since 1970-01-01 UTC; `None` if the file system does not say.
+    #[serde(default)]
+    pub generation_at: Option<u64>,
     /// The last batch.
     pub seq: u64,
     /// The last batch whose feed changes stand in segments.
@@ -1254,9 +1266,24 @@ pub struct StoreStatus {
     /// Alarms that nobody has acknowledged yet, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub alarms: Vec<RaisedAlarm>,
+    /// Of each list with a version that did not pass the gate: that version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub held: BTreeMap<ListName, VersionNumber>,
     /// Of each list that a feed fills: how fresh it is.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub feeds: BTreeMap<ListName, FeedInfo>,
+}
+
+impl StoreStatus {
+    /// How many alarms of each sort each list has; those of no list have an empty name.
+    pub fn alarm_counts(&self) -> BTreeMap<(&str, &'static str), u64> {
+        let mut counts = BTreeMap::new();
+        for raised in &self.alarms {
+            let list = raised.list.as_ref().map_or("", ListName::as_str);
+            *counts.entry((list, raised.alarm.name())).or_default() += 1;
+        }
+        counts
+    }
 }
 
 /// One kind in [`StoreStatus`].

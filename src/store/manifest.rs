@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
+use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +138,12 @@ impl Manifest {
         };
         let manifest = Manifest::decode(&bytes);
         manifest.map(Some).map_err(|found| StoreError::Manifest { path: path.to_owned(), found })
+    }
+
+    /// When the manifest in `folder` came into force, in seconds since 1970-01-01 UTC, if the file system says so.
+    pub(super) fn written_at(folder: &Path) -> Option<u64> {
+        let modified = fs::metadata(folder.join(MANIFEST)).and_then(|meta| meta.modified()).ok()?;
+        Some(modified.duration_since(UNIX_EPOCH).ok()?.as_secs())
     }
 
     /// Puts this manifest into force in `folder`, in place of `previous`.

@@ -40,17 +40,20 @@ impl Store {
         for (kind, status) in &mut kinds {
             status.state = state.describe(*kind);
         }
-        let (mut visible, mut feeds) = (0, BTreeMap::new());
+        let (mut visible, mut held, mut feeds) = (0, BTreeMap::new(), BTreeMap::new());
         for list in state.catalogue.read().lists()? {
             visible += u64::from(state.is_visible(&list)?);
+            held.extend(state.catalogue.read().hold(list.id)?.map(|hold| (list.name.clone(), hold.version)));
             feeds.extend(state.feed_info(list.id)?.map(|feed| (list.name.clone(), feed)));
         }
         Ok(StoreStatus {
             generation: state.manifest.generation,
+            generation_at: Manifest::written_at(&self.folder),
             seq: state.catalogue.head().seq,
             sealed_seq: state.manifest.sealed_seq,
             lists: visible,
             kinds,
+            held,
             feeds,
             live_fingerprints: state.served.as_ref().map(|served| served.live.len() as u64),
             alarms: state.alarms(None)?,

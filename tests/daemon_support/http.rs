@@ -38,9 +38,15 @@ pub(crate) struct Http {
 }
 
 impl Http {
+    /// A daemon whose HTTP listener grants looking up and content.
     pub(crate) fn start(more: &str) -> Http {
         let listen = "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
             [[listen]]\naddress = 'unix:http.sock'\nprotocol = 'http'\nrights = ['lookup', 'content']\n";
+        Http::start_at(listen, more)
+    }
+
+    /// A daemon with these listeners, one of them for HTTP at `unix:http.sock`.
+    pub(crate) fn start_at(listen: &str, more: &str) -> Http {
         let daemon = Daemon::start(&format!("{listen}{more}"));
         let socket = daemon.folder.path().join("http.sock");
         Http { daemon, socket }

@@ -62,6 +62,8 @@ pub struct PoolStatus {
     pub queued: usize,
     /// Pictures that workers gave an answer on, good or bad.
     pub answered: u64,
+    /// Workers that were started; one is replaced after so many jobs, or when it is lost.
+    pub started: u64,
     /// Workers that were killed for what they did, or died; each cost a job, unless it was idle.
     pub anomalies: u64,
     /// What the newest worker's sandbox consists of; none before the first.
@@ -81,6 +83,7 @@ struct Shared {
     program: Program,
     stop: AtomicBool,
     answered: AtomicU64,
+    started: AtomicU64,
     anomalies: AtomicU64,
     known: Mutex<Known>,
 }
@@ -113,6 +116,7 @@ impl WorkerPool {
             program,
             stop: AtomicBool::new(false),
             answered: AtomicU64::new(0),
+            started: AtomicU64::new(0),
             anomalies: AtomicU64::new(0),
             known: Mutex::default(),
             config,
@@ -176,6 +180,7 @@ impl WorkerPool {
             workers_max: self.shared.config.workers,
             queued: self.jobs().len(),
             answered: self.shared.answered.load(Ordering::Relaxed),
+            started: self.shared.started.load(Ordering::Relaxed),
             anomalies: self.shared.anomalies.load(Ordering::Relaxed),
             sandbox: known.sandbox,
             start_error: known.start_error.clone(),
@@ -276,7 +281,7 @@ impl Seat {
         match Worker::start(&self.shared.program, &limits, &self.shared.stop) {
             Ok(worker) => {
                 self.backoff = BACKOFF_MIN;
-                self.shared.started(&worker);
+                self.shared.has_started(&worker);
                 self.worker = Some(worker);
             }
             Err(error) => {
@@ -337,7 +342,8 @@ impl Shared {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn started(&self, worker: &Worker) {
+    fn has_started(&self, worker: &Worker) {
+        self.started.fetch_add(1, Ordering::Relaxed);
         let mut known = self.known();
         known.processes.insert(worker.id());
         if known.sandbox != Some(worker.report()) {

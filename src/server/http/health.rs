@@ -1,5 +1,5 @@
 //! Whether the daemon lives, and apart from that whether it is ready: a start that takes long is no reason to start it
-//! again.
+//! again. And how it is, for people and for scrapers.
 
 use axum::extract::Extension;
 use axum::http::{StatusCode, header};
@@ -9,6 +9,7 @@ use super::lookup::json;
 use super::problem::Problem;
 use super::{Ask, Connection, JSON};
 use crate::server::Status;
+use crate::server::metrics::CONTENT_TYPE;
 
 /// The process answers.
 #[utoipa::path(get, path = "/health/live", tag = "health", responses((status = 200, body = serde_json::Value)))]
@@ -39,4 +40,16 @@ pub(super) async fn ready(Extension(connection): Extension<Connection>) -> Respo
 )]
 pub(super) async fn status(Ask { mut asker, .. }: Ask) -> Result<Response, Problem> {
     Ok(json(&asker.status()?))
+}
+
+/// What the daemon counts, as Prometheus reads it.
+#[utoipa::path(
+    get, path = "/metrics", tag = "health",
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        Problem,
+    ),
+)]
+pub(super) async fn metrics(Ask { mut asker, .. }: Ask) -> Result<Response, Problem> {
+    Ok(([(header::CONTENT_TYPE, CONTENT_TYPE)], asker.metrics().await?).into_response())
 }

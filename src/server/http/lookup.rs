@@ -319,7 +319,7 @@ fn lookup_lines(ask: Ask, request: Request) -> Response {
             let next = match more {
                 Ok(()) => Turn::Answer(asker, input),
                 Err(problem) => {
-                    put_line(&mut out, &problem);
+                    put_problem(&asker, &mut out, &problem);
                     Turn::BreakOff(input)
                 }
             };
@@ -393,7 +393,7 @@ async fn answer_lines(asker: &mut Asker, limits: &Limits, lines: &[u8], out: &mu
         };
         if let Err(error) = pushed {
             flush(asker, limits, &mut pending, out).await?;
-            put_line(out, &Problem::malformed(error));
+            put_problem(asker, out, &Problem::malformed(error));
         }
     }
     flush(asker, limits, &mut pending, out).await
@@ -416,6 +416,12 @@ async fn flush(
         }
     }
     Ok(())
+}
+
+/// Writes a problem as a line; it is no response of its own, and is counted all the same.
+fn put_problem(asker: &Asker, out: &mut Vec<u8>, problem: &Problem) {
+    asker.told(problem.told());
+    put_line(out, problem);
 }
 
 fn put_line(out: &mut Vec<u8>, line: &impl Serialize) {

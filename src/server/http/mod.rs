@@ -8,7 +8,7 @@
 //! | `entries` | entries of lists, in and out |
 //! | `suppressions` | the operator's veto; what stands behind a match |
 //! | `commands` | how a command is carried out; any command as a document; the audit trail |
-//! | `health` | whether the daemon lives, and whether it is ready |
+//! | `health` | whether the daemon lives, whether it is ready, how it is |
 //! | `problem` | failures |
 //! | `schema` | what the description says that no handler can |
 //!
@@ -48,8 +48,9 @@ use utoipa_axum::routes;
 use super::asker::Asker;
 use super::inbox::OWN_BYTES;
 use super::limits::{Gauge, Taken};
-use super::{Granted, Limits, Phase, Shared};
-use crate::access::{Peer, Token, UnknownToken};
+use super::metrics::{Ended, Told};
+use super::{Granted, Limits, Phase, Protocol, Shared};
+use crate::access::{Peer, Token};
 use crate::protocol::{ErrorCode, Failure};
 use problem::{PROBLEM_JSON, Problem};
 
@@ -93,6 +94,7 @@ pub(super) fn router() -> Router {
         .routes(routes!(commands::audit))
         .routes(routes!(commands::audit_checkpoint))
         .routes(routes!(health::status))
+        .routes(routes!(health::metrics))
         .routes(routes!(health::live))
         .routes(routes!(health::ready))
         .split_for_parts();
@@ -132,8 +134,7 @@ impl<S: Sync> FromRequestParts<S> for Ask {
         let limits = shared.limits.load_full();
         let mut asker = Asker::new(peer, granted, shared);
         if let Some(token) = bearer(&parts.headers) {
-            let unknown = || Failure::new(ErrorCode::Unauthenticated, UnknownToken.to_string());
-            asker.authenticate(token.ok_or_else(unknown)?)?;
+            asker.authenticate(token)?;
         }
         Ok(Ask { asker, limits })
     }
@@ -214,22 +215,28 @@ async fn linger(parts: &mut BodyDataStream) {
     let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
-/// Serves one connection until it ends or `phase` says to end it.
+/// Serves one connection until it ends or `phase` says to end it. Returns how it ended.
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: Peer,
     granted: Arc<Granted>,
     shared: Arc<Shared>,
     mut phase: watch::Receiver<Phase>,
-) {
+) -> Ended {
     let limits = shared.limits.load_full();
     let router = shared.http.clone();
     let connection = Connection { peer, granted, shared };
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
-        let router = router.clone();
-        async move { router.oneshot(request).await }
+        let (router, shared) = (router.clone(), Arc::clone(&connection.shared));
+        async move {
+            let answered = router.oneshot(request).await;
+            if let Some(told) = answered.as_ref().ok().and_then(|response| response.extensions().get::<Told>()) {
+                shared.metrics.told(Protocol::Http, *told);
+            }
+            answered
+        }
     });
     // A client that takes no answers is cut off, as it is elsewhere.
     let mut stream = TimeoutStream::new(stream);
@@ -245,16 +252,26 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     loop {
         tokio::select! {
             ended = served.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(?peer, %error, "connection broken");
-                }
-                return;
+                let Err(error) = ended else { return Ended::Finished };
+                tracing::debug!(?peer, %error, "connection broken");
+                return how_it_broke(&error);
             }
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Serving => {}
                 Phase::Draining => served.as_mut().graceful_shutdown(),
-                Phase::Closing => return,
+                Phase::Closing => return Ended::CutOff,
             },
         }
+    }
+}
+
+/// Why a connection broke.
+fn how_it_broke(error: &hyper::Error) -> Ended {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<std::io::Error>());
+    match source {
+        _ if error.is_timeout() => Ended::Farewell(ErrorCode::Timeout),
+        _ if error.is_parse() => Ended::Farewell(ErrorCode::Malformed),
+        Some(error) if error.kind() == std::io::ErrorKind::TimedOut => Ended::Unread,
+        _ => Ended::Broken,
     }
 }

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 
 use crate::protocol::{ErrorCode, Failure};
 use crate::server::content::NoAnswer;
+use crate::server::metrics::Told;
 
 pub(super) const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -25,12 +26,16 @@ pub(super) struct Problem {
     detail: String,
     #[serde(skip)]
     retry_after_s: Option<u64>,
+    /// As what it is counted.
+    #[serde(skip)]
+    told: Told,
 }
 
 impl Problem {
-    fn new(status: StatusCode, title: &str, detail: impl Into<String>) -> Problem {
+    fn new(status: StatusCode, title: &str, detail: impl Into<String>, told: Told) -> Problem {
         let kind = format!("urn:hashward:problem:{}", title.replace(' ', "-"));
-        Problem { kind, title: title.to_owned(), status: status.as_u16(), detail: detail.into(), retry_after_s: None }
+        let (title, status, detail) = (title.to_owned(), status.as_u16(), detail.into());
+        Problem { kind, title, status, detail, retry_after_s: None, told }
     }
 
     /// What was asked is not what this API says.
@@ -40,18 +45,24 @@ impl Problem {
 
     /// There is no room now.
     pub(super) fn busy(detail: impl Into<String>) -> Problem {
-        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail);
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail, Told::Busy);
         Problem { retry_after_s: Some(1), ..problem }
     }
 
     /// A method that the path does not have.
     pub(super) fn method_not_allowed() -> Problem {
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", "see /openapi.json for this path's methods")
+        let detail = "see /openapi.json for this path's methods";
+        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail, Told::Failure(ErrorCode::Malformed))
     }
 
     /// No such resource.
     pub(super) fn not_found(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "not found", detail)
+        Problem::new(StatusCode::NOT_FOUND, "not found", detail, Told::Failure(ErrorCode::Malformed))
+    }
+
+    /// As what it is counted.
+    pub(super) fn told(&self) -> Told {
+        self.told
     }
 }
 
@@ -69,7 +80,7 @@ impl From<Failure> for Problem {
             ErrorCode::OverBudget => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
         };
-        let problem = Problem::new(status, &failure.code.to_string(), failure.text);
+        let problem = Problem::new(status, failure.code.name(), failure.text, Told::Failure(failure.code));
         // In whole seconds, and never before there is room.
         let retry_after_s = failure.retry_after_ms.map(|after| after.div_ceil(1_000).max(1));
         Problem { retry_after_s, ..problem }
@@ -102,6 +113,7 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.status).expect("made from a status");
         let body = serde_json::to_vec(&self).expect("a problem is plain data");
         let mut response = (status, [(header::CONTENT_TYPE, PROBLEM_JSON)], body).into_response();
+        response.extensions_mut().insert(self.told);
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -1,4 +1,5 @@
-//! The daemon's configuration: a TOML file, read whole, checked whole, or refused.
+//! The daemon's configuration: a TOML file and its `conf.d` (see `hashward::settings`), read whole, checked whole, or
+//! refused.
 //!
 //! ```toml
 //! data = "hashward-data"              # relative to the folder of this file
@@ -31,7 +32,9 @@
 //! [[feed]]                            # see `hashward::feed`
 //! ```
 
-use std::io;
+mod weak;
+
+use std::fmt::Display;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
@@ -39,11 +42,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
 use crate::audit::{AuditConfig, Permit};
-use crate::feed::{FeedConfig, FeedError, FeedSection, place_and_message};
-use crate::media::worker::{BadWorkerConfig, WorkerConfig};
+use crate::feed::{FeedConfig, FeedSection};
+use crate::media::worker::WorkerConfig;
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
-use crate::server::{BadLimit, BadListen, Limits, Listen};
-use crate::store::{BadGateLimit, GateLimits};
+use crate::server::{Limits, Listen, Protocol};
+use crate::settings::{Mistake, Settings, SettingsError};
+use crate::store::GateLimits;
 
 /// What a daemon is told.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -91,57 +95,17 @@ struct File {
     index_program: Option<PathBuf>,
 }
 
-/// Why a configuration is refused.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The file cannot be read.
-    #[error("cannot read the config {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// The file is no TOML, or has a key or a value that hashward does not know.
-    #[error("the config {} is refused: {found}", path.display())]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and why; without the line itself, which may hold a secret that does not belong there.
-        found: String,
-    },
-    /// An address that must not be listened at.
-    #[error(transparent)]
-    Listen(#[from] BadListen),
-    /// The same address twice.
-    #[error("listen address {0} stands twice; expected each once")]
-    Repeated(Address),
-    /// Principals that cannot be told apart.
-    #[error(transparent)]
-    Principal(#[from] BadAccess),
-    /// A bound that leaves no room.
-    #[error(transparent)]
-    Limit(#[from] BadLimit),
-    /// A limit of the gate that is none.
-    #[error(transparent)]
-    Gate(#[from] BadGateLimit),
-    /// A bound of the workers with which no picture could be decoded.
-    #[error(transparent)]
-    Pictures(#[from] BadWorkerConfig),
-    /// A feed that could not work.
-    #[error(transparent)]
-    Feed(#[from] FeedError),
-}
-
 impl Config {
-    /// The configuration of the file, or the defaults without one; `data` and `listen` go before what it says.
+    /// The configuration of the file and its `conf.d`, or the defaults without one; `data` and `listen` go before what
+    /// it says.
     ///
     /// # Errors
-    /// [`ConfigError`].
-    pub fn resolve(file: Option<&Path>, data: Option<&Path>, listen: &[Address]) -> Result<Config, ConfigError> {
-        let mut parsed = file.map(read).transpose()?.unwrap_or_default();
-        let folder = file.and_then(Path::parent).unwrap_or(Path::new(""));
+    /// [`SettingsError`], with all that is wrong.
+    pub fn resolve(file: Option<&Path>, data: Option<&Path>, listen: &[Address]) -> Result<Config, SettingsError> {
+        let settings = file.map(Settings::read).transpose()?;
+        let mut parsed: File = settings.as_ref().map(Settings::parse).transpose()?.unwrap_or_default();
+        let folder = settings.as_ref().map_or(Path::new(""), Settings::folder);
+        parsed.below(folder);
         let data = data.map(Path::to_owned).or(parsed.data).unwrap_or_else(|| PathBuf::from(DEFAULT_DATA));
         if !listen.is_empty() {
             parsed.listen = listen.iter().cloned().map(Listen::at).collect();
@@ -150,6 +114,8 @@ impl Config {
             parsed.listen = vec![Listen::at(Address::Unix(data.join(SOCKET_NAME)))];
         }
         let near_threads = parsed.near_threads.or_else(|| std::thread::available_parallelism().ok());
+        let (feeds, bad_feeds) =
+            settings.as_ref().map(|settings| FeedSection::resolve_all(parsed.feed, settings)).unwrap_or_default();
         let config = Config {
             data,
             plaintext_beyond_loopback: parsed.plaintext_beyond_loopback,
@@ -160,11 +126,15 @@ impl Config {
             gate: parsed.gate,
             pictures: parsed.pictures,
             near_threads: near_threads.map_or(1, NonZeroUsize::get),
-            feeds: FeedSection::resolve_all(parsed.feed, folder)?,
+            feeds,
             index_program: parsed.index_program.map(|program| folder.join(program)),
         };
-        config.check()?;
-        Ok(config)
+        let mut checked = Checked { settings: settings.as_ref(), mistakes: bad_feeds };
+        config.check(&mut checked);
+        match checked.mistakes.is_empty() {
+            true => Ok(config),
+            false => Err(SettingsError::Refused(checked.mistakes)),
+        }
     }
 
     /// Who may do what, where this process is the daemon.
@@ -181,40 +151,83 @@ impl Config {
         listeners.chain(self.principals.iter().map(Permit::from)).collect()
     }
 
-    /// BLAKE3 of all that it says, in hex: what the trail and the status name it by.
+    /// As much of this config as a daemon that was started with `running` can take on, and the names of what it cannot.
+    pub fn taken_on_by(mut self, running: &Config) -> (Config, Vec<&'static str>) {
+        fn keep<T: Clone + PartialEq>(value: &mut T, running: &T) -> bool {
+            let differs = value != running;
+            value.clone_from(running);
+            differs
+        }
+        let waiting = [
+            ("data", keep(&mut self.data, &running.data)),
+            ("audit.file_bytes", keep(&mut self.audit.file_bytes, &running.audit.file_bytes)),
+            ("[gate]", keep(&mut self.gate, &running.gate)),
+            ("[pictures]", keep(&mut self.pictures, &running.pictures)),
+            ("near_threads", keep(&mut self.near_threads, &running.near_threads)),
+        ];
+        let names = waiting.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect();
+        (self, names)
+    }
+
+    /// The first Unix socket where the daemon speaks frames: through it feeds are written.
+    pub fn feed_socket(&self) -> Option<&Path> {
+        let frames = self.listen.iter().filter(|listen| listen.protocol == Protocol::Frame);
+        frames.into_iter().find_map(|listen| match &listen.address {
+            Address::Unix(path) => Some(path.as_path()),
+            Address::Tcp(_) | Address::Tls(..) => None,
+        })
+    }
+
+    /// BLAKE3 of all that it says, in hex: what the trail, the status and `check-config` name it by.
     pub fn digest(&self) -> String {
         let text = toml::to_string(self).expect("a config is plain data");
         blake3::hash(text.as_bytes()).to_hex().to_string()
     }
 
-    fn check(&self) -> Result<(), ConfigError> {
+    fn check(&self, checked: &mut Checked<'_>) {
         for (index, entry) in self.listen.iter().enumerate() {
-            entry.check(self.plaintext_beyond_loopback)?;
-            if self.listen[..index].iter().any(|earlier| earlier.address == entry.address) {
-                return Err(ConfigError::Repeated(entry.address.clone()));
-            }
+            let number = index.to_string();
+            let twice = self.listen[..index].iter().any(|earlier| earlier.address == entry.address);
+            let twice = twice.then(|| format!("listen address {} stands twice; expected each once", entry.address));
+            checked.note(&["listen", &number, "address"], entry.check(self.plaintext_beyond_loopback).err());
+            checked.note(&["listen", &number, "address"], twice);
         }
-        self.access()?;
-        self.limits.check()?;
-        self.gate.check()?;
-        Ok(self.pictures.check()?)
+        checked.note(&["principal"], self.access().err());
+        let (limits, gate, pictures) = (self.limits.check(), self.gate.check(), self.pictures.check());
+        checked.note(&["limits", limits.as_ref().map_or_else(|bad| bad.name, |()| "")], limits.err());
+        checked.note(&["gate", gate.as_ref().map_or_else(|bad| bad.name, |()| ""), "share"], gate.err());
+        checked.note(&["pictures", pictures.as_ref().map_or_else(|bad| bad.name, |()| "")], pictures.err());
     }
 }
 
-/// Reads a file; relative paths in it are relative to its folder.
-fn read(path: &Path) -> Result<File, ConfigError> {
-    let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-    let parse = |error| ConfigError::Parse { path: path.to_owned(), found: place_and_message(&text, &error) };
-    let mut file: File = toml::from_str(&text).map_err(parse)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
-    file.data = file.data.map(|data| folder.join(data));
-    for entry in &mut file.listen {
-        if let Address::Unix(socket) = &mut entry.address {
-            *socket = folder.join(&*socket);
-        }
-        entry.tls = entry.tls.take().map(|files| files.in_folder(folder));
+/// What was found wrong so far.
+struct Checked<'s> {
+    settings: Option<&'s Settings>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Checked<'_> {
+    /// Notes what is wrong, if anything is, with what stands at `path`.
+    fn note(&mut self, path: &[&str], bad: Option<impl Display>) {
+        let Some(bad) = bad else { return };
+        self.mistakes.push(match self.settings {
+            Some(settings) => settings.mistake_at(path, bad),
+            None => Mistake { place: None, what: bad.to_string() },
+        });
     }
-    Ok(file)
+}
+
+impl File {
+    /// Relative paths are relative to `folder`.
+    fn below(&mut self, folder: &Path) {
+        self.data = self.data.take().map(|data| folder.join(data));
+        for entry in &mut self.listen {
+            if let Address::Unix(socket) = &mut entry.address {
+                *socket = folder.join(&*socket);
+            }
+            entry.tls = entry.tls.take().map(|files| files.in_folder(folder));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -269,6 +282,26 @@ mod tests {
     }
 
     #[test]
+    fn all_that_cannot_work_is_told_at_once_with_its_place() {
+        let text = "[limits]\ncommands = 1\nconnections = 0\n[[listen]]\naddress = 'a'\n[[listen]]\n\
+                    address = 'tcp:0.0.0.0:1'\n[gate]\ngrowth = { share = -1, entries = 1 }\n\
+                    [pictures]\nqueue = 0\n[[feed]]\nname = 'f'\nsource = 'ncmec'\nurl = 'h'\n";
+        let error = resolve(text).unwrap_err();
+        let places: Vec<&str> = error.lines().map(|line| line.split_once("toml:").unwrap().1).collect();
+        let expected = [
+            ("15:1", "feed `f`: url"),
+            ("7:1", "listen address"),
+            ("3:1", "limits.connections"),
+            ("9:12", "gate.growth.share"),
+            ("11:1", "pictures.queue"),
+        ];
+        for (found, (place, what)) in places.iter().zip(expected) {
+            assert!(found.starts_with(&format!("{place}: {what}")), "{found}: {place} {what}");
+        }
+        assert_eq!(places.len(), expected.len(), "{error}");
+    }
+
+    #[test]
     fn what_cannot_work_is_refused_with_the_remedy() {
         for (text, expected) in [
             ("[[listen]]\naddress = 'tcp:0.0.0.0:1'", "expected `tls` beside it, or a loopback address"),
@@ -292,7 +325,7 @@ mod tests {
             ("[pictures]\nworkers = 0", "pictures.workers: expected 1"),
             ("near_threads = 0", "nonzero"),
             ("data = 1", "invalid type"),
-            ("data = ", "refused"),
+            ("data = ", "hashward.toml:1:8"),
         ] {
             let error = resolve(text).unwrap_err();
             assert!(error.contains(expected), "{text:?}: {error}");

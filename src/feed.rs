@@ -30,6 +30,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::fingerprint::Kind;
 use crate::list::{CategoryRole, ListName, Role, Roles};
 use crate::moment::days_since_1970;
+use crate::settings::{Mistake, Settings, SettingsError};
 
 /// The most bytes of a secret; a file that holds more is not one.
 const SECRET_BYTES_MAX: u64 = 64 << 10;
@@ -137,67 +138,57 @@ pub struct Feeds {
     pub feeds: Vec<FeedConfig>,
 }
 
-/// Why feeds are refused. No message holds a secret, nor a line of the config, which might.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FeedError {
-    /// The config cannot be read.
-    #[error("cannot read the config {}: {source}", path.display())]
-    Read {
-        /// The config.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The config is no TOML, or a `[[feed]]` has a key or a value that hashward does not know.
-    #[error("the config {} is refused: {found}", path.display())]
-    Parse {
-        /// The config.
-        path: PathBuf,
-        /// Where, and what.
-        found: String,
-    },
-    /// A feed that could not work.
-    #[error("feed `{feed}`: {key}: expected {expected}, found {found}")]
-    Bad {
-        /// The feed.
-        feed: ListName,
-        /// What of it.
-        key: &'static str,
-        /// What it should be.
-        expected: String,
-        /// What it is; of an address that holds a password, not the address.
-        found: String,
-    },
+/// A feed that could not work. No message holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("feed `{feed}`: {key}: expected {expected}, found {found}")]
+pub struct BadFeed {
+    /// The feed.
+    pub feed: ListName,
+    /// What of it.
+    pub key: &'static str,
+    /// What it should be.
+    pub expected: String,
+    /// What it is; of an address that holds a password, not the address.
+    pub found: String,
 }
 
 impl FeedConfig {
-    /// The data folder and all feeds of a config. Its other sections are not looked at.
+    /// Refuses a feed that shares its name or its list with an earlier one.
+    fn beside(self, earlier: &[FeedConfig]) -> Result<FeedConfig, BadFeed> {
+        let bad = |key, expected: &str, found: &ListName| BadFeed {
+            feed: self.name.clone(),
+            key,
+            expected: expected.into(),
+            found: found.to_string(),
+        };
+        if earlier.iter().any(|feed| feed.name == self.name) {
+            return Err(bad("name", "each name once", &self.name));
+        }
+        if earlier.iter().any(|feed| feed.list == self.list) {
+            return Err(bad("list", "a list that no other feed fills", &self.list));
+        }
+        Ok(self)
+    }
+
+    /// The data folder and all feeds of a config and its `conf.d`. Other sections are not looked at.
     ///
     /// # Errors
-    /// [`FeedError`].
-    pub fn read_all(path: &Path) -> Result<Feeds, FeedError> {
+    /// [`SettingsError`].
+    pub fn read_all(path: &Path) -> Result<Feeds, SettingsError> {
         #[derive(Deserialize)]
         struct File {
             data: Option<PathBuf>,
             #[serde(default)]
             feed: Vec<FeedSection>,
         }
-        let read = |source| FeedError::Read { path: path.to_owned(), source };
-        let text = fs::read_to_string(path).map_err(read)?;
-        let parse = |error| FeedError::Parse { path: path.to_owned(), found: place_and_message(&text, &error) };
-        let file: File = toml::from_str(&text).map_err(parse)?;
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let data = file.data.map(|data| folder.join(data));
-        Ok(Feeds { data, feeds: FeedSection::resolve_all(file.feed, folder)? })
+        let settings = Settings::read(path)?;
+        let file: File = settings.parse()?;
+        let data = file.data.map(|data| settings.folder().join(data));
+        match FeedSection::resolve_all(file.feed, &settings) {
+            (feeds, mistakes) if mistakes.is_empty() => Ok(Feeds { data, feeds }),
+            (_, mistakes) => Err(SettingsError::Refused(mistakes)),
+        }
     }
-}
-
-/// What is wrong with a TOML text, and in which line; without the line itself, which may hold a secret that does not
-/// belong there.
-pub fn place_and_message(text: &str, error: &toml::de::Error) -> String {
-    let line = error.span().map(|span| text.get(..span.start).map_or(1, |before| before.matches('\n').count() + 1));
-    line.map_or_else(|| error.message().to_owned(), |line| format!("line {line}: {}", error.message()))
 }
 
 /// A `[[feed]]` as it stands in the file.
@@ -235,31 +226,19 @@ pub(crate) struct FeedSection {
 const DEADLINE_S_DEFAULT: u64 = 6 * 60 * 60;
 
 impl FeedSection {
-    /// The feeds of these sections of a config in `folder`, checked.
-    pub(crate) fn resolve_all(sections: Vec<FeedSection>, folder: &Path) -> Result<Vec<FeedConfig>, FeedError> {
-        let mut feeds: Vec<FeedConfig> = Vec::with_capacity(sections.len());
-        for section in sections {
-            let feed = section.resolve(folder)?;
-            let bad = |key, expected: &str, found: &ListName| {
-                Err(FeedError::Bad {
-                    feed: feed.name.clone(),
-                    key,
-                    expected: expected.into(),
-                    found: found.to_string(),
-                })
-            };
-            if feeds.iter().any(|earlier| earlier.name == feed.name) {
-                return bad("name", "each name once", &feed.name);
+    /// The feeds of these sections, checked, and what is wrong with the others.
+    pub(crate) fn resolve_all(sections: Vec<FeedSection>, settings: &Settings) -> (Vec<FeedConfig>, Vec<Mistake>) {
+        let (mut feeds, mut mistakes): (Vec<FeedConfig>, _) = (Vec::with_capacity(sections.len()), Vec::new());
+        for (number, section) in sections.into_iter().enumerate() {
+            match section.resolve(settings.folder()).and_then(|feed| feed.beside(&feeds)) {
+                Ok(feed) => feeds.push(feed),
+                Err(bad) => mistakes.push(settings.mistake_at(&["feed", &number.to_string(), bad.key], &bad)),
             }
-            if feeds.iter().any(|earlier| earlier.list == feed.list) {
-                return bad("list", "a list that no other feed fills", &feed.list);
-            }
-            feeds.push(feed);
         }
-        Ok(feeds)
+        (feeds, mistakes)
     }
 
-    fn resolve(self, folder: &Path) -> Result<FeedConfig, FeedError> {
+    fn resolve(self, folder: &Path) -> Result<FeedConfig, BadFeed> {
         self.check()?;
         let below = |source: Option<SecretSource>| source.map(|source| source.below(folder));
         Ok(FeedConfig {
@@ -283,11 +262,11 @@ impl FeedSection {
         })
     }
 
-    fn bad(&self, key: &'static str, expected: &str, found: impl fmt::Display) -> FeedError {
-        FeedError::Bad { feed: self.name.clone(), key, expected: expected.to_owned(), found: found.to_string() }
+    fn bad(&self, key: &'static str, expected: &str, found: impl fmt::Display) -> BadFeed {
+        BadFeed { feed: self.name.clone(), key, expected: expected.to_owned(), found: found.to_string() }
     }
 
-    fn check(&self) -> Result<(), FeedError> {
+    fn check(&self) -> Result<(), BadFeed> {
         for (key, value) in [
             ("window_s", self.window_s),
             ("interval_s", self.interval_s),
@@ -327,7 +306,7 @@ impl FeedSection {
         Ok(())
     }
 
-    fn location(&self, folder: &Path) -> Result<Location, FeedError> {
+    fn location(&self, folder: &Path) -> Result<Location, BadFeed> {
         if let Some(scheme) = self.url.split_once("://").map(|(scheme, _)| scheme) {
             return match scheme {
                 "https" | "http" => self.checked_url().map(Location::Url),
@@ -341,7 +320,7 @@ impl FeedSection {
         Ok(Location::Path(folder.join(&self.url)))
     }
 
-    fn checked_url(&self) -> Result<String, FeedError> {
+    fn checked_url(&self) -> Result<String, BadFeed> {
         let (scheme, rest) = self.url.split_once("://").unwrap_or_default();
         let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
         if authority.contains('@') {
@@ -363,7 +342,7 @@ impl FeedSection {
         Ok(self.url.clone())
     }
 
-    fn resolved_roles(&self) -> Result<Option<Roles>, FeedError> {
+    fn resolved_roles(&self) -> Result<Option<Roles>, BadFeed> {
         let Some(role) = self.role else {
             return match self.roles.is_empty() && !self.all_categories {
                 true => Ok(None),
@@ -565,6 +544,25 @@ mod tests {
     }
 
     #[test]
+    fn feeds_of_conf_d_are_feeds_of_the_config_and_relative_to_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("hashward.toml");
+        fs::create_dir(folder.path().join("conf.d")).unwrap();
+        fs::write(&path, "[[feed]]\nname = 'a'\nsource = 'files'\nurl = 'in'\n").unwrap();
+        let part = "data = 'd'\n[[feed]]\nname = 'b'\nsource = 'files'\nurl = 'in'\ntoken = { file = 't' }\n";
+        fs::write(folder.path().join("conf.d/b.toml"), part).unwrap();
+        let Feeds { data, feeds } = FeedConfig::read_all(&path).unwrap();
+        let names: Vec<&str> = feeds.iter().map(|feed| feed.name.as_str()).collect();
+        assert_eq!((names, data), (vec!["a", "b"], Some(folder.path().join("d"))));
+        assert_eq!(feeds[1].location, Location::Path(folder.path().join("in")));
+        assert_eq!(feeds[1].token, Some(SecretSource::File(folder.path().join("t"))));
+
+        fs::write(folder.path().join("conf.d/c.toml"), part.replace("data = 'd'", "")).unwrap();
+        let error = FeedConfig::read_all(&path).unwrap_err().to_string();
+        assert!(error.contains("conf.d/c.toml:3:1: feed `b`: name: expected each name once"), "{error}");
+    }
+
+    #[test]
     fn what_could_not_work_is_refused_with_the_remedy() {
         for (keys, expected) in [
             ("url = 'http://feed.example/'", "plain_http = true"),
@@ -584,7 +582,7 @@ mod tests {
             ("page_size = 100001", "page_size"),
             ("format = 'csv'", "files"),
             ("source = 'files'\nwindow_s = 1", "window_s"),
-            ("start = '2024-01-01'", "line 5"),
+            ("start = '2024-01-01'", "hashward.toml:5:"),
             ("start = 2024-01-01", "2024-01-01T00:00:00Z"),
             ("query = { access_token = 'x' }", "`access_token`"),
             ("colour = 1", "unknown field `colour`"),

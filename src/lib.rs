@@ -33,4 +33,5 @@ pub mod records;
 pub mod segment;
 #[cfg(feature = "server")]
 pub mod server;
+pub mod settings;
 pub mod store;

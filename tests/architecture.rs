@@ -9,7 +9,8 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
     ("moment", &[]),
     ("list", &["fingerprint"]),
-    ("feed", &["fingerprint", "list", "moment"]),
+    ("settings", &[]),
+    ("feed", &["fingerprint", "list", "moment", "settings"]),
     ("segment", &["fingerprint", "list"]),
     ("index", &["fingerprint", "list", "segment"]),
     ("records", &["fingerprint", "list", "segment", "index"]),
@@ -21,7 +22,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("journal", &[]),
     ("audit", &["access", "fingerprint", "journal", "matching"]),
     ("media", &["fingerprint", "matching"]),
-    ("config", &["access", "audit", "feed", "media", "protocol", "server", "store"]),
+    ("config", &["access", "audit", "feed", "media", "protocol", "server", "settings", "store"]),
     (
         "server",
         &[
@@ -53,6 +54,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
             "moment",
             "protocol",
             "server",
+            "settings",
             "store",
         ],
     ),

@@ -6,9 +6,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
 
-use daemon_support::{Daemon, PATIENCE, check_answers, known, write_config};
+use daemon_support::{Daemon, check_answers, known, until, write_config};
 use hashward::fingerprint::{Kind, Radii};
 use hashward::protocol::{Address, Client, ErrorCode, Op, RequestId, decode_answers, encode_lookup};
 use rustix::process::Signal;
@@ -78,18 +77,6 @@ fn reloading_under_load_loses_nothing() {
         stop.store(true, Ordering::Relaxed);
         reloaded.unwrap();
     });
-}
-
-/// Tries until there is a result.
-fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
-    let started_at = Instant::now();
-    loop {
-        if let Some(result) = attempt() {
-            return result;
-        }
-        assert!(started_at.elapsed() < PATIENCE, "it never happened");
-        thread::sleep(Duration::from_millis(5));
-    }
 }
 
 #[test]

@@ -1,14 +1,13 @@
-//! `hashward check-config`: what a config comes to, before a daemon is told of it.
+//! `hashward check-config`: what is wrong with a config, and what it comes to, before a daemon is told of it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::Exit;
 use super::output::Output;
-use crate::access::Right;
 use crate::config::Config;
-use crate::protocol::Address;
+use crate::settings::{FOLDER, Settings};
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -18,24 +17,21 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let config = Config::resolve(arguments.config.as_deref(), None, &[])?;
-    for principal in config.principals.iter().filter(|principal| principal.anyone) {
-        for right in principal.rights.iter().filter(|right| **right != Right::Lookup) {
-            eprintln!("hashward: principal {}: whoever can connect has the right `{}`", principal.name, right.name());
-        }
-    }
-    for entry in config.listen.iter().filter(|entry| matches!(entry.address, Address::Tcp(_))) {
-        if !config.principals.iter().any(|principal| principal.token.is_some() || principal.anyone) {
-            eprintln!("hashward: {}: nobody may ask there; see [[principal]] with a token", entry.address);
-        }
+    let file = arguments.config.as_deref();
+    let config = Config::resolve(file, None, &[])?;
+    let settings = file.map(Settings::read).transpose()?;
+    let files: Vec<&Path> = settings.iter().flat_map(Settings::paths).collect();
+    let passed_over = settings.iter().flat_map(Settings::passed_over);
+    let passed_over = passed_over.map(|path| format!("{}: not read; in {FOLDER} names end in .toml", path.display()));
+    for warning in passed_over.chain(config.weaknesses(files.iter().copied())) {
+        eprintln!("hashward: warning: {warning}");
     }
     for entry in &config.listen {
         entry.load_tls()?;
-        if entry.is_readable_on_the_way() {
-            eprintln!("hashward: {}: tokens, questions and answers can be read and changed on the way", entry.address);
-        }
     }
     let mut output = Output::new();
+    output.line(&format!("# digest {}", config.digest()))?;
+    files.iter().try_for_each(|path| output.line(&format!("# read from {}", path.display())))?;
     output.line(toml::to_string(&config)?.trim_end())?;
     output.flush()?;
     Ok(Exit::Fine)

@@ -21,7 +21,7 @@ use crate::config::Config;
 use crate::journal::JournalError;
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
-use crate::server::{Protocol, Server, Service, SyncProgram};
+use crate::server::{Server, Service, SyncProgram};
 use crate::store::{Store, StoreOptions};
 
 /// How often the store is asked whether something is due.
@@ -82,6 +82,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let (data, opened, audit) = (config.data.clone(), Arc::clone(&service), config.audit);
     // What holds now, and what of it the trail was told.
     let mut current = InForce::of(&config);
+    server.tell_config(&current.digest);
     let mut told = current.clone();
     let at_start = current.clone();
     let options = StoreOptions { create: true, gate: config.gate.clone(), ..StoreOptions::default() };
@@ -112,16 +113,9 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
             _ = interrupt.recv() => break,
             _ = hangup.recv() => match arguments.resolve() {
                 Ok(reread) => {
-                    if reread.data != config.data {
-                        tracing::warn!(data = %reread.data.display(), "a new data folder needs a new start");
-                    }
-                    let at_start = |config: &Config| {
-                        let Config { gate, pictures, near_threads, audit, .. } = config;
-                        (gate.clone(), pictures.clone(), *near_threads, audit.file_bytes)
-                    };
-                    if at_start(&reread) != at_start(&config) {
-                        let settings = "[gate], [pictures], near_threads and audit.file_bytes";
-                        tracing::warn!("new settings of {settings} need a new start");
+                    let (reread, waiting) = reread.taken_on_by(&config);
+                    if !waiting.is_empty() {
+                        tracing::warn!("a new start is needed for new settings of {}", waiting.join(", "));
                     }
                     current.catch_up(&mut told, &service);
                     let next = InForce::of(&reread);
@@ -131,6 +125,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
                                 told = next.clone();
                             }
                             current = next;
+                            server.tell_config(&current.digest);
                             follow(&mut server, arguments, &reread);
                             tracing::info!("config read again");
                         }
@@ -232,17 +227,12 @@ fn note(service: &Service, event: &Event<'_>) {
 
 /// Reads the config's feeds on time, through the first Unix socket where the daemon speaks frames.
 fn follow(server: &mut Server, arguments: &Arguments, config: &Config) {
-    let frames = config.listen.iter().filter(|listen| listen.protocol == Protocol::Frame);
-    let unix = frames.into_iter().find_map(|listen| match &listen.address {
-        Address::Unix(path) => Some(path.clone()),
-        Address::Tcp(_) | Address::Tls(..) => None,
-    });
     let beside = || std::env::current_exe().unwrap_or_default().with_file_name("hashward-index");
-    let program = unix.zip(arguments.config.clone()).map(|(socket, file)| SyncProgram {
+    let program = config.feed_socket().zip(arguments.config.clone()).map(|(socket, file)| SyncProgram {
         program: config.index_program.clone().unwrap_or_else(beside),
         config: file,
         data: config.data.clone(),
-        socket,
+        socket: socket.to_owned(),
     });
     if program.is_none() && config.feeds.iter().any(|feed| feed.interval_s.is_some()) {
         tracing::error!("feeds are not read: expected a Unix socket for frames among [[listen]], found none");

@@ -26,6 +26,7 @@ pub(super) struct Arguments {
 #[derive(Deserialize)]
 pub(super) struct DaemonStatus {
     pub(super) version: String,
+    config: String,
     pub(super) state: String,
     pub(super) generation: u64,
     pub(super) held_kinds: Vec<Kind>,
@@ -126,6 +127,7 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
     let mut lines = vec![
         line("state", daemon.state.clone()),
         line("version", daemon.version.clone()),
+        line("config", daemon.config.clone()),
         line("generation", daemon.generation.to_string()),
         line(
             "kinds",

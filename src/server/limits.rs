@@ -92,7 +92,8 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("limits.{name}: expected {expected}, found {found}")]
 pub struct BadLimit {
-    name: &'static str,
+    /// The bound.
+    pub name: &'static str,
     expected: String,
     found: u64,
 }

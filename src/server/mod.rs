@@ -126,6 +126,8 @@ struct Shared {
     feeds: Board,
     metrics: Metrics,
     http: axum::Router,
+    /// The digest of the config that is in force.
+    config: ArcSwap<String>,
     started_at: Instant,
 }
 
@@ -134,6 +136,7 @@ impl Shared {
         Status {
             program: "hashward",
             version: env!("CARGO_PKG_VERSION"),
+            config: String::clone(&self.config.load()),
             service: self.service.status(),
             uptime_s: self.started_at.elapsed().as_secs(),
             connections: self.connections.used(),
@@ -150,6 +153,7 @@ impl Shared {
 struct Status {
     program: &'static str,
     version: &'static str,
+    config: String,
     #[serde(flatten)]
     service: ServiceStatus,
     uptime_s: u64,
@@ -204,6 +208,7 @@ impl Server {
             feeds: schedule.board(),
             metrics: Metrics::new(),
             http: http::router(),
+            config: ArcSwap::default(),
             started_at: Instant::now(),
         };
         Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new(), schedule })
@@ -273,6 +278,11 @@ impl Server {
             self.listening.insert(entry.address.clone(), Listening { protocol, granted, tls, phase, task });
         }
         Ok(())
+    }
+
+    /// STATUS names the config that is in force by this digest from now on.
+    pub fn tell_config(&self, digest: &str) {
+        self.shared.config.store(Arc::new(digest.to_owned()));
     }
 
     /// Reads these feeds on time from now on, if there is a program that does it, and tells of each list how fresh it

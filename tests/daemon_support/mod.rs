@@ -133,6 +133,18 @@ impl Drop for Daemon {
     }
 }
 
+/// Tries until there is a result.
+pub(crate) fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+    let started_at = Instant::now();
+    loop {
+        if let Some(result) = attempt() {
+            return result;
+        }
+        assert!(started_at.elapsed() < PATIENCE, "it never happened");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// Writes the config: `lines`, with the default data folder and socket.
 pub(crate) fn write_config(folder: &Path, lines: &str) {
     let text = format!("data = 'data'\n{lines}\n");

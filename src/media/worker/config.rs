@@ -60,7 +60,8 @@ impl Default for WorkerConfig {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("pictures.{name}: expected {expected}, found {found}")]
 pub struct BadWorkerConfig {
-    name: &'static str,
+    /// The bound.
+    pub name: &'static str,
     expected: String,
     found: u64,
 }

@@ -24,13 +24,14 @@ pub(super) struct MatchOptions {
     dihedral: bool,
     /// How far to search, as `pdq=20,phash64=4`, in bits; with the right `detail`. Else as each list says.
     #[serde(default)]
+    #[param(pattern = r"^((pdq=[1-5]?[0-9]|(phash64|dhash64|blockhash64)=(1[0-6]|[0-9]))(,|$))*$")]
     radii: Option<String>,
 }
 
 /// Asks about a file's content: by its digests, and if it is a picture, by its perceptual hashes.
 #[utoipa::path(
     post, path = "/v1/match", tag = "questions", params(MatchOptions),
-    request_body(content = Bytes, content_type = "application/octet-stream"),
+    request_body(content = Option<Bytes>, content_type = "application/octet-stream"),
     responses(
         (status = 200, body = OneAnswer),
         Problem,

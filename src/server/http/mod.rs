@@ -99,9 +99,7 @@ pub(super) fn router() -> Router {
         .routes(routes!(health::ready))
         .split_for_parts();
     schema::complete(&mut description);
-    // Comments name other items of the code in brackets, which mean nothing here.
-    let description = description.to_json().expect("a description is plain data").replace("[`", "`").replace("`]", "`");
-    let description = Bytes::from(description);
+    let description = Bytes::from(schema::to_json(&description));
     router
         .route(
             "/openapi.json",

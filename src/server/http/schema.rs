@@ -1,8 +1,9 @@
 //! What the description of this API says of values that are written as text, of the outcomes of single commands, and of
 //! problems. All else says of itself what it is, by `ToSchema`, where it is defined.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
@@ -129,7 +130,7 @@ fn outcome<T: PartialSchema>(name: &str) -> RefOr<Schema> {
     let RefOr::T(Schema::OneOf(all)) = T::schema() else { unreachable!("outcomes are alternatives") };
     let is_it = |schema: &RefOr<Schema>| {
         let json = serde_json::to_value(schema).expect("a schema is plain data");
-        let tagged = |part: &serde_json::Value| part["properties"]["outcome"]["enum"][0] == name;
+        let tagged = |part: &Value| part["properties"]["outcome"]["enum"][0] == name;
         tagged(&json) || json["allOf"].as_array().is_some_and(|parts| parts.iter().any(tagged))
     };
     all.items.into_iter().find(is_it).unwrap_or_else(|| panic!("expected an outcome `{name}`, found none"))
@@ -186,4 +187,61 @@ pub(super) fn complete(description: &mut OpenApi) {
     }
     let either = [SecurityRequirement::default(), SecurityRequirement::new("token", Vec::<String>::new())];
     description.security = Some(either.to_vec());
+}
+
+/// The description as it is given out.
+pub(super) fn to_json(description: &OpenApi) -> Vec<u8> {
+    let mut json = serde_json::to_value(description).expect("a description is plain data");
+    open_parts(&mut json);
+    tidy(&mut json);
+    serde_json::to_vec(&json).expect("a description is plain data")
+}
+
+/// What is a part of something else has the fields of the whole besides its own.
+fn open_parts(description: &mut Value) {
+    fn parts(json: &Value, names: &mut BTreeSet<String>) {
+        match json {
+            Value::Object(fields) => {
+                for part in fields.get("allOf").and_then(Value::as_array).into_iter().flatten() {
+                    let name = part["$ref"].as_str().and_then(|name| name.rsplit('/').next());
+                    names.extend(name.map(str::to_owned));
+                }
+                fields.values().for_each(|field| parts(field, names));
+            }
+            Value::Array(items) => items.iter().for_each(|item| parts(item, names)),
+            _ => {}
+        }
+    }
+    let mut names = BTreeSet::new();
+    parts(description, &mut names);
+    for name in names {
+        if let Some(Value::Object(schema)) = description.pointer_mut(&format!("/components/schemas/{name}")) {
+            schema.remove("additionalProperties");
+        }
+    }
+}
+
+/// Says of numbers how large they may be, and of alternatives that are told apart by their one field that there is no
+/// other. Comments name other items of the code in brackets, which mean nothing here.
+fn tidy(json: &mut Value) {
+    match json {
+        Value::Object(fields) => {
+            // `u-int` is how utoipa writes them.
+            let format = fields.get("format").and_then(Value::as_str).and_then(|format| format.strip_prefix("u-int"));
+            if let Some(bits) = format.and_then(|bits| bits.parse::<u32>().ok()) {
+                fields.insert("format".to_owned(), format!("uint{bits}").into());
+                fields.insert("minimum".to_owned(), 0.into());
+                fields.insert("maximum".to_owned(), (u64::MAX >> (64 - bits)).into());
+            }
+            let is_one_field = |one: &Value| one["properties"].as_object().is_some_and(|fields| fields.len() == 1);
+            let alternatives = fields.get_mut("oneOf").and_then(Value::as_array_mut);
+            for one in alternatives.filter(|all| all.iter().all(is_one_field)).into_iter().flatten() {
+                one["additionalProperties"] = false.into();
+            }
+            fields.values_mut().for_each(tidy);
+        }
+        Value::Array(items) => items.iter_mut().for_each(tidy),
+        Value::String(text) if text.contains("[`") => *text = text.replace("[`", "`").replace("`]", "`"),
+        _ => {}
+    }
 }

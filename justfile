@@ -14,6 +14,7 @@ bench:
     cargo bench -p hashward-index --bench parse
     cargo bench -p hashward-index --bench import
     cargo bench --bench service
+    cargo bench --bench http
 
 # The same with 100 million digests: about 15 GB of disk and half an hour.
 bench-large:

@@ -34,7 +34,7 @@ fn server() -> Http {
             let fingerprints: Vec<Fingerprint> =
                 kinds.iter().map(|kind| hash_bytes(*kind, &file(*file_number))).collect();
             json!({"source_id": file_number.to_string(), "fingerprints": fingerprints, "category": "US:1",
-                "flags": if file_number % 2 == 0 { json!(["distributed"]) } else { json!([]) }})
+                "flags": if file_number.is_multiple_of(2) { json!(["distributed"]) } else { json!([]) }})
         };
         let entries: Vec<Value> = files.iter().map(entry).collect();
         let added = http.post(&format!("/v1/lists/{list}/entries"), &json!({"role": role, "entries": entries}));

@@ -36,15 +36,24 @@ impl Daemon {
     /// Starts a daemon at its default socket, and waits until `is_ready` says so.
     pub(crate) fn start(data: &Path, is_ready: impl Fn(&mut Client) -> bool) -> Daemon {
         let mut command = hashward();
-        let child = command.arg("serve").arg("--data").arg(data).stderr(Stdio::null()).spawn();
+        command.arg("serve").arg("--data").arg(data).stderr(Stdio::null());
+        Daemon::run(command, data, is_ready)
+    }
+
+    /// The same with a command of one's own, for a daemon that listens at the default socket of `data`.
+    pub(crate) fn run(mut command: Command, data: &Path, is_ready: impl Fn(&mut Client) -> bool) -> Daemon {
         let address = Address::Unix(data.join(SOCKET_NAME));
-        let daemon = Daemon { child: child.expect("hashward starts"), address };
+        let daemon = Daemon { child: command.spawn().expect("hashward starts"), address };
         let deadline = Instant::now() + START_MAX;
         while !Client::connect(&daemon.address).is_ok_and(|mut client| is_ready(&mut client)) {
             assert!(Instant::now() < deadline, "the daemon did not become ready");
             thread::sleep(Duration::from_millis(2));
         }
         daemon
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn connect(&self) -> Client {

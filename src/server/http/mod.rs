@@ -2,7 +2,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `lookup` | questions about hashes: a document, lines, or one in the path |
+//! | `lookup` | questions about hashes: a document, or one in the path |
+//! | `rows` | hashes in JSON, read into packed values |
+//! | `lines` | questions and answers as lines |
 //! | `content` | questions about a file's bytes |
 //! | `lists` | lists, their states and versions |
 //! | `entries` | entries of lists, in and out |
@@ -19,9 +21,11 @@ mod commands;
 mod content;
 mod entries;
 mod health;
+mod lines;
 mod lists;
 mod lookup;
 mod problem;
+mod rows;
 mod schema;
 mod suppressions;
 

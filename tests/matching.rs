@@ -12,7 +12,7 @@ use hashward::list::{
     Category, CategoryRole, Flags, Label, ListId, ListShape, ListState, Role, Roles, Source, TEST_CONTENT,
     VersionNumber,
 };
-use hashward::matching::{Answer, Match, Neighbour, Question, Reason, Verdict, answer};
+use hashward::matching::{Answer, Match, Neighbour, Question, Reason, Shadow, Verdict, answer, shadow};
 use hashward::segment::LabelTable;
 use proptest::collection::{btree_map, btree_set, vec};
 use proptest::prelude::*;
@@ -99,7 +99,7 @@ fn radii() -> impl Strategy<Value = Radii> {
 }
 
 fn world() -> impl Strategy<Value = World> {
-    let state = prop_oneof![4 => Just(ListState::Active), 1 => Just(ListState::Shadow), 1 => Just(ListState::Disabled)];
+    let state = prop_oneof![4 => Just(ListState::Active), 2 => Just(ListState::Shadow), 1 => Just(ListState::Disabled)];
     let roles = (role(), btree_map(1u8..4, role(), 0..3), any::<bool>()).prop_map(|(default, named, uniform)| {
         let named = named.into_iter().map(|(code, role)| CategoryRole { category: category(code).unwrap(), role });
         if uniform { Roles::uniform(default) } else { Roles::by_category(default, named) }
@@ -258,6 +258,18 @@ impl World {
         is_hit.then_some(Answer { verdict, watched, suppressed, matches, nearest, further: 0 })
     }
 
+    /// The same lists, those in `from` in the state `to`.
+    fn with_lists(&self, from: ListState, to: ListState) -> World {
+        let mut changed = self.clone();
+        changed.lists.iter_mut().filter(|(state, ..)| *state == from).for_each(|(state, ..)| *state = to);
+        changed
+    }
+
+    /// The same lists, those in shadow active and all others disabled.
+    fn of_shadow(&self) -> World {
+        self.with_lists(ListState::Active, ListState::Disabled).with_lists(ListState::Shadow, ListState::Active)
+    }
+
     fn held(&self, kind: usize) -> bool {
         let said = self.segments.iter().flat_map(|segment| &segment.said).chain(&self.live);
         said.into_iter()
@@ -308,6 +320,26 @@ fn check(world: &World, kinds: &[usize], rows: &[Vec<u8>], radii: &Radii) {
     }
     let distinct: BTreeSet<_> = answers.distinct.iter().map(|answer| format!("{answer:?}")).collect();
     assert_eq!(distinct.len(), answers.distinct.len(), "each answer stands once");
+
+    let question = Question { kinds: &asked, rows: &packed, radii };
+    let other_folder = tempfile::tempdir().unwrap();
+    let without_shadow = world.with_lists(ListState::Shadow, ListState::Disabled).snapshot(other_folder.path());
+    assert_eq!(answer(&without_shadow, &question).unwrap(), answers, "a shadow list changes no answer");
+    check_shadow(world, &snapshot, kinds, rows, &question);
+}
+
+/// What is found in shadow is what the lists in shadow would say if they were active, and alone.
+fn check_shadow(world: &World, snapshot: &Snapshot, kinds: &[usize], rows: &[Vec<u8>], question: &Question<'_>) {
+    let found = shadow(snapshot, question).unwrap();
+    let as_active = world.of_shadow();
+    assert_eq!(found.is_some(), kinds.iter().any(|kind| as_active.held(*kind)));
+    let Some(Shadow(found)) = found else { return };
+    for (row, found) in rows.iter().zip(found.iter()) {
+        // The built-in lists, which are active, hold none of these values.
+        let expected = as_active.answer(kinds, row, question.radii, Verdict::Unknown);
+        let expected = expected.map(|expected| Answer { further: found.map_or(0, |found| found.further), ..expected });
+        assert_eq!(found, expected.as_ref());
+    }
 }
 
 proptest! {

@@ -37,9 +37,9 @@ pub struct ListView {
 }
 
 impl ListView {
-    /// Whether labels of this version of the list decide.
-    fn counts(&self, version: VersionNumber) -> bool {
-        self.state == ListState::Active && self.current == version
+    /// Whether labels of this version of the list are asked where lists in `state` are.
+    fn counts(&self, state: ListState, version: VersionNumber) -> bool {
+        self.state == state && self.current == version
     }
 
     /// The distance up to which labels of this list count for a question about `kind`. A radius of the list's own is the
@@ -123,13 +123,18 @@ pub(crate) struct KindIndex {
     pub(crate) segments: Vec<EffectiveSegment>,
     /// Whether an active list of the operator's holds the kind.
     pub(crate) held: bool,
+    /// Whether a shadow list does.
+    pub(crate) shadowed: bool,
 }
 
 /// A segment with the labels that count in this snapshot.
 pub(crate) struct EffectiveSegment {
     pub(crate) view: SegmentView,
-    /// Indexed as the segment's labels are: whether the label's list is active and its version the current one.
-    counts: Vec<bool>,
+    /// Indexed as the segment's labels are: the state of the label's list, if its version is the current one.
+    states: Vec<Option<ListState>>,
+    /// Whether any label is of an active list, and whether any is of a shadow list.
+    active: bool,
+    shadowed: bool,
 }
 
 impl Snapshot {
@@ -137,20 +142,32 @@ impl Snapshot {
     pub fn new(parts: SnapshotParts) -> Snapshot {
         let lists: Vec<ListView> = BUILT_IN.iter().map(built_in_view).chain(parts.lists).collect();
         let by_id: HashMap<ListId, usize> = lists.iter().enumerate().map(|(index, list)| (list.id, index)).collect();
-        let active = |source: Source| by_id.get(&source.list).is_some_and(|index| lists[*index].counts(source.version));
+        let state_of = |source: Source| {
+            let list = &lists[*by_id.get(&source.list)?];
+            (list.current == source.version).then_some(list.state)
+        };
+        let any_shadow = lists.iter().any(|list| list.state == ListState::Shadow);
         let mut kinds: BTreeMap<Kind, KindIndex> = Kind::ALL
             .into_iter()
             .map(|kind| {
                 let state = parts.states.get(&kind).cloned().unwrap_or(KindState::Ready);
-                let held = parts.live.iter_kind(kind).any(|(_, labels)| labels.iter().any(|l| active(l.source)));
-                (kind, KindIndex { state, segments: Vec::new(), held })
+                let lives = |wanted: ListState| {
+                    let is_wanted = |label: &Label| state_of(label.source) == Some(wanted);
+                    parts.live.iter_kind(kind).any(|(_, labels)| labels.iter().any(is_wanted))
+                };
+                let (held, shadowed) = (lives(ListState::Active), any_shadow && lives(ListState::Shadow));
+                (kind, KindIndex { state, segments: Vec::new(), held, shadowed })
             })
             .collect();
         for view in parts.segments {
-            let counts: Vec<bool> = view.segment.labels().labels().iter().map(|label| active(label.source)).collect();
+            let labels = view.segment.labels().labels().iter();
+            let states: Vec<Option<ListState>> = labels.map(|label| state_of(label.source)).collect();
+            let active = states.contains(&Some(ListState::Active));
+            let shadowed = states.contains(&Some(ListState::Shadow));
             let index = kinds.get_mut(&view.segment.kind()).expect("every kind has an index");
-            index.held |= counts.contains(&true);
-            index.segments.push(EffectiveSegment { view, counts });
+            index.held |= active;
+            index.shadowed |= shadowed;
+            index.segments.push(EffectiveSegment { view, states, active, shadowed });
         }
         let live = parts.live.with(BUILT_IN_CHANGES.clone());
         Snapshot { generation: parts.generation, lists, by_id, kinds, live, suppressed: parts.suppressed }
@@ -179,10 +196,15 @@ impl Snapshot {
         &self.of_kind(kind).state
     }
 
-    /// The distance within which to search, so that no label that counts is missed: the widest of the active lists'.
-    pub(crate) fn search_radius(&self, kind: Kind, asked: Option<Radius>) -> Radius {
-        let active = self.lists.iter().filter(|l| l.state == ListState::Active && l.shape != ListShape::BuiltIn);
-        active.map(|list| list.radius(kind, asked)).max().unwrap_or(Radius(0))
+    /// The kinds that shadow lists hold.
+    pub fn shadow_kinds(&self) -> Vec<Kind> {
+        self.kinds.iter().filter(|(_, index)| index.shadowed).map(|(kind, _)| *kind).collect()
+    }
+
+    /// The distance within which to search, so that no label that counts is missed: the widest of the lists in `state`.
+    pub(crate) fn search_radius(&self, state: ListState, kind: Kind, asked: Option<Radius>) -> Radius {
+        let asked_lists = self.lists.iter().filter(|list| list.state == state && list.shape != ListShape::BuiltIn);
+        asked_lists.map(|list| list.radius(kind, asked)).max().unwrap_or(Radius(0))
     }
 
     pub(crate) fn of_kind(&self, kind: Kind) -> &KindIndex {
@@ -253,20 +275,35 @@ impl Snapshot {
         places
     }
 
-    /// The list and role of a label, if its list is active and it comes from the list's current version.
-    pub(crate) fn resolve(&self, label: &Label) -> Option<(&ListView, Role)> {
+    /// The list and role of a label, if its list is in `state` and it comes from the list's current version.
+    pub(crate) fn resolve(&self, state: ListState, label: &Label) -> Option<(&ListView, Role)> {
         let list = &self.lists[*self.by_id.get(&label.source.list)?];
-        list.counts(label.source.version).then(|| (list, list.roles.of(label.category.as_ref())))
+        list.counts(state, label.source.version).then(|| (list, list.roles.of(label.category.as_ref())))
     }
 }
 
 impl EffectiveSegment {
-    /// The labels at `place` that count and were not withdrawn, given the place's label set.
-    pub(crate) fn labels_at(&self, place: Place, set: LabelSetId) -> impl Iterator<Item = &Label> + '_ {
+    /// Whether it says anything that counts where lists in `state` are asked.
+    pub(crate) fn holds(&self, state: ListState) -> bool {
+        match state {
+            ListState::Active => self.active,
+            ListState::Shadow => self.shadowed,
+            ListState::Disabled => false,
+        }
+    }
+
+    /// The labels at `place` that count where lists in `state` are asked, and were not withdrawn, given the place's label
+    /// set.
+    pub(crate) fn labels_at(
+        &self,
+        state: ListState,
+        place: Place,
+        set: LabelSetId,
+    ) -> impl Iterator<Item = &Label> + '_ {
         let table = self.view.segment.labels();
         table.set_indexes(set).iter().filter_map(move |index| {
             let label = &table.labels()[*index as usize];
-            let counts = self.counts[*index as usize] && !self.is_withdrawn(label.source.list, place);
+            let counts = self.states[*index as usize] == Some(state) && !self.is_withdrawn(label.source.list, place);
             counts.then_some(label)
         })
     }

@@ -10,17 +10,20 @@
 //!
 //! Exact kinds match by equality. A perceptual kind matches within a radius, and a label counts if its list's radius
 //! reaches as far as the code that carries it.
+//!
+//! What lists in shadow would say is found by the same rules, as if they were active and no other list were, and kept
+//! apart from the answers: see [`Shadow`].
 
 mod verdict;
 
-pub use verdict::{Answer, Answers, Match, NEAREST_MAX, Neighbour, Reason, Verdict};
+pub use verdict::{Answer, Answers, Match, NEAREST_MAX, Neighbour, Reason, Shadow, Verdict};
 
 use std::collections::{BTreeMap, HashMap};
 
 use crate::fingerprint::{Fingerprint, Kind, Radii, Radius};
 use crate::index::sealed::{Found, FoundNear, Place};
-use crate::index::snapshot::{KindIndex, KindState, Snapshot};
-use crate::list::{Label, ListShape};
+use crate::index::snapshot::{EffectiveSegment, KindIndex, KindState, Snapshot};
+use crate::list::{Label, ListShape, ListState};
 use crate::segment::LabelSetId;
 
 /// Files to ask about: each row holds one value of each kind, concatenated in the order of `kinds`.
@@ -77,21 +80,48 @@ pub fn answer(snapshot: &Snapshot, question: &Question<'_>) -> Result<Answers, Q
         None if checked.is_empty() => Verdict::Undecided(Reason::NoListForKind),
         None => Verdict::Unknown,
     };
-    let mut answers = AnswerTable::new(snapshot, question.radii, miss);
+    let (distinct, hits) = said_by(snapshot, ListState::Active, question, miss);
+    Ok(Answers { generation: snapshot.generation(), rows, checked, incomplete, miss, distinct, hits })
+}
+
+/// What the lists in shadow would say of every row of `question`; `None` if none of them holds any of its kinds. It
+/// changes nothing that [`answer`] says.
+///
+/// # Errors
+/// As [`answer`].
+pub fn shadow(snapshot: &Snapshot, question: &Question<'_>) -> Result<Option<Shadow>, QuestionError> {
+    let rows = check(question)?;
+    if !question.kinds.iter().any(|kind| snapshot.of_kind(*kind).shadowed) {
+        return Ok(None);
+    }
+    let (generation, miss) = (snapshot.generation(), Verdict::Unknown);
+    let (distinct, hits) = said_by(snapshot, ListState::Shadow, question, miss);
+    let (checked, incomplete) = (Vec::new(), Vec::new());
+    Ok(Some(Shadow(Answers { generation, rows, checked, incomplete, miss, distinct, hits })))
+}
+
+/// What the lists in `state` say: each distinct answer, and the rows that have it.
+fn said_by(
+    snapshot: &Snapshot,
+    state: ListState,
+    question: &Question<'_>,
+    miss: Verdict,
+) -> (Vec<Answer>, Vec<(u32, u32)>) {
+    let mut answers = AnswerTable::new(snapshot, state, question.radii, miss);
     let mut hits = Vec::new();
     let row_width = question.row_width();
     let group_rows = group_rows(snapshot, question.kinds);
     for (group, first_row) in question.rows.chunks(group_rows.saturating_mul(row_width)).zip((0..).step_by(group_rows))
     {
         let group = Question { rows: group, ..*question };
-        let mut found = find(snapshot, &group, group.rows.len() / row_width);
+        let mut found = find(snapshot, state, &group, group.rows.len() / row_width);
         if question.kinds.len() > 1 || found.windows(2).any(|pair| pair[0].row > pair[1].row) {
             found.sort_by_key(|hit| hit.row);
         }
         let of_rows = found.chunk_by(|a, b| a.row == b.row);
         hits.extend(of_rows.filter_map(|of_row| Some((first_row + of_row[0].row, answers.of_hits(of_row)?))));
     }
-    Ok(Answers { generation: snapshot.generation(), rows, checked, incomplete, miss, distinct: answers.distinct, hits })
+    (answers.distinct, hits)
 }
 
 /// Codes that a group of rows may meet in all, unless a single row meets more: what is found near to them is held in
@@ -159,7 +189,7 @@ enum HitPlace<'a> {
 }
 
 /// All hits of all kinds. What can be searched of a kind that failed or is loading is searched too: a hit decides.
-fn find<'a>(snapshot: &'a Snapshot, question: &Question<'a>, rows: usize) -> Vec<Hit<'a>> {
+fn find<'a>(snapshot: &'a Snapshot, state: ListState, question: &Question<'a>, rows: usize) -> Vec<Hit<'a>> {
     let mut hits = Vec::new();
     let row_width = question.row_width();
     let mut offset = 0;
@@ -177,10 +207,10 @@ fn find<'a>(snapshot: &'a Snapshot, question: &Question<'a>, rows: usize) -> Vec
             &column[..]
         };
         match kind.is_exact() {
-            true => find_equal(snapshot, kind, values, &mut hits),
+            true => find_equal(snapshot, state, kind, values, &mut hits),
             false => {
-                let radius = snapshot.search_radius(kind, question.radii.get(kind));
-                find_near(snapshot, kind, values, radius, &mut hits);
+                let radius = snapshot.search_radius(state, kind, question.radii.get(kind));
+                find_near(snapshot, state, kind, values, radius, &mut hits);
             }
         }
         offset += width;
@@ -188,10 +218,19 @@ fn find<'a>(snapshot: &'a Snapshot, question: &Question<'a>, rows: usize) -> Vec
     hits
 }
 
-fn find_equal<'a>(snapshot: &'a Snapshot, kind: Kind, values: &[u8], hits: &mut Vec<Hit<'a>>) {
+/// Where a segment says nothing of lists in the state that is asked, it is not looked into.
+fn segments_that_hold(
+    snapshot: &Snapshot,
+    state: ListState,
+    kind: Kind,
+) -> impl Iterator<Item = (usize, &EffectiveSegment)> {
+    snapshot.of_kind(kind).segments.iter().enumerate().filter(move |(_, segment)| segment.holds(state))
+}
+
+fn find_equal<'a>(snapshot: &'a Snapshot, state: ListState, kind: Kind, values: &[u8], hits: &mut Vec<Hit<'a>>) {
     let mut found = Vec::new();
     let (suppressed, width) = (snapshot.suppressed(), kind.width());
-    for (index, segment) in snapshot.of_kind(kind).segments.iter().enumerate() {
+    for (index, segment) in segments_that_hold(snapshot, state, kind) {
         found.clear();
         segment.view.segment.find_batch(values, &mut found);
         hits.extend(found.iter().map(|Found { row, place, set }| Hit {
@@ -212,10 +251,17 @@ fn find_equal<'a>(snapshot: &'a Snapshot, kind: Kind, values: &[u8], hits: &mut 
     }
 }
 
-fn find_near<'a>(snapshot: &'a Snapshot, kind: Kind, codes: &[u8], radius: Radius, hits: &mut Vec<Hit<'a>>) {
+fn find_near<'a>(
+    snapshot: &'a Snapshot,
+    state: ListState,
+    kind: Kind,
+    codes: &[u8],
+    radius: Radius,
+    hits: &mut Vec<Hit<'a>>,
+) {
     let mut found = Vec::new();
     let suppressed = snapshot.suppressed();
-    for (index, segment) in snapshot.of_kind(kind).segments.iter().enumerate() {
+    for (index, segment) in segments_that_hold(snapshot, state, kind) {
         found.clear();
         segment.view.segment.find_near(codes, radius, &mut found);
         hits.extend(found.iter().map(|FoundNear { row, place, set, distance }| Hit {
@@ -240,6 +286,8 @@ fn find_near<'a>(snapshot: &'a Snapshot, kind: Kind, codes: &[u8], radius: Radiu
 /// The distinct answers of one question, each built once.
 struct AnswerTable<'a> {
     snapshot: &'a Snapshot,
+    /// The state of the lists that are asked.
+    state: ListState,
     radii: &'a Radii,
     miss: Verdict,
     distinct: Vec<Answer>,
@@ -250,8 +298,9 @@ struct AnswerTable<'a> {
 }
 
 impl<'a> AnswerTable<'a> {
-    fn new(snapshot: &'a Snapshot, radii: &'a Radii, miss: Verdict) -> AnswerTable<'a> {
-        AnswerTable { snapshot, radii, miss, distinct: Vec::new(), numbers: HashMap::new(), of_sets: HashMap::new() }
+    fn new(snapshot: &'a Snapshot, state: ListState, radii: &'a Radii, miss: Verdict) -> AnswerTable<'a> {
+        let (numbers, of_sets) = (HashMap::new(), HashMap::new());
+        AnswerTable { snapshot, state, radii, miss, distinct: Vec::new(), numbers, of_sets }
     }
 
     /// The number of the answer to a row with these hits; `None` if nothing they say counts.
@@ -329,7 +378,7 @@ impl<'a> AnswerTable<'a> {
         match place {
             HitPlace::Live { labels, .. } => Box::new(labels.iter()),
             HitPlace::Segment { index, place, set } => {
-                Box::new(self.kind(kind).segments[*index].labels_at(*place, *set))
+                Box::new(self.kind(kind).segments[*index].labels_at(self.state, *place, *set))
             }
         }
     }
@@ -337,7 +386,7 @@ impl<'a> AnswerTable<'a> {
     /// The largest distance at which one of these labels counts; `None` if none does at any.
     fn reach<'l>(&self, kind: Kind, labels: impl Iterator<Item = &'l Label>) -> Option<Radius> {
         let asked = self.radii.get(kind);
-        labels.filter_map(|label| Some(self.snapshot.resolve(label)?.0.radius(kind, asked))).max()
+        labels.filter_map(|label| Some(self.snapshot.resolve(self.state, label)?.0.radius(kind, asked))).max()
     }
 
     /// Adds the labels that count at a distance. Returns whether any does. Of what is suppressed only the built-in lists'
@@ -352,7 +401,7 @@ impl<'a> AnswerTable<'a> {
     ) -> bool {
         let mut counts = false;
         for label in labels {
-            let Some((list, role)) = self.snapshot.resolve(label) else { continue };
+            let Some((list, role)) = self.snapshot.resolve(self.state, label) else { continue };
             let reach = list.radius(kind, self.radii.get(kind));
             if distance.is_some_and(|distance| Radius(distance) > reach) {
                 continue;

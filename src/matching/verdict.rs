@@ -222,6 +222,11 @@ pub struct Answers {
     pub hits: Vec<(u32, u32)>,
 }
 
+/// What the lists in shadow would say of the rows of a question, were they active and no other list. It is a type of its
+/// own so that nothing which encodes answers can take it for one: it is recorded, and never told to whoever asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shadow(pub Answers);
+
 impl Answers {
     /// Notes that kinds which apply to every row could not be asked: what is not decided otherwise is undecided.
     pub fn lack(&mut self, kinds: impl IntoIterator<Item = (Kind, Reason)>) {

@@ -42,6 +42,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
 use crate::audit::{AuditConfig, Permit};
+use crate::events::EventsConfig;
 use crate::feed::{FeedConfig, FeedSection};
 use crate::media::worker::WorkerConfig;
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
@@ -64,6 +65,8 @@ pub struct Config {
     pub principals: Vec<PrincipalConfig>,
     /// The audit trail.
     pub audit: AuditConfig,
+    /// The match events.
+    pub events: EventsConfig,
     /// The bounds.
     pub limits: Limits,
     /// What new versions of lists must keep to; read at start.
@@ -87,6 +90,7 @@ struct File {
     listen: Vec<Listen>,
     principal: Vec<PrincipalConfig>,
     audit: AuditConfig,
+    events: EventsConfig,
     limits: Limits,
     gate: GateLimits,
     pictures: WorkerConfig,
@@ -122,6 +126,7 @@ impl Config {
             listen: parsed.listen,
             principals: parsed.principal,
             audit: parsed.audit,
+            events: parsed.events,
             limits: parsed.limits,
             gate: parsed.gate,
             pictures: parsed.pictures,
@@ -161,6 +166,8 @@ impl Config {
         let waiting = [
             ("data", keep(&mut self.data, &running.data)),
             ("audit.file_bytes", keep(&mut self.audit.file_bytes, &running.audit.file_bytes)),
+            ("events.file_bytes", keep(&mut self.events.file_bytes, &running.events.file_bytes)),
+            ("events.files_kept", keep(&mut self.events.files_kept, &running.events.files_kept)),
             ("[gate]", keep(&mut self.gate, &running.gate)),
             ("[pictures]", keep(&mut self.pictures, &running.pictures)),
             ("near_threads", keep(&mut self.near_threads, &running.near_threads)),
@@ -194,6 +201,7 @@ impl Config {
         }
         checked.note(&["principal"], self.access().err());
         let (limits, gate, pictures) = (self.limits.check(), self.gate.check(), self.pictures.check());
+        checked.note(&["events", "files_kept"], self.events.check().err());
         checked.note(&["limits", limits.as_ref().map_or_else(|bad| bad.name, |()| "")], limits.err());
         checked.note(&["gate", gate.as_ref().map_or_else(|bad| bad.name, |()| ""), "share"], gate.err());
         checked.note(&["pictures", pictures.as_ref().map_or_else(|bad| bad.name, |()| "")], pictures.err());
@@ -317,6 +325,7 @@ mod tests {
             ("[[principal]]\nname = 'a'\nrights = []", "expected exactly one of uid, gid, token"),
             ("[[principal]]\nname = 'a'\ntoken = 'secret'\nrights = []", "expected the digest of a token"),
             ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
+            ("[events]\nfiles_kept = 1", "events.files_kept: expected at least 2"),
             ("[limits]\nconections = 1", "unknown field `conections`"),
             ("[limits]\nradii = { pdq = 64 }", "expected at most 63"),
             ("[gate]\nshrink = { share = -0.1, entries = 1 }", "gate.shrink.share: expected a share from 0"),

@@ -19,6 +19,8 @@ pub mod catalogue;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod events;
 pub mod feed;
 pub mod fingerprint;
 pub mod index;

@@ -4,8 +4,9 @@ use serde::Serialize;
 
 use super::Permit;
 use crate::access::PrincipalName;
+use crate::events::Matched;
 use crate::fingerprint::Kind;
-use crate::matching::{Answers, Match, Verdict};
+use crate::matching::{Answers, Verdict};
 
 /// One thing that happened.
 #[derive(Clone, Debug, Serialize)]
@@ -43,7 +44,7 @@ pub enum Event<'a> {
         from: String,
         /// `lookup` or `content`.
         what: &'static str,
-        /// The kinds that were asked.
+        /// The kinds of a row's values, in their order.
         kinds: &'a [Kind],
         /// Rows, or files.
         rows: u32,
@@ -101,6 +102,17 @@ pub enum Event<'a> {
         /// How many records were given.
         records: u64,
     },
+    /// Match events were read.
+    EventsRead {
+        /// Who read them.
+        by: &'a PrincipalName,
+        /// From where.
+        from: String,
+        /// The event after which was read.
+        after: u64,
+        /// How many were given.
+        events: u64,
+    },
 }
 
 /// How many rows have which verdict.
@@ -141,94 +153,16 @@ impl Tally {
     }
 }
 
-/// What matched in a question, once for all rows of which the same is said.
-#[derive(Clone, Debug, Serialize)]
-pub struct Matched<'a> {
-    /// The verdict.
-    pub verdict: &'static str,
-    /// What the rows asked about, in hex, in the order of the kinds; of a file, its fingerprints. At most
-    /// [`Matched::ROWS_MAX`].
-    pub rows: Vec<String>,
-    /// Rows beyond those.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub further: u32,
-    /// Which lists said what.
-    pub lists: Vec<ListSaid<'a>>,
-}
+/// Rows of one answer that the trail names one by one. The match events name all.
+const ROWS_MAX: usize = 1_000;
 
-/// What one list said.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct ListSaid<'a> {
-    /// The list.
-    pub list: &'a str,
-    /// What a match in it means.
-    pub role: &'static str,
-    /// The raw category, with its scheme.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub category: Option<String>,
-    /// The kind that matched.
-    pub kind: Kind,
-    /// Bits in which the two differ, of a perceptual kind.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub distance: Option<u16>,
-}
-
-fn is_zero(number: &u32) -> bool {
-    *number == 0
-}
-
-impl<'a> Matched<'a> {
-    /// Rows of one answer that are named one by one.
-    pub const ROWS_MAX: usize = 1_000;
-
-    /// Bytes of rows and lists in one record; a line holds four times as much.
-    const BYTES_MAX: usize = 256 << 10;
-
-    /// The same in parts, none of which is too long for a record; at least one.
-    pub fn in_parts(answers: &'a Answers, values: &[u8], row_bytes: usize) -> Vec<Vec<Matched<'a>>> {
-        let (mut parts, mut bytes) = (vec![Vec::new()], 0);
-        for matched in Matched::all(answers, values, row_bytes) {
-            let size = serde_json::to_vec(&matched).map_or(0, |json| json.len());
-            if bytes > 0 && bytes + size > Matched::BYTES_MAX {
-                parts.push(Vec::new());
-                bytes = 0;
-            }
-            bytes += size;
-            parts.last_mut().expect("there is a part").push(matched);
-        }
-        parts
-    }
-
-    /// What matched in the answers to packed rows of `row_bytes` each. Rows of ignorable lists alone are only counted:
-    /// an operating system's files are no news.
-    fn all(answers: &'a Answers, values: &[u8], row_bytes: usize) -> Vec<Matched<'a>> {
-        let mut all: Vec<Option<Matched<'a>>> = answers.distinct.iter().map(Matched::of).collect();
-        for (row, number) in &answers.hits {
-            let Some(matched) = &mut all[*number as usize] else { continue };
-            if matched.rows.len() < Matched::ROWS_MAX {
-                let row = values.chunks_exact(row_bytes.max(1)).nth(*row as usize).unwrap_or_default();
-                matched.rows.push(data_encoding::HEXLOWER.encode(row));
-            } else {
-                matched.further += 1;
-            }
-        }
-        all.into_iter().flatten().collect()
-    }
-
-    fn of(answer: &'a crate::matching::Answer) -> Option<Matched<'a>> {
-        let is_news = answer.watched || matches!(answer.verdict, Verdict::Known | Verdict::Conflict);
-        let said = |found: &'a Match| ListSaid {
-            list: found.list.as_str(),
-            role: found.role.name(),
-            category: found.category.as_ref().map(ToString::to_string),
-            kind: found.kind,
-            distance: found.distance,
-        };
-        is_news.then(|| Matched {
-            verdict: answer.verdict.name(),
-            rows: Vec::new(),
-            further: 0,
-            lists: answer.matches.iter().map(said).collect(),
-        })
-    }
+/// What the trail says of what matched, in parts that each fit a record; at least one. Codes of lists are not in it.
+pub fn told_in_parts(matched: Vec<Matched<'_>>) -> Vec<Vec<Matched<'_>>> {
+    let told = matched.into_iter().map(|mut matched| {
+        matched.further = matched.rows.len().saturating_sub(ROWS_MAX) as u32;
+        matched.rows.truncate(ROWS_MAX);
+        Matched { nearest: Vec::new(), shadow_nearest: Vec::new(), ..matched }
+    });
+    let parts = Matched::in_parts(told);
+    if parts.is_empty() { vec![Vec::new()] } else { parts }
 }

@@ -12,7 +12,7 @@ mod permit;
 mod read;
 
 pub use checkpoint::{BadCheckpoint, Checkpoint, SigningKey};
-pub use event::{Event, Matched, Tally};
+pub use event::{Event, Tally, told_in_parts};
 pub use permit::Permit;
 pub use read::{RECORDS_MAX, Record, TrailCommand, TrailOutcome};
 
@@ -21,24 +21,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-use crate::journal::{Journal, JournalError, JournalOptions};
+use crate::journal::{Journal, JournalError, JournalOptions, WhenUnwritable};
 
 /// The trail's folder in the data folder.
 pub const FOLDER: &str = "audit";
 
 /// The journal's name.
 pub const NAME: &str = "audit";
-
-/// What becomes of questions while the trail cannot be written, for want of room on the disk most likely.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum WhenUnwritable {
-    /// They are refused: nothing is answered that the trail does not know of.
-    #[default]
-    Refuse,
-    /// They are answered, and counted as missing in the trail.
-    Answer,
-}
 
 /// `[audit]` of the config.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,6 +9,7 @@ mod bench;
 mod check_config;
 mod connect;
 mod demo;
+mod events;
 mod files;
 mod hash;
 mod lookup;
@@ -52,6 +53,8 @@ enum Verb {
     CheckConfig(check_config::Arguments),
     /// Read and verify the audit trail
     Audit(audit::Arguments),
+    /// Read the match events: one line a file of which something is known
+    Events(events::Arguments),
     /// Make a token for somebody who shall ask over the network
     Token(token::Arguments),
     /// Decode pictures for a parent, in a sandbox
@@ -88,6 +91,7 @@ pub fn main() -> ExitCode {
         Verb::Status(arguments) => status::run(&arguments),
         Verb::CheckConfig(arguments) => check_config::run(&arguments),
         Verb::Audit(arguments) => audit::run(&arguments),
+        Verb::Events(arguments) => events::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
         Verb::Worker(arguments) => worker::run(&arguments),
     };

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::ser::SerializeMap;
 
 use crate::fingerprint::{Encoding, Kind};
+use crate::list::{Category, Flags, Role};
 use crate::matching::{Answer, Answers, Match};
 use crate::server::json::{IncompleteObject, MatchObject, NeighbourObject};
 
@@ -172,24 +173,45 @@ fn names(kinds: &[Kind], separator: &str) -> String {
     kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(separator)
 }
 
+/// What a list says, as text.
+pub(super) struct SaidText<'a> {
+    pub(super) list: &'a str,
+    pub(super) role: Role,
+    pub(super) category: Option<&'a Category>,
+    pub(super) flags: Flags,
+    pub(super) kind: Kind,
+    pub(super) distance: Option<u16>,
+}
+
 /// `list=role(SCHEME:CODE)`, its flags, and `kind~bits` of a match by distance, one after the other.
-fn matches_text(matches: &[Match]) -> String {
-    let one = |found: &Match| {
-        let mut text = format!("{}={}", found.list, found.role);
-        if let Some(category) = &found.category {
+pub(super) fn said_text<'a>(said: impl IntoIterator<Item = SaidText<'a>>) -> String {
+    let one = |SaidText { list, role, category, flags, kind, distance }: SaidText<'_>| {
+        let mut text = format!("{list}={role}");
+        if let Some(category) = category {
             text += &format!("({})", printable(Cow::Owned(category.to_string())));
         }
-        found.flags.names().iter().for_each(|flag| text += &format!("+{flag}"));
-        if let Some(distance) = found.distance {
-            text += &format!(" {}~{distance}", found.kind);
+        flags.names().iter().for_each(|flag| text += &format!("+{flag}"));
+        if let Some(distance) = distance {
+            text += &format!(" {kind}~{distance}");
         }
         text
     };
-    let mut all: Vec<String> = matches.iter().map(one).collect();
+    let mut all: Vec<String> = said.into_iter().map(one).collect();
     // One list often matches by several kinds alike.
     all.sort();
     all.dedup();
     all.join("; ")
+}
+
+fn matches_text(matches: &[Match]) -> String {
+    said_text(matches.iter().map(|found| SaidText {
+        list: found.list.as_str(),
+        role: found.role,
+        category: found.category.as_ref(),
+        flags: found.flags,
+        kind: found.kind,
+        distance: found.distance,
+    }))
 }
 
 struct AnswerLine<'a> {

@@ -16,9 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::Exit;
-use crate::audit::{Event, Permit, Trail, WhenUnwritable};
+use crate::audit::{Event, Permit, Trail};
 use crate::config::Config;
-use crate::journal::JournalError;
+use crate::events::Events;
+use crate::journal::{Journal, JournalError, WhenUnwritable};
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
 use crate::server::{Server, Service, SyncProgram};
@@ -76,10 +77,10 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let limits = config.limits.clone();
     let mut server =
         Server::new(Arc::clone(&service), limits.clone(), config.access()?, pictures, config.near_threads)?;
-    server.reconfigure(&config.listen, config.access()?, config.audit, limits)?;
+    server.reconfigure(&config.listen, config.access()?, config.audit, config.events, limits)?;
     follow(&mut server, arguments, &config);
 
-    let (data, opened, audit) = (config.data.clone(), Arc::clone(&service), config.audit);
+    let (data, opened, audit, events) = (config.data.clone(), Arc::clone(&service), config.audit, config.events);
     // What holds now, and what of it the trail was told.
     let mut current = InForce::of(&config);
     server.tell_config(&current.digest);
@@ -94,8 +95,10 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
             anyhow::ensure!(audit.when_unwritable == WhenUnwritable::Answer, error);
             tracing::error!(%error, "the audit trail cannot be written");
         }
-        keep_synced(&trail)?;
-        opened.opened(Arc::clone(&store), trail);
+        let events = Arc::new(Events::open(&data, &events)?);
+        keep_synced("the audit trail", &trail, Trail::journal)?;
+        keep_synced("the match events", &events, Events::journal)?;
+        opened.opened(Arc::clone(&store), trail, events);
         store.load()?;
         anyhow::Ok(store)
     };
@@ -171,7 +174,8 @@ impl InForce {
             }
             noted => noted?,
         }
-        let taken = server.reconfigure(&config.listen, config.access()?, config.audit, config.limits.clone());
+        let (audit, events, limits) = (config.audit, config.events, config.limits.clone());
+        let taken = server.reconfigure(&config.listen, config.access()?, audit, events, limits);
         if taken.is_err() {
             before.note_after(self, service)?;
         }
@@ -200,19 +204,23 @@ impl InForce {
     }
 }
 
-/// Makes what the trail records survive a loss of power, once a second, as long as anybody records.
-fn keep_synced(trail: &Arc<Trail>) -> Result<()> {
-    let trail = Arc::downgrade(trail);
+/// Makes what a journal records survive a loss of power, once a second, as long as anybody records.
+fn keep_synced<T: Send + Sync + 'static>(
+    name: &'static str,
+    recorder: &Arc<T>,
+    journal: fn(&T) -> &Journal,
+) -> Result<()> {
+    let recorder = Arc::downgrade(recorder);
     let work = move || {
-        while let Some(trail) = trail.upgrade() {
-            if let Err(error) = trail.journal().sync() {
-                tracing::error!(%error, "the audit trail may not survive a loss of power");
+        while let Some(recorder) = recorder.upgrade() {
+            if let Err(error) = journal(&recorder).sync() {
+                tracing::error!(%error, "{name} may not survive a loss of power");
             }
-            drop(trail);
+            drop(recorder);
             thread::sleep(Duration::from_secs(1));
         }
     };
-    thread::Builder::new().name("audit".to_owned()).spawn(work)?;
+    thread::Builder::new().name("sync".to_owned()).spawn(work)?;
     Ok(())
 }
 

@@ -21,7 +21,7 @@ mod read;
 mod tests;
 
 pub use line::{JournalLine, Link};
-pub use read::{JournalReader, verify};
+pub use read::{JournalReader, first_records, verify};
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -30,7 +30,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use line::{FileHead, LINE_BYTES_MAX, parse_head};
 
@@ -79,6 +79,18 @@ pub struct JournalOptions {
     pub file_bytes: u64,
     /// So many files are kept, the one being written among them; `None` keeps all.
     pub files_kept: Option<usize>,
+}
+
+/// What becomes of questions while a journal that records them cannot be written, for want of room on the disk most
+/// likely.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WhenUnwritable {
+    /// They are refused: nothing is answered that the journal does not know of.
+    #[default]
+    Refuse,
+    /// They are answered, and counted as missing in the journal.
+    Answer,
 }
 
 /// The last record.

@@ -127,6 +127,15 @@ impl Open {
     }
 }
 
+/// The numbers of the first records of the files of a journal that are kept, ascending. A file that was just begun holds
+/// no record yet.
+///
+/// # Errors
+/// The folder cannot be read.
+pub fn first_records(folder: &Path) -> Result<Vec<u64>, JournalError> {
+    Ok(files(folder)?.into_iter().map(|(first, _)| first).collect())
+}
+
 /// The files of a journal with the numbers of their first records, ascending.
 pub(super) fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> {
     let mut found = Vec::new();

@@ -33,11 +33,13 @@ pub enum ErrorCode {
     OverBudget = 11,
     /// A token that nobody has.
     Unauthenticated = 12,
+    /// What was asked for was there once, and is no longer kept.
+    Gone = 13,
 }
 
 impl ErrorCode {
     /// All codes, in the order of their numbers, which begin at 1.
-    pub(crate) const ALL: [ErrorCode; 12] = [
+    pub(crate) const ALL: [ErrorCode; 13] = [
         ErrorCode::Malformed,
         ErrorCode::Unsupported,
         ErrorCode::TooLarge,
@@ -50,6 +52,7 @@ impl ErrorCode {
         ErrorCode::Damaged,
         ErrorCode::OverBudget,
         ErrorCode::Unauthenticated,
+        ErrorCode::Gone,
     ];
 
     /// The code with this number, if there is one.
@@ -72,6 +75,7 @@ impl ErrorCode {
             ErrorCode::Damaged => "damaged",
             ErrorCode::OverBudget => "over budget",
             ErrorCode::Unauthenticated => "unauthenticated",
+            ErrorCode::Gone => "gone",
         }
     }
 }

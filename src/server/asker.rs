@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use serde::de::DeserializeOwned;
 
-use super::content::{self, Incoming, NoAnswer};
+use super::content::{self, AnsweredFile, Incoming, NoAnswer};
 use super::limits::{Limits, Taken};
 use super::metrics::{self, Operation, Told};
+use super::service::Answered;
 use super::{Granted, Shared, Status};
 use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token, UnknownToken};
-use crate::audit::{Event, Matched, Tally, TrailCommand, TrailOutcome};
+use crate::audit::{Event, Tally, TrailCommand, TrailOutcome, told_in_parts};
+use crate::events::{Asked, EventsCommand, Matched};
 use crate::fingerprint::{Kind, Radii};
 use crate::journal::{JournalError, now_ms};
 use crate::list::ListName;
@@ -172,38 +174,56 @@ impl Asker {
     }
 
     /// Where the client is, as the trail says it.
-    fn from(&self) -> String {
+    pub(super) fn from(&self) -> String {
         match self.peer {
             Peer::Unix(user, _) => format!("uid {}", user.0),
             Peer::Tcp(address) => address.to_string(),
         }
     }
 
-    /// Records what was answered, if questions are recorded. What the trail cannot take is not answered, unless
-    /// the config says otherwise.
-    fn note_answers(&mut self, what: &'static str, values: &[u8], answers: &Answers) -> Result<(), Failure> {
-        let config = self.shared.audit.load_full();
-        if !config.questions {
+    /// Records what was answered, and what matched, if that is recorded. What the match events and the trail cannot take
+    /// is not answered, unless the config says otherwise.
+    fn note_answers(
+        &mut self,
+        what: &'static str,
+        kinds: &[Kind],
+        values: &[u8],
+        Answered { snapshot, answers, shadow }: &Answered,
+    ) -> Result<(), Failure> {
+        let (audit, events) = (self.shared.audit.load_full(), self.shared.events.load_full());
+        if !audit.questions && !events.enabled {
             return Ok(());
         }
+        let shared = Arc::clone(&self.shared);
         // Until the store is open nothing can be known but what is built in.
-        let Some(trail) = self.shared.service.trail().cloned() else { return Ok(()) };
+        let Some((trail, journal)) = shared.service.trail().zip(shared.service.events()) else { return Ok(()) };
         let from = self.from();
-        let principal = self.principal()?;
-        let row_bytes = values.len() / (answers.rows as usize).max(1);
-        let parts = Matched::in_parts(answers, values, row_bytes).into_iter().enumerate();
-        let events = parts.map(|(part, matched)| Event::Asked {
-            by: &principal.name,
+        let by = &self.principal()?.name;
+        let matched = Matched::all(snapshot, values, answers, shadow.as_ref());
+        let generation = answers.generation;
+        if events.enabled && !matched.is_empty() {
+            let asked = Asked { by, what, kinds, generation };
+            let noted = journal.note(events.when_unwritable, &asked, matched.clone());
+            let last = noted.map_err(|error| unwritten("the match events", &error))?;
+            last.into_iter().for_each(|last| shared.service.told(last));
+        }
+        if !audit.questions {
+            return Ok(());
+        }
+        let parts = told_in_parts(matched).into_iter().enumerate();
+        let records = parts.map(|(part, matched)| Event::Asked {
+            by,
             from: from.clone(),
             what,
-            kinds: &answers.checked,
+            kinds,
             rows: answers.rows,
-            generation: answers.generation,
+            generation,
             verdicts: Tally::of(answers),
             matched,
             continues: part > 0,
         });
-        trail.note_question(config.when_unwritable, &events.collect::<Vec<_>>()).map_err(|error| unwritten(&error))
+        let noted = trail.note_question(audit.when_unwritable, &records.collect::<Vec<_>>());
+        noted.map_err(|error| unwritten(TRAIL, &error))
     }
 
     /// Answers a question about hashes.
@@ -222,10 +242,10 @@ impl Asker {
         self.charge(Cost { questions, near, content: 0 })?;
         let shared = Arc::clone(&self.shared);
         let snapshot = shared.service.snapshot();
-        let answers = shared.service.answer(snapshot, &shared.workshop, kinds, radii, values).await?;
-        self.note_answers("lookup", values, &answers)?;
-        self.answered(Operation::about(kinds), began, &answers);
-        Ok(self.as_far_as_allowed(answers))
+        let answered = shared.service.answer(snapshot, &shared.workshop, kinds, radii, values).await?;
+        self.note_answers("lookup", kinds, values, &answered)?;
+        self.answered(Operation::about(kinds), began, &answered.answers);
+        Ok(self.as_far_as_allowed(answered.answers))
     }
 
     /// Begins a question about a file's content, which comes in parts.
@@ -242,10 +262,8 @@ impl Asker {
     /// Answers it, once all has come.
     pub(super) async fn answer_content(&mut self, incoming: Incoming) -> Result<Answers, NoAnswer> {
         let began = Instant::now();
-        let (values, answers) = incoming.answer(&self.shared).await?;
-        self.note_answers("content", &values, &answers)?;
-        self.answered(Operation::Content, began, &answers);
-        Ok(self.as_far_as_allowed(answers))
+        let answered = incoming.answer(&self.shared).await?;
+        Ok(self.note_file(began, answered)?)
     }
 
     /// Answers a question about the file with this descriptor.
@@ -257,10 +275,15 @@ impl Asker {
     ) -> Result<Answers, NoAnswer> {
         let began = Instant::now();
         self.may_ask_content(limits, options)?;
-        let (values, answers) = content::answer_descriptor(descriptor, options, limits, &self.shared).await?;
-        self.note_answers("content", &values, &answers)?;
-        self.answered(Operation::Content, began, &answers);
-        Ok(self.as_far_as_allowed(answers))
+        let answered = content::answer_descriptor(descriptor, options, limits, &self.shared).await?;
+        Ok(self.note_file(began, answered)?)
+    }
+
+    fn note_file(&mut self, began: Instant, file: AnsweredFile) -> Result<Answers, Failure> {
+        let AnsweredFile { kinds, values, answered } = file;
+        self.note_answers("content", &kinds, &values, &answered)?;
+        self.answered(Operation::Content, began, &answered.answers);
+        Ok(self.as_far_as_allowed(answered.answers))
     }
 
     fn may_ask_content(&mut self, limits: &Limits, options: &ContentOptions) -> Result<(), Failure> {
@@ -289,15 +312,16 @@ impl Asker {
         if self.rights().has(Right::Detail) { answers } else { answers.without_detail() }
     }
 
-    /// What carries out the command that this is, be it one to the store or one to the audit trail.
+    /// What carries out the command that this is, be it one to the store, to the audit trail or to the match events.
     pub(super) fn command_json(&mut self, limits: &Limits, json: &[u8]) -> Result<Work, NoAnswer> {
         if json.len() > READING_COMMAND_BYTES_MAX && !self.rights().may_change() {
             // Whoever may only read has no use for a command of this size, and is not worth parsing it.
             self.need(Right::Import)?;
         }
         let malformed = |error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}"));
-        match parse_trail_command(json).map_err(malformed)? {
-            Some(command) => self.trail_command(command),
+        match parse_journal_command(json).map_err(malformed)? {
+            Some(JournalCommand::Trail(command)) => self.trail_command(command),
+            Some(JournalCommand::Events(command)) => self.events_command(limits, command),
             None => self.command(limits, parse_long(json).map_err(malformed)?),
         }
     }
@@ -323,7 +347,7 @@ impl Asker {
                 let list = list_of(&command).map(ListName::as_str);
                 trail.note(&Event::Ordered { by: &principal.name, from, command: name, list })
             });
-            let ordered = ordered.transpose().map_err(|error| unwritten(&error))?;
+            let ordered = ordered.transpose().map_err(|error| unwritten(TRAIL, &error))?;
             let executed = catch_unwind(AssertUnwindSafe(|| shared.service.execute(command)));
             let executed = executed.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Internal, "the command panicked")));
             if let (Some(trail), Some(ordered)) = (trail, ordered) {
@@ -353,7 +377,7 @@ impl Asker {
             let outcome = match command {
                 TrailCommand::AuditRead { after, limit } => {
                     let read = trail.read(&principal.name, from, after, limit);
-                    let (records, more) = read.map_err(|error| unwritten(&error))?;
+                    let (records, more) = read.map_err(|error| unwritten(TRAIL, &error))?;
                     TrailOutcome::AuditRecords { records, more }
                 }
                 TrailCommand::AuditCheckpoint => {
@@ -373,8 +397,14 @@ pub(super) fn parse_long<T: DeserializeOwned>(json: &[u8]) -> serde_json::Result
     if json.len() > LONG_COMMAND_BYTES { tokio::task::block_in_place(parse) } else { parse() }
 }
 
-/// A command to the audit trail, if it is one. Such commands are short.
-fn parse_trail_command(json: &[u8]) -> serde_json::Result<Option<TrailCommand>> {
+/// A command to a journal.
+enum JournalCommand {
+    Trail(TrailCommand),
+    Events(EventsCommand),
+}
+
+/// A command to a journal, if it is one. Such commands are short.
+fn parse_journal_command(json: &[u8]) -> serde_json::Result<Option<JournalCommand>> {
     #[derive(serde::Deserialize)]
     struct Named {
         command: String,
@@ -383,7 +413,11 @@ fn parse_trail_command(json: &[u8]) -> serde_json::Result<Option<TrailCommand>> 
         return Ok(None);
     }
     let Named { command } = serde_json::from_slice(json)?;
-    TrailCommand::is_named(&command).then(|| serde_json::from_slice(json)).transpose()
+    Ok(match &command {
+        name if TrailCommand::is_named(name) => Some(JournalCommand::Trail(serde_json::from_slice(json)?)),
+        name if EventsCommand::is_named(name) => Some(JournalCommand::Events(serde_json::from_slice(json)?)),
+        _ => None,
+    })
 }
 
 /// A command's name, and the right that it needs. Telling what lists there are needs no more than the right to look up;
@@ -457,8 +491,11 @@ fn list_of(command: &Command) -> Option<&ListName> {
     }
 }
 
-fn unwritten(error: &JournalError) -> Failure {
-    tracing::error!(%error, "the audit trail cannot be written");
-    let text = "the audit trail cannot be written, so nothing is answered that it does not know of; see the log";
+/// As messages name it.
+pub(super) const TRAIL: &str = "the audit trail";
+
+pub(super) fn unwritten(journal: &'static str, error: &JournalError) -> Failure {
+    tracing::error!(%error, journal, "a journal cannot be written");
+    let text = format!("{journal} cannot be written, so nothing is answered that is not recorded; see the log");
     Failure::new(ErrorCode::Internal, text)
 }

@@ -11,9 +11,10 @@ use tokio::sync::oneshot;
 
 use super::Shared;
 use super::limits::{Limits, Taken};
+use super::service::Answered;
 use crate::fingerprint::Kind;
 use crate::index::snapshot::Snapshot;
-use crate::matching::{Answers, Reason};
+use crate::matching::Reason;
 use crate::media::picture::HashRequest;
 use crate::media::source::{Content, Intake, Source, SourceError, SourceLimits, read_checked};
 use crate::media::values::Values;
@@ -51,6 +52,15 @@ impl Plan {
         let exact = if exact.is_empty() { Kind::COMPUTED.to_vec() } else { exact };
         Plan { snapshot, exact, perceptual }
     }
+}
+
+/// What is said of a file.
+pub(super) struct AnsweredFile {
+    /// The kinds of which it has values.
+    pub(super) kinds: Vec<Kind>,
+    /// These, packed; of a picture that was asked about in all its variants, those of each.
+    pub(super) values: Vec<u8>,
+    pub(super) answered: Answered,
 }
 
 /// Why there is no answer.
@@ -109,8 +119,8 @@ impl Incoming {
         Ok(())
     }
 
-    /// All has come: hashes the picture in it, and asks. Returns the file's values, packed, and what is said of it.
-    pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<(Vec<u8>, Answers), NoAnswer> {
+    /// All has come: hashes the picture in it, and asks. Returns what is said of the file.
+    pub(super) async fn answer(self, shared: &Arc<Shared>) -> Result<AnsweredFile, NoAnswer> {
         let source = self.intake.expect("no part is under way").finish();
         ask(shared, self.plan, &self.options, source).await
     }
@@ -122,7 +132,7 @@ pub(super) async fn answer_descriptor(
     options: &ContentOptions,
     limits: &Limits,
     shared: &Arc<Shared>,
-) -> Result<(Vec<u8>, Answers), NoAnswer> {
+) -> Result<AnsweredFile, NoAnswer> {
     let source_limits = SourceLimits {
         file_bytes_max: limits.content_bytes,
         picture_bytes_max: shared.pictures.config().input_bytes,
@@ -143,13 +153,12 @@ pub(super) async fn answer_descriptor(
     }
 }
 
-/// The file's values, packed, and what is said of it.
 async fn ask(
     shared: &Arc<Shared>,
     plan: Plan,
     options: &ContentOptions,
     source: Source,
-) -> Result<(Vec<u8>, Answers), NoAnswer> {
+) -> Result<AnsweredFile, NoAnswer> {
     let request = HashRequest { kinds: plan.perceptual, dihedral: options.dihedral };
     let mut values = Values::exact(&source.fingerprints);
     match source.content {
@@ -171,9 +180,9 @@ async fn ask(
     }
     let Shared { service, workshop, .. } = &**shared;
     let (kinds, rows) = (values.kinds(), values.rows());
-    let mut answers = service.answer(plan.snapshot, workshop, &kinds, &options.radii, &rows).await?.into_one();
-    answers.lack(values.missing);
-    Ok((rows, answers))
+    let mut answered = service.answer(plan.snapshot, workshop, &kinds, &options.radii, &rows).await?.into_one();
+    answered.answers.lack(values.missing);
+    Ok(AnsweredFile { kinds, values: rows, answered })
 }
 
 fn panicked() -> Failure {

@@ -31,6 +31,8 @@ pub struct Limits {
     pub commands_per_connection: u32,
     /// Commands under way over all connections; one more is answered BUSY. Default 16.
     pub commands: u64,
+    /// Readers of match events at once, over all connections; one more is answered BUSY. Default 16.
+    pub event_readers: u64,
     /// Values of perceptual kinds in one LOOKUP; each costs as much as thousands of exact ones. Default 1,024.
     pub near_values: u32,
     /// The widest radius that a question may name, by kind; for kinds not named here, the kind's own default. Default
@@ -71,6 +73,7 @@ impl Default for Limits {
             unwritten_bytes: 256 << 10,
             commands_per_connection: 4,
             commands: 16,
+            event_readers: 16,
             near_values: 1_024,
             radii: ["pdq=40", "phash64=8", "dhash64=8", "blockhash64=8"]
                 .into_iter()
@@ -119,6 +122,7 @@ impl Limits {
             ("unwritten_bytes", self.unwritten_bytes as u64),
             ("commands_per_connection", self.commands_per_connection.into()),
             ("commands", self.commands),
+            ("event_readers", self.event_readers),
             ("near_values", self.near_values.into()),
             ("content_bytes", self.content_bytes),
             ("content_memory_bytes", self.content_memory_bytes),

@@ -28,12 +28,14 @@
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
 //! | `metrics` | what is counted, and how a scraper is told |
+//! | `events` | match events: given to whoever may read them, and waited for |
 //! | `feeds` | processes that read feeds, when they are due |
 
 mod asker;
 mod carrier;
 mod content;
 mod descriptors;
+mod events;
 mod feeds;
 mod frame;
 mod http;
@@ -67,6 +69,7 @@ use utoipa::ToSchema;
 
 use crate::access::{Access, Refusals, Rights};
 use crate::audit::AuditConfig;
+use crate::events::EventsConfig;
 use crate::feed::FeedConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
@@ -114,11 +117,13 @@ struct Shared {
     limits: ArcSwap<Limits>,
     access: ArcSwap<Access>,
     audit: ArcSwap<AuditConfig>,
+    events: ArcSwap<EventsConfig>,
     connections: Gauge,
     /// Those of the connections that have not come through TLS's handshake yet.
     handshakes: Gauge,
     turned_away: Refusals,
     commands: Gauge,
+    event_readers: Gauge,
     large_frames: Gauge,
     content_memory: Gauge,
     workshop: Workshop,
@@ -197,10 +202,12 @@ impl Server {
             limits: ArcSwap::from_pointee(limits),
             access: ArcSwap::from_pointee(access),
             audit: ArcSwap::default(),
+            events: ArcSwap::default(),
             connections: Gauge::default(),
             handshakes: Gauge::default(),
             turned_away: Refusals::default(),
             commands: Gauge::default(),
+            event_readers: Gauge::default(),
             large_frames: Gauge::default(),
             content_memory: Gauge::default(),
             workshop: Workshop::start(threads)?,
@@ -224,6 +231,7 @@ impl Server {
         listen: &[Listen],
         access: Access,
         audit: AuditConfig,
+        events: EventsConfig,
         limits: Limits,
     ) -> Result<(), ListenError> {
         let speaks_another = |entry: &&Listen| {
@@ -244,6 +252,7 @@ impl Server {
         let access = access.with_meters_of(&self.shared.access.load());
         self.shared.access.store(Arc::new(access));
         self.shared.audit.store(Arc::new(audit));
+        self.shared.events.store(Arc::new(events));
         let is_gone = |address: &&Address| !listen.iter().any(|entry| entry.address == **address);
         let gone: Vec<Address> = self.listening.keys().filter(is_gone).cloned().collect();
         for address in gone {

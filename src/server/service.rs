@@ -8,16 +8,18 @@ use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use serde::Serialize;
+use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::workshop::Workshop;
 use crate::audit::{Trail, TrailStatus};
+use crate::events::{Events, EventsStatus};
 use crate::feed::FeedConfig;
 use crate::fingerprint::{Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
 use crate::list::{ListName, ListState};
-use crate::matching::{self, Answer, Answers, Question, QuestionError};
+use crate::matching::{self, Answer, Answers, Question, QuestionError, Shadow};
 use crate::moment;
 use crate::protocol::{ErrorCode, Failure};
 use crate::store::Store;
@@ -34,6 +36,9 @@ const NEAR_ROWS_PER_TURN: usize = 32;
 pub struct Service {
     store: OnceLock<Arc<Store>>,
     trail: OnceLock<Arc<Trail>>,
+    events: OnceLock<Arc<Events>>,
+    /// The number of the last match event, for those who wait for the next.
+    last_event: watch::Sender<u64>,
     loading: Arc<Snapshot>,
     /// Of each list that a feed fills: seconds after a sync from which on it is stale.
     stale_after_s: ArcSwap<BTreeMap<ListName, u64>>,
@@ -51,20 +56,38 @@ impl Service {
             states,
             suppressed: Arc::default(),
         };
-        let (store, trail, stale_after_s) = (OnceLock::new(), OnceLock::new(), ArcSwap::default());
-        Service { store, trail, loading: Arc::new(Snapshot::new(parts)), stale_after_s }
+        let (store, trail, events) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        let (last_event, stale_after_s) = (watch::Sender::new(0), ArcSwap::default());
+        Service { store, trail, events, last_event, loading: Arc::new(Snapshot::new(parts)), stale_after_s }
     }
 
-    /// From now on `store` answers, and `trail` records it. A second store is ignored: there is one to a daemon.
-    pub fn opened(&self, store: Arc<Store>, trail: Arc<Trail>) {
-        // The trail first, so that no command comes before it.
+    /// From now on `store` answers, and `trail` and `events` record it. A second store is ignored: there is one to a
+    /// daemon.
+    pub fn opened(&self, store: Arc<Store>, trail: Arc<Trail>, events: Arc<Events>) {
+        // The records first, so that no command and no match comes before them.
         let _ = self.trail.set(trail);
+        let _ = self.events.set(events);
         let _ = self.store.set(store);
     }
 
     /// The audit trail, once the store is open.
     pub fn trail(&self) -> Option<&Arc<Trail>> {
         self.trail.get()
+    }
+
+    /// The match events, once the store is open.
+    pub fn events(&self) -> Option<&Arc<Events>> {
+        self.events.get()
+    }
+
+    /// Hears of each match event that is recorded from now on.
+    pub(super) fn hear_events(&self) -> watch::Receiver<u64> {
+        self.last_event.subscribe()
+    }
+
+    /// Match events were recorded up to this number; whoever waits for them is told.
+    pub(super) fn told(&self, last: u64) {
+        self.last_event.send_replace(last);
     }
 
     pub(super) fn snapshot(&self) -> Arc<Snapshot> {
@@ -80,31 +103,36 @@ impl Service {
         kinds: &[Kind],
         radii: &Radii,
         rows: &[u8],
-    ) -> Result<Answers, Failure> {
+    ) -> Result<Answered, Failure> {
         let malformed = |error: QuestionError| Failure::new(ErrorCode::Malformed, error.to_string());
         let question = Question { kinds, rows, radii };
         let is_near = kinds.iter().any(|kind| !kind.is_exact());
         let part_bytes = question.row_width() * if is_near { NEAR_ROWS_PER_TURN } else { ROWS_PER_TURN };
         if rows.len() <= part_bytes && !is_near {
-            return matching::answer(&snapshot, &question).map_err(malformed);
+            let (answers, shadow) = answer_here(&snapshot, &question).map_err(malformed)?;
+            return Ok(Answered { snapshot, answers, shadow });
         }
-        let mut whole: Option<Joined> = None;
+        let mut whole: Option<(Joined, Option<Joined>)> = None;
         // A question without rows, or without a meaning, is one part, which says so.
         for part in rows.chunks(part_bytes.max(1)).chain(rows.is_empty().then_some(rows)) {
             let answered = match is_near {
                 true => answer_near(workshop, Arc::clone(&snapshot), kinds, radii, part).await?,
                 false => {
                     tokio::task::yield_now().await;
-                    matching::answer(&snapshot, &Question { rows: part, ..question })
+                    answer_here(&snapshot, &Question { rows: part, ..question })
                 }
             };
-            let part = answered.map_err(malformed)?;
+            let (part, in_shadow) = answered.map_err(malformed)?;
             match &mut whole {
-                None => whole = Some(Joined::new(part)),
-                Some(whole) => whole.append(part),
+                None => whole = Some((Joined::new(part), in_shadow.map(|Shadow(found)| Joined::new(found)))),
+                Some((whole, shadow)) => {
+                    whole.append(part);
+                    shadow.iter_mut().zip(in_shadow).for_each(|(shadow, Shadow(found))| shadow.append(found));
+                }
             }
         }
-        Ok(whole.expect("there is at least one part").answers)
+        let (whole, shadow) = whole.expect("there is at least one part");
+        Ok(Answered { snapshot, answers: whole.answers, shadow: shadow.map(|shadow| Shadow(shadow.answers)) })
     }
 
     /// Carries a command out. Blocks for as long as the store needs.
@@ -176,10 +204,36 @@ impl Service {
             state: if is_loading { "loading" } else { "ready" },
             generation: snapshot.generation(),
             audit: self.trail().map(|trail| trail.status()),
+            events: self.events().map(|events| events.status()),
             held_kinds: snapshot.askable_kinds(),
             lists: snapshot.lists().iter().map(list).collect(),
         }
     }
+}
+
+/// What a question comes to.
+pub(super) struct Answered {
+    /// What it was asked of.
+    pub(super) snapshot: Arc<Snapshot>,
+    /// What goes out.
+    pub(super) answers: Answers,
+    /// What is only recorded.
+    pub(super) shadow: Option<Shadow>,
+}
+
+impl Answered {
+    /// Makes one row of all, as [`Answers::into_one`].
+    pub(super) fn into_one(self) -> Answered {
+        let shadow = self.shadow.map(|Shadow(found)| Shadow(found.into_one()));
+        Answered { snapshot: self.snapshot, answers: self.answers.into_one(), shadow }
+    }
+}
+
+/// The answers to a part of a question, and what lists in shadow would say.
+type AnsweredPart = Result<(Answers, Option<Shadow>), QuestionError>;
+
+fn answer_here(snapshot: &Snapshot, question: &Question<'_>) -> AnsweredPart {
+    Ok((matching::answer(snapshot, question)?, matching::shadow(snapshot, question)?))
 }
 
 /// Answers a part of a question by distance in the workshop.
@@ -189,9 +243,9 @@ async fn answer_near(
     kinds: &[Kind],
     radii: &Radii,
     rows: &[u8],
-) -> Result<Result<Answers, QuestionError>, Failure> {
+) -> Result<AnsweredPart, Failure> {
     let (kinds, radii, rows) = (kinds.to_vec(), radii.clone(), rows.to_vec());
-    let answer = move || matching::answer(&snapshot, &Question { kinds: &kinds, rows: &rows, radii: &radii });
+    let answer = move || answer_here(&snapshot, &Question { kinds: &kinds, rows: &rows, radii: &radii });
     let panicked = || Failure::new(ErrorCode::Internal, "the lookup panicked");
     workshop.run(answer).await.ok_or_else(panicked)
 }
@@ -203,6 +257,8 @@ pub(super) struct ServiceStatus {
     generation: u64,
     /// `null` while the store is not open.
     audit: Option<TrailStatus>,
+    /// `null` while the store is not open.
+    events: Option<EventsStatus>,
     held_kinds: Vec<Kind>,
     lists: Vec<ListStatus>,
 }
@@ -289,7 +345,8 @@ mod tests {
             [crate::fingerprint::hash_bytes(Kind::Md5, b""), crate::fingerprint::hash_bytes(Kind::Md5, b"hashward")];
         let rows: Vec<u8> = rows.iter().flat_map(|row| row.value().to_vec()).collect();
         let workshop = Workshop::start(1).unwrap();
-        let answers = service.answer(service.snapshot(), &workshop, &[Kind::Md5], &Radii::none(), &rows).await.unwrap();
+        let answered = service.answer(service.snapshot(), &workshop, &[Kind::Md5], &Radii::none(), &rows).await;
+        let answers = answered.unwrap().answers;
         assert_eq!(answers.miss, Verdict::Undecided(Reason::Loading));
         assert_eq!(
             answers.iter().map(|answer| answer.map(|answer| answer.verdict)).collect::<Vec<_>>(),

@@ -53,24 +53,27 @@ impl Daemon {
 
     /// Starts a daemon on what stands in `folder`.
     pub(crate) fn start_in(folder: TempDir, config: &str) -> Daemon {
-        let daemon = Daemon::spawn(folder, config);
+        let process = spawn(folder.path(), config);
+        let daemon = Daemon { folder, process };
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Starts another one on the folder of this one, which has ended.
+    pub(crate) fn start_again(&mut self, config: &str) {
+        self.process = spawn(self.folder.path(), config);
+        self.wait_until_ready();
+    }
+
+    fn wait_until_ready(&self) {
         let started_at = Instant::now();
         loop {
-            match Client::connect(&daemon.address()).and_then(|mut client| client.status()) {
-                Ok(status) if String::from_utf8_lossy(&status).contains(r#""state":"ready""#) => return daemon,
+            match Client::connect(&self.address()).and_then(|mut client| client.status()) {
+                Ok(status) if String::from_utf8_lossy(&status).contains(r#""state":"ready""#) => return,
                 Err(error) if started_at.elapsed() > PATIENCE => panic!("the daemon does not answer: {error}"),
                 _ => thread::sleep(Duration::from_millis(10)),
             }
         }
-    }
-
-    fn spawn(folder: TempDir, config: &str) -> Daemon {
-        fs::create_dir_all(folder.path().join("data")).unwrap();
-        write_config(folder.path(), config);
-        let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
-        command.arg("serve").arg("--config").arg(folder.path().join("hashward.toml"));
-        let process = command.env("RUST_LOG", "warn").stdin(Stdio::null()).spawn().unwrap();
-        Daemon { folder, process }
     }
 
     pub(crate) fn socket(&self) -> PathBuf {
@@ -124,6 +127,14 @@ impl Daemon {
     pub(crate) fn check_answers(&self) {
         check_answers(&mut self.client());
     }
+}
+
+fn spawn(folder: &Path, config: &str) -> Child {
+    fs::create_dir_all(folder.join("data")).unwrap();
+    write_config(folder, config);
+    let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+    command.arg("serve").arg("--config").arg(folder.join("hashward.toml"));
+    command.env("RUST_LOG", "warn").stdin(Stdio::null()).spawn().unwrap()
 }
 
 impl Drop for Daemon {

@@ -18,6 +18,7 @@ use super::schema::{AuditCheckpointOutcome, AuditRecordsOutcome};
 use super::{Ask, JSON, Whole, read_body};
 use crate::access::{Right, Rights};
 use crate::audit::{TrailCommand, TrailOutcome};
+use crate::events::{EventsCommand, EventsOutcome, MatchEvent};
 use crate::list::ListName;
 use crate::protocol::{ErrorCode, Failure};
 use crate::server::asker::{Work, parse_long};
@@ -89,13 +90,14 @@ pub(super) async fn command(ask: Ask, request: Request) -> Result<Response, Prob
     run_apart(run).await
 }
 
-/// A command to the store, or to the audit trail.
+/// A command to the store, to the audit trail or to the match events.
 #[derive(utoipa::ToSchema)]
 #[serde(untagged)]
 #[expect(dead_code, reason = "describes what is told apart by hand")]
 enum AnyCommand {
     Store(Box<Command>),
     Trail(TrailCommand),
+    Events(EventsCommand),
 }
 
 /// What became of it.
@@ -105,6 +107,7 @@ enum AnyCommand {
 enum AnyOutcome {
     Store(Outcome),
     Trail(TrailOutcome),
+    Events(EventsOutcome<MatchEvent<'static>>),
 }
 
 async fn read(request: Request, ask: &Ask) -> Result<Whole, Problem> {

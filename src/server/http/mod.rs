@@ -10,6 +10,7 @@
 //! | `entries` | entries of lists, in and out |
 //! | `suppressions` | the operator's veto; what stands behind a match |
 //! | `commands` | how a command is carried out; any command as a document; the audit trail |
+//! | `events` | match events, as a stream |
 //! | `health` | whether the daemon lives, whether it is ready, how it is |
 //! | `problem` | failures |
 //! | `schema` | what the description says that no handler can |
@@ -20,6 +21,7 @@
 mod commands;
 mod content;
 mod entries;
+mod events;
 mod health;
 mod lines;
 mod lists;
@@ -97,6 +99,7 @@ pub(super) fn router() -> Router {
         .routes(routes!(commands::command))
         .routes(routes!(commands::audit))
         .routes(routes!(commands::audit_checkpoint))
+        .routes(routes!(events::events))
         .routes(routes!(health::status))
         .routes(routes!(health::metrics))
         .routes(routes!(health::live))
@@ -119,6 +122,7 @@ struct Connection {
     peer: Peer,
     granted: Arc<Granted>,
     shared: Arc<Shared>,
+    phase: watch::Receiver<Phase>,
 }
 
 /// Whoever makes a request, and within which limits.
@@ -132,13 +136,38 @@ impl<S: Sync> FromRequestParts<S> for Ask {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Ask, Problem> {
         let connection = parts.extensions.get::<Connection>().expect("every request comes over a connection");
-        let Connection { peer, granted, shared } = connection.clone();
+        let Connection { peer, granted, shared, .. } = connection.clone();
         let limits = shared.limits.load_full();
         let mut asker = Asker::new(peer, granted, shared);
         if let Some(token) = bearer(&parts.headers) {
             asker.authenticate(token)?;
         }
         Ok(Ask { asker, limits })
+    }
+}
+
+/// How far the listener is from its end, for answers that would go on for ever.
+struct Ending(watch::Receiver<Phase>);
+
+impl<S: Sync> FromRequestParts<S> for Ending {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Ending, Self::Rejection> {
+        let connection = parts.extensions.get::<Connection>().expect("every request comes over a connection");
+        Ok(Ending(connection.phase.clone()))
+    }
+}
+
+impl Ending {
+    /// Whether the listener is about to end.
+    fn has_come(&self) -> bool {
+        *self.0.borrow() != Phase::Serving
+    }
+
+    /// Waits until it is.
+    async fn come(&mut self) {
+        // If nobody can say any more, it has.
+        let _ = self.0.wait_for(|phase| *phase != Phase::Serving).await;
     }
 }
 
@@ -227,7 +256,7 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) -> Ended {
     let limits = shared.limits.load_full();
     let router = shared.http.clone();
-    let connection = Connection { peer, granted, shared };
+    let connection = Connection { peer, granted, shared, phase: phase.clone() };
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());

@@ -79,6 +79,7 @@ impl From<Failure> for Problem {
             ErrorCode::Conflict => StatusCode::CONFLICT,
             ErrorCode::OverBudget => StatusCode::TOO_MANY_REQUESTS,
             ErrorCode::Unauthenticated => StatusCode::UNAUTHORIZED,
+            ErrorCode::Gone => StatusCode::GONE,
         };
         let problem = Problem::new(status, failure.code.name(), failure.text, Told::Failure(failure.code));
         // In whole seconds, and never before there is room.

@@ -137,13 +137,14 @@ fn outcome<T: PartialSchema>(name: &str) -> RefOr<Schema> {
 }
 
 /// The statuses with which there is a problem instead of an answer.
-const PROBLEMS: [(&str, &str); 11] = [
+const PROBLEMS: [(&str, &str); 12] = [
     ("400", "What was asked is not what this description says."),
     ("401", "Nobody has this token."),
     ("403", "Who asks lacks the right."),
     ("404", "There is no such path."),
     ("408", "The request did not come in time."),
     ("409", "Something else was changed meanwhile; trying again may help."),
+    ("410", "What was asked for is no longer kept."),
     ("413", "A limit is exceeded."),
     ("422", "What was asked is understood and refused."),
     ("429", "The budget is used up; Retry-After says until when."),

@@ -1,0 +1,92 @@
+//! `hashward events`: the match events, from any number on, and as they come.
+
+use anyhow::{Context, Result};
+
+use super::Exit;
+use super::connect::Socket;
+use super::output::{Format, Output, SaidText, said_text};
+use crate::events::{EVENTS_MAX, EventsCommand, EventsOutcome, ListSaid, MatchEvent};
+use crate::moment;
+
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    socket: Socket,
+    /// Begin after this event, the last one that was dealt with; without it, with the oldest that is kept
+    #[arg(long, value_name = "N")]
+    after: Option<u64>,
+    /// Print so many events at most
+    #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
+    limit: u64,
+    /// Wait for new events where those that there are end
+    #[arg(long)]
+    follow: bool,
+    /// How to write them
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
+    let mut client = arguments.socket.connect()?;
+    let mut output = Output::new();
+    let (mut after, mut left) = (arguments.after, arguments.limit);
+    while left > 0 {
+        let limit = left.min(EVENTS_MAX.into()) as u32;
+        let command = EventsCommand::EventsRead { after, limit, wait: arguments.follow };
+        let answer = client.command_json(&serde_json::to_vec(&command)?).context("match events cannot be read")?;
+        let outcome = serde_json::from_slice(&answer);
+        let EventsOutcome::Events { events, after: last, more } =
+            outcome.context("expected match events; is the daemon a hashward of this version?")?;
+        for event in &events {
+            match arguments.format {
+                Format::Json => output.json(event)?,
+                Format::Tsv => output.line(&columns(event))?,
+                Format::Text => output.line(&text(event))?,
+            }
+        }
+        output.flush()?;
+        (after, left) = (Some(last), left - events.len() as u64);
+        if !more && !arguments.follow {
+            break;
+        }
+    }
+    Ok(Exit::Fine)
+}
+
+/// `1041  2026-11-24T19:05:23Z  known  md5:…  [own=illegal(XX:1)]  (in shadow: …)`
+fn text(event: &MatchEvent<'_>) -> String {
+    let seconds = i64::try_from(event.at / 1_000).unwrap_or(i64::MAX);
+    let mut line = format!("{}  {}  {:<10} {}", event.seq, moment::iso(seconds), event.verdict, file(event, " "));
+    if !event.matches.is_empty() {
+        line += &format!("  [{}]", said(&event.matches));
+    }
+    if !event.shadow.is_empty() {
+        line += &format!("  (in shadow: {})", said(&event.shadow));
+    }
+    if event.suppressed {
+        line += "  (suppressed)";
+    }
+    line
+}
+
+/// Number, milliseconds since 1970, verdict, fingerprints, generation, who asked, what lists say, what those in shadow do.
+fn columns(event: &MatchEvent<'_>) -> String {
+    let MatchEvent { seq, at, verdict, generation, by, .. } = event;
+    let (file, said, shadow) = (file(event, ","), said(&event.matches), said(&event.shadow));
+    format!("{seq}\t{at}\t{verdict}\t{file}\t{generation}\t{by}\t{said}\t{shadow}")
+}
+
+fn file(event: &MatchEvent<'_>, separator: &str) -> String {
+    event.file.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)
+}
+
+fn said(lists: &[ListSaid<'_>]) -> String {
+    said_text(lists.iter().map(|said| SaidText {
+        list: &said.list,
+        role: said.role,
+        category: said.category.as_ref(),
+        flags: said.flags,
+        kind: said.kind,
+        distance: said.distance,
+    }))
+}

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use daemon_support::http::Http;
 use hashward::audit::TrailCommand;
+use hashward::events::EventsCommand;
 use hashward::fingerprint::{Kind, Radius, hash_bytes};
 use hashward::list::{ListState, SuppressionScope, VersionNumber};
 use hashward::protocol::Op;
@@ -72,6 +73,12 @@ fn path_of_trail(command: &TrailCommand) -> Path {
     match command {
         TrailCommand::AuditRead { .. } => ("get", "/v1/audit"),
         TrailCommand::AuditCheckpoint => ("get", "/v1/audit/checkpoint"),
+    }
+}
+
+fn path_of_events(command: &EventsCommand) -> Path {
+    match command {
+        EventsCommand::EventsRead { .. } => ("get", "/v1/events"),
     }
 }
 
@@ -154,6 +161,7 @@ fn every_operation_of_frames_is_described_for_http() {
     for command in [TrailCommand::AuditCheckpoint, TrailCommand::AuditRead { after: 0, limit: 1 }] {
         assert!(is_described(path_of_trail(&command)), "{command:?}");
     }
+    assert!(is_described(path_of_events(&EventsCommand::EventsRead { after: None, limit: 1, wait: false })));
     // A path that no operation has is one that frames lack.
     let own: BTreeSet<&str> = commands().iter().map(|command| path_of(command).1).collect();
     for path in description["paths"].as_object().unwrap().keys().filter(|path| path.starts_with("/v1/lists")) {

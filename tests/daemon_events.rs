@@ -118,7 +118,7 @@ fn an_event_says_what_a_report_needs() {
     let mut client = daemon.client();
     let verdicts = lookup(&mut client, Kind::Md5, &[known.clone(), md5(9), both.clone(), harmless]);
     assert_eq!(verdicts, ["known", "unknown", "conflict", "ignorable"]);
-    assert_eq!(lookup(&mut client, Kind::Pdq, &[near.clone()]), ["known"]);
+    assert_eq!(lookup(&mut client, Kind::Pdq, std::slice::from_ref(&near)), ["known"]);
     client.content(&ContentOptions::default(), TEST_CONTENT.as_bytes()).unwrap();
 
     let events = events(&daemon, 0);

@@ -156,7 +156,9 @@ impl Events {
         EventsStatus {
             events: self.last(),
             unsynced_records: self.journal.unsynced(),
+            synced_at: self.journal.synced_at_ms() / 1_000,
             missing: self.missing.load(Ordering::Relaxed),
+            failed: self.journal.failed(),
         }
     }
 }
@@ -168,6 +170,10 @@ pub struct EventsStatus {
     pub events: u64,
     /// Records, each of the events of one question, that a loss of power would take.
     pub unsynced_records: u64,
+    /// When they were last made to survive one, in seconds since 1970-01-01 UTC.
+    pub synced_at: u64,
     /// Questions that were answered and whose events are missing.
     pub missing: u64,
+    /// How often they could not be written or synced since the start.
+    pub failed: u64,
 }

@@ -12,7 +12,7 @@ use super::content::{self, AnsweredFile, Incoming, NoAnswer};
 use super::limits::{Limits, Taken};
 use super::metrics::{self, Operation, Told};
 use super::service::Answered;
-use super::{Granted, Shared, Status};
+use super::{Granted, Protocol, Shared, Status};
 use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token, UnknownToken};
 use crate::audit::{Event, Tally, TrailCommand, TrailOutcome, told_in_parts};
 use crate::events::{Asked, EventsCommand, Matched};
@@ -171,6 +171,11 @@ impl Asker {
         if let Some(Err(error)) = self.shared.service.trail().map(|trail| trail.note(&event)) {
             tracing::error!(%error, "the audit trail cannot be written");
         }
+    }
+
+    /// What is spoken with the client.
+    pub(super) fn protocol(&self) -> Protocol {
+        self.granted.protocol
     }
 
     /// Where the client is, as the trail says it.

@@ -2,7 +2,7 @@
 //! before they are given.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -11,6 +11,7 @@ use super::Shared;
 use super::asker::{Asker, TRAIL, Work, unwritten};
 use super::content::NoAnswer;
 use super::limits::{Limits, Taken};
+use super::metrics::Operation;
 use crate::access::{Principal, Right};
 use crate::audit::Event;
 use crate::events::{EventReader, EventsCommand, EventsOutcome, Page, ReadError};
@@ -39,7 +40,9 @@ impl Delivery {
     /// The next events, at most `limit`; none if there are none yet.
     pub(super) async fn next_page(&mut self, limit: u32) -> Result<Page, Failure> {
         self.heard.mark_unchanged();
+        let began = Instant::now();
         let (reader, after) = (self.reader.take(), self.after);
+        let is_first = reader.is_none();
         // A reload may have taken the right away.
         let reading = self.asker.events_reading()?;
         let read = tokio::task::spawn_blocking(move || {
@@ -53,6 +56,9 @@ impl Delivery {
         let gone = |error| Failure::new(ErrorCode::Internal, format!("the reading was given up: {error}"));
         let (reader, page) = read.await.map_err(gone)??;
         self.reader = Some(reader);
+        if is_first {
+            self.asker.read_events_since(began);
+        }
         Ok(page)
     }
 
@@ -107,11 +113,17 @@ impl Asker {
         Ok(Reading { shared: Arc::clone(&self.shared), principal, from, detail })
     }
 
+    /// The first events of a stream were read.
+    fn read_events_since(&self, began: Instant) {
+        self.shared.metrics.done(self.protocol(), Operation::Command, began.elapsed());
+    }
+
     /// What carries out a command to the match events.
     pub(super) fn events_command(&mut self, limits: &Limits, command: EventsCommand) -> Result<Work, NoAnswer> {
         let EventsCommand::EventsRead { after, limit, wait } = command;
         let (mut heard, taken) = self.begin_events(limits)?;
         let (reading, runtime) = (self.events_reading()?, Handle::current());
+        let (protocol, mut began) = (self.protocol(), Instant::now());
         Ok(Box::new(move || {
             let _taken = taken;
             let mut reader = reading.open(after)?;
@@ -119,8 +131,10 @@ impl Asker {
             if page.events.is_empty() && wait && limit > 0 {
                 // Whether something came, or the time is over: the answer is what there is then.
                 let _ = runtime.block_on(async { tokio::time::timeout(COMMAND_WAIT, heard.changed()).await });
+                began = Instant::now();
                 page = reading.page(&mut reader, limit)?;
             }
+            reading.shared.metrics.done(protocol, Operation::Command, began.elapsed());
             let Page { events, after, more, .. } = page;
             let outcome = EventsOutcome::Events { events, after, more };
             serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))

@@ -11,6 +11,7 @@ use std::time::Duration;
 use super::write::{Histogram, Labels, NONE, Page, label, text};
 use super::{ByProtocol, Ended, LATENCY_BOUNDS_US, Latency, Metrics, Operation, Told, process};
 use crate::access::Right;
+use crate::events::EventsStatus;
 use crate::fingerprint::Kind;
 use crate::index::snapshot::{KindState, Snapshot};
 use crate::journal::now_ms;
@@ -53,6 +54,7 @@ fn write_all(page: &mut Page<'_>, shared: &Shared, store: Option<&StoreStatus>) 
     connections(page, shared)?;
     queues(page, shared)?;
     audit(page, shared)?;
+    events(page, shared)?;
     held(page, &shared.service.snapshot())?;
     of_store(page, store)?;
     feeds(page, shared, store)?;
@@ -279,6 +281,38 @@ fn audit(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
         "hashward_audit_write_errors",
         "Times that the audit trail could not be written or synced",
         of(|trail| trail.failed),
+    )
+}
+
+fn events(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
+    let events = shared.service.events().map(|events| events.status());
+    let of = |value: fn(&EventsStatus) -> u64| events.iter().map(move |status| (NONE, value(status)));
+    page.counter("hashward_events", "Match events", of(|events| events.events))?;
+    page.gauge(
+        "hashward_events_unsynced_records",
+        "Records of match events that a loss of power would take",
+        of(|events| events.unsynced_records),
+    )?;
+    page.gauge(
+        "hashward_events_synced_timestamp_seconds",
+        "When the match events were last made to survive a loss of power",
+        of(|events| events.synced_at),
+    )?;
+    page.counter(
+        "hashward_events_missing",
+        "Questions that were answered and whose match events are missing",
+        of(|events| events.missing),
+    )?;
+    page.counter(
+        "hashward_events_write_errors",
+        "Times that match events could not be written or synced",
+        of(|events| events.failed),
+    )?;
+    page.gauge("hashward_event_readers", "Readers of match events", one(shared.event_readers.used()))?;
+    page.gauge(
+        "hashward_event_readers_limit",
+        "Readers of match events that may be: limits.event_readers",
+        one(shared.limits.load().event_readers),
     )
 }
 

@@ -23,7 +23,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("events", &["access", "fingerprint", "index", "journal", "list", "matching"]),
     ("audit", &["access", "events", "fingerprint", "journal", "matching"]),
     ("media", &["fingerprint", "matching"]),
-    ("config", &["access", "audit", "events", "feed", "media", "protocol", "server", "settings", "store"]),
+    ("config", &["access", "audit", "events", "feed", "journal", "media", "protocol", "server", "settings", "store"]),
     (
         "server",
         &[

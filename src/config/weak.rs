@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::Config;
 use crate::access::{PrincipalConfig, Right};
-use crate::audit::WhenUnwritable;
 use crate::feed::{FeedConfig, Location, SecretSource};
+use crate::journal::WhenUnwritable;
 use crate::protocol::Address;
 
 /// Permission bits of others than owner and group: to read, and to change.
@@ -27,6 +27,13 @@ impl Config {
         if self.audit.when_unwritable == WhenUnwritable::Answer {
             let what = "audit.when_unwritable = \"answer\": while the trail cannot be written, questions are answered \
                         that it never tells of";
+            found.push(what.to_owned());
+        }
+        if !self.events.enabled {
+            found.push("events.enabled = false: whoever reports or acts on matches hears of none".to_owned());
+        } else if self.events.when_unwritable == WhenUnwritable::Answer {
+            let what = "events.when_unwritable = \"answer\": while match events cannot be written, matches are answered \
+                        that whoever reports or acts on them never hears of";
             found.push(what.to_owned());
         }
         self.feeds.iter().for_each(|feed| look_at_feed(feed, &mut found));
@@ -158,6 +165,8 @@ mod tests {
                 0o600,
                 &["questions", "unwritable"],
             ),
+            ("[events]\nwhen_unwritable = 'answer'\n".to_owned(), 0o600, &["events.when_unwritable"]),
+            ("[events]\nenabled = false\n".to_owned(), 0o600, &["events.enabled"]),
             (feed.to_owned(), 0o600, &[]),
             (feed.replace("stale_after_s", "window_s"), 0o600, &["stale_after_s"]),
             (format!("{feed}token = {{ file = 'secret' }}\n"), 0o600, &["may read the secret"]),

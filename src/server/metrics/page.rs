@@ -172,7 +172,7 @@ fn connections(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
     let open = |of: &ByProtocol| {
         // The end first: a connection that comes and goes between the two counts as one that stands.
         let ended = of.connections_ended.sum();
-        read(&of.connections) - ended
+        read(&of.connections).saturating_sub(ended)
     };
     page.gauge(
         "hashward_connections",

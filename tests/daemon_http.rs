@@ -248,6 +248,20 @@ fn entries_go_in_and_out() {
 }
 
 #[test]
+fn a_refusal_is_read_though_the_body_was_still_to_come() {
+    let token = Token::generate().unwrap();
+    let http = Http::start(&format!("[[principal]]\nname = 'poor'\ntoken = '{}'\nrights = ['lookup']\n", token.hash()));
+    let bearer = format!("authorization: Bearer {}\r\n", token.reveal());
+    for pause_ms in [0, 1, 20] {
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        write!(stream, "POST /v1/match HTTP/1.1\r\nhost: x\r\n{bearer}content-length: 100000\r\n\r\n").unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+        stream.write_all(&[7; 100_000]).unwrap();
+        read_response(stream).problem(403, "forbidden");
+    }
+}
+
+#[test]
 fn over_tcp_who_asks_needs_a_token() {
     let token = Token::generate().unwrap();
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();

@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -179,18 +180,41 @@ impl Used {
 #[derive(Debug, Default)]
 pub struct Refusals(Mutex<(u64, u64)>);
 
+/// What is to become of a refusal that was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// It is told now, together with those before: so many.
+    Told(u64),
+    /// It is held back, the first since the last were told: [`Refusals::rest`] is due after [`Refusals::PAUSE`].
+    First,
+    /// It is held back with others.
+    Held,
+}
+
 impl Refusals {
-    /// Counts one more at the time `now_ms`. Returns how many there were, if the last time that they were told is a second
-    /// ago or more.
-    pub fn count(&self, now_ms: u64) -> Option<u64> {
+    /// They are told at most so often.
+    pub const PAUSE: Duration = Duration::from_secs(1);
+
+    /// Counts one more at the time `now_ms`.
+    pub fn count(&self, now_ms: u64) -> Counted {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (told_ms, times) = &mut *state;
         *times += 1;
-        if *told_ms > 0 && now_ms.saturating_sub(*told_ms) < 1_000 {
-            return None;
+        if *told_ms > 0 && u128::from(now_ms.saturating_sub(*told_ms)) < Refusals::PAUSE.as_millis() {
+            return if *times == 1 { Counted::First } else { Counted::Held };
         }
         *told_ms = now_ms;
-        Some(std::mem::take(times))
+        Counted::Told(std::mem::take(times))
+    }
+
+    /// How many are held back, which are told now, at the time `now_ms`; `None` if they have been told meanwhile.
+    pub fn rest(&self, now_ms: u64) -> Option<u64> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (told_ms, times) = &mut *state;
+        if *times > 0 {
+            *told_ms = now_ms;
+        }
+        Some(std::mem::take(times)).filter(|times| *times > 0)
     }
 }
 
@@ -239,7 +263,14 @@ mod tests {
     fn refusals_are_told_once_a_second_and_none_is_lost() {
         let refusals = Refusals::default();
         let told: Vec<_> = [0, 10, 999, 1_000, 1_001, 5_000].map(|at| refusals.count(START_MS + at)).into();
-        assert_eq!(told, [Some(1), None, None, Some(3), None, Some(2)]);
+        assert_eq!(
+            told,
+            [Counted::Told(1), Counted::First, Counted::Held, Counted::Told(3), Counted::First, Counted::Told(2)]
+        );
+        assert_eq!(refusals.rest(START_MS + 5_000), None);
+        assert_eq!([5_001, 5_002].map(|at| refusals.count(START_MS + at)), [Counted::First, Counted::Held]);
+        assert_eq!(refusals.rest(START_MS + 6_001), Some(2));
+        assert_eq!(refusals.count(START_MS + 6_002), Counted::First);
     }
 
     #[test]

@@ -18,7 +18,7 @@ mod principal;
 mod rights;
 mod token;
 
-pub use budget::{Bound, Budget, Cost, Meter, OverBudget, Refusals, Spent};
+pub use budget::{Bound, Budget, Cost, Counted, Meter, OverBudget, Refusals, Spent};
 pub use principal::{Access, BadAccess, Identity, Principal, PrincipalConfig, PrincipalName, UnknownToken};
 pub use rights::{Right, Rights};
 pub use token::{BadTokenHash, Token, TokenHash};

@@ -88,7 +88,7 @@ pub enum Event<'a> {
         from: String,
         /// How often since the last such record.
         times: u64,
-        /// Why, the last time.
+        /// Why, one of the times.
         because: &'a str,
     },
     /// The trail was read.

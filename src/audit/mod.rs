@@ -120,7 +120,7 @@ impl Trail {
 }
 
 /// How the trail is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct TrailStatus {
     /// Records in it, those included that were put away.

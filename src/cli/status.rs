@@ -1,5 +1,7 @@
 //! `hashward status`: how the daemon is, and what its store holds.
 
+use std::collections::BTreeMap;
+
 use anyhow::{Context, Result};
 use serde::Deserialize;
 use serde_json::Value;
@@ -7,6 +9,7 @@ use serde_json::Value;
 use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output};
+use crate::audit::TrailStatus;
 use crate::fingerprint::Kind;
 use crate::media::worker::PoolStatus;
 use crate::moment;
@@ -34,6 +37,9 @@ pub(super) struct DaemonStatus {
     pub(super) connections: u64,
     pub(super) connections_max: u64,
     pub(super) pictures: PoolStatus,
+    audit: Option<TrailStatus>,
+    rows: BTreeMap<String, u64>,
+    failed: BTreeMap<String, u64>,
     feeds: Vec<FeedLine>,
 }
 
@@ -102,6 +108,25 @@ fn decoding(pictures: &PoolStatus) -> String {
     text
 }
 
+/// How many of what, as `3 known, 7 unknown`.
+fn counts(of: &BTreeMap<String, u64>) -> String {
+    let counts: Vec<_> = of.iter().filter(|(_, count)| **count > 0).map(|(name, n)| format!("{n} {name}")).collect();
+    if counts.is_empty() { "nothing yet".to_owned() } else { counts.join(", ") }
+}
+
+/// How far the audit trail is, and what is wrong with it.
+fn trail(audit: &TrailStatus) -> String {
+    let TrailStatus { records, unsynced, synced_at: _, missing, failed } = audit;
+    let mut text = format!("{records} records, {unsynced} unsynced");
+    if *missing > 0 {
+        text += &format!(", {missing} questions missing");
+    }
+    if *failed > 0 {
+        text += &format!("; could not be written {failed} times since the start");
+    }
+    text
+}
+
 /// How long ago a list was brought up to date.
 fn freshness(feed: &FeedInfo) -> String {
     let now = moment::now();
@@ -135,14 +160,20 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
         ),
         line("connections", format!("{} of {}", daemon.connections, daemon.connections_max)),
         line("uptime", format!("{} s", daemon.uptime_s)),
+        line("asked", counts(&daemon.rows)),
         line("decoding", decoding(&daemon.pictures)),
     ];
+    if !daemon.failed.is_empty() {
+        lines.push(line("not answered", counts(&daemon.failed)));
+    }
+    lines.extend(daemon.audit.as_ref().map(|audit| line("audit trail", trail(audit))));
     if let Some(store) = store {
         lines.push(line("lists", store.lists.to_string()));
         lines.extend(store.alarms.iter().map(|raised| {
             let list = raised.list.as_ref().map(|list| format!("{list}: ")).unwrap_or_default();
             line("alarm", format!("{list}{}", raised.alarm))
         }));
+        lines.extend(store.held.iter().map(|(list, version)| line("held", format!("{list}: version {version}"))));
         lines.extend(store.live_fingerprints.map(|count| line("live layer", count.to_string())));
         for (kind, status) in &store.kinds {
             let (digests, segments, bytes) = (status.digests, status.segments, status.bytes);

@@ -13,7 +13,7 @@ use super::limits::{Limits, Taken};
 use super::metrics::{self, Operation, Told};
 use super::service::Answered;
 use super::{Granted, Protocol, Shared, Status};
-use crate::access::{Access, Cost, Peer, Principal, Right, Rights, Token, UnknownToken};
+use crate::access::{Access, Cost, Counted, Peer, Principal, Refusals, Right, Rights, Token, UnknownToken};
 use crate::audit::{Event, Tally, TrailCommand, TrailOutcome, told_in_parts};
 use crate::events::{Asked, EventsCommand, Matched};
 use crate::fingerprint::{Kind, Radii};
@@ -164,12 +164,20 @@ impl Asker {
     }
 
     /// Somebody was refused; said in the log and in the trail, but not as often as they like.
-    fn note_refusal(&self, principal: &Principal, because: &str) {
-        let Some(times) = principal.refusals.count(now_ms()) else { return };
-        tracing::warn!(principal = %principal.name, peer = ?self.peer, times, because, "refused");
-        let event = Event::Refused { by: &principal.name, from: self.from(), times, because };
-        if let Some(Err(error)) = self.shared.service.trail().map(|trail| trail.note(&event)) {
-            tracing::error!(%error, "the audit trail cannot be written");
+    fn note_refusal(&self, principal: &Arc<Principal>, because: &str) {
+        let (shared, who, peer, from) = (&self.shared, principal, self.peer, self.from());
+        match principal.refusals.count(now_ms()) {
+            Counted::Told(times) => tell_refusal(shared, who, peer, from, times, because),
+            Counted::First => {
+                let (shared, who, because) = (Arc::clone(shared), Arc::clone(who), because.to_owned());
+                tokio::spawn(async move {
+                    tokio::time::sleep(Refusals::PAUSE).await;
+                    if let Some(times) = who.refusals.rest(now_ms()) {
+                        tell_refusal(&shared, &who, peer, from, times, &because);
+                    }
+                });
+            }
+            Counted::Held => {}
         }
     }
 
@@ -393,6 +401,14 @@ impl Asker {
             shared.metrics.done(protocol, Operation::Command, began.elapsed());
             serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
         }))
+    }
+}
+
+fn tell_refusal(shared: &Shared, principal: &Principal, peer: Peer, from: String, times: u64, because: &str) {
+    tracing::warn!(principal = %principal.name, ?peer, times, because, "refused");
+    let event = Event::Refused { by: &principal.name, from, times, because };
+    if let Some(Err(error)) = shared.service.trail().map(|trail| trail.note(&event)) {
+        tracing::error!(%error, "the audit trail cannot be written");
     }
 }
 

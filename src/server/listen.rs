@@ -30,7 +30,7 @@ use super::descriptors::PassingStream;
 use super::metrics::{Ended, Standing};
 use super::tls::{BadTls, TlsFiles};
 use super::{Granted, Phase, Shared, frame, http};
-use crate::access::{GroupId, Peer, Right, Rights, UserId};
+use crate::access::{Counted, GroupId, Peer, Right, Rights, UserId};
 use crate::audit::Permit;
 use crate::journal::now_ms;
 use crate::protocol::{Address, RequestId, encode_busy};
@@ -403,7 +403,7 @@ impl Door {
     /// Says so in the log, but not as often as clients like.
     fn turn_away(&self, peer: Peer, because: &str) {
         self.shared.metrics.connection_refused(self.protocol);
-        if let Some(times) = self.shared.turned_away.count(now_ms()) {
+        if let Counted::Told(times) = self.shared.turned_away.count(now_ms()) {
             tracing::warn!(?peer, times, because, "turned away");
         }
     }

@@ -147,6 +147,8 @@ impl Shared {
             connections: self.connections.used(),
             connections_max: self.limits.load().connections,
             commands: self.commands.used(),
+            rows: self.metrics.verdicts().collect(),
+            failed: self.metrics.failed(),
             pictures: self.pictures.status(),
             feeds: lock(&self.feeds).values().cloned().collect(),
         }
@@ -165,6 +167,10 @@ struct Status {
     connections: u64,
     connections_max: u64,
     commands: u64,
+    /// Files that were asked about since the start, by verdict.
+    rows: BTreeMap<&'static str, u64>,
+    /// Requests since the start that got no answer but the reason why, by its code.
+    failed: BTreeMap<String, u64>,
     pictures: PoolStatus,
     feeds: Vec<FeedStatus>,
 }

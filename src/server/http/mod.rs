@@ -31,6 +31,7 @@ mod rows;
 mod schema;
 mod suppressions;
 
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ use futures_util::StreamExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt;
@@ -261,39 +262,54 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
         let (router, shared) = (router.clone(), Arc::clone(&connection.shared));
-        async move {
+        Box::pin(async move {
             let answered = router.oneshot(request).await;
             if let Some(told) = answered.as_ref().ok().and_then(|response| response.extensions().get::<Told>()) {
                 shared.metrics.told(Protocol::Http, *told);
             }
             answered
-        }
+        })
     });
     // A client that takes no answers is cut off, as it is elsewhere.
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(limits.write()));
     let stream = TokioIo::new(Box::pin(stream));
-    let mut served = std::pin::pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(limits.idle().min(HEAD_TIMEOUT))
-            .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(stream, service)
-    );
-    loop {
+    let mut served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle().min(HEAD_TIMEOUT))
+        .max_buf_size(HEAD_BYTES_MAX)
+        .serve_connection(stream, service);
+    let ended = loop {
         tokio::select! {
-            ended = served.as_mut() => {
-                let Err(error) = ended else { return Ended::Finished };
-                tracing::debug!(?peer, %error, "connection broken");
-                return how_it_broke(&error);
-            }
+            ended = poll_fn(|context| served.poll_without_shutdown(context)) => break ended,
             _ = phase.changed() => match *phase.borrow_and_update() {
                 Phase::Serving => {}
-                Phase::Draining => served.as_mut().graceful_shutdown(),
+                Phase::Draining => Pin::new(&mut served).graceful_shutdown(),
                 Phase::Closing => return Ended::CutOff,
             },
         }
+    };
+    let ended = ended.map_or_else(
+        |error| {
+            tracing::debug!(?peer, %error, "connection broken");
+            how_it_broke(&error)
+        },
+        |()| Ended::Finished,
+    );
+    if !matches!(ended, Ended::Finished | Ended::Farewell(ErrorCode::Malformed)) {
+        return ended;
     }
+    // Closing with unread bytes, as of a request that was refused before its body came, would reset the connection, and
+    // the answer might be lost with it.
+    let mut stream = served.into_parts().io.into_inner();
+    let mut waste = [0; 4_096];
+    let lingered = async {
+        if stream.shutdown().await.is_ok() {
+            while stream.read(&mut waste).await.is_ok_and(|count| count > 0) {}
+        }
+    };
+    let _ = tokio::time::timeout(LINGER, lingered).await;
+    ended
 }
 
 /// Why a connection broke.

@@ -298,8 +298,14 @@ impl Metrics {
         count.fetch_add(rows.into(), Ordering::Relaxed);
     }
 
+    /// How many requests got no answer, by the code of the failure; codes without any are left out.
+    pub(super) fn failed(&self) -> BTreeMap<String, u64> {
+        let of = |told: Told| self.protocols.iter().map(|protocol| protocol.told.get(told.number())).sum();
+        Told::all().map(|told| (told.name(), of(told))).filter(|(_, count)| *count > 0).collect()
+    }
+
     /// How many rows have which verdict.
-    fn verdicts(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
+    pub(super) fn verdicts(&self) -> impl Iterator<Item = (&'static str, u64)> + use<> {
         let decided = [
             (Verdict::Known, &self.known),
             (Verdict::Conflict, &self.conflict),

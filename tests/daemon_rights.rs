@@ -218,6 +218,7 @@ fn commands() -> Vec<(Needs, Vec<u8>, Option<Way>)> {
     let trail = [
         (AUDIT, json!({"command": "audit_read", "after": 0, "limit": 1}), get("/v1/audit?limit=1")),
         (AUDIT, json!({"command": "audit_checkpoint"}), get("/v1/audit/checkpoint")),
+        (AUDIT, json!({"command": "events_read", "after": null, "limit": 1}), get("/v1/events?limit=1")),
     ];
     let store = store.into_iter().map(|(needs, command, path)| (needs, serde_json::to_vec(&command).unwrap(), path));
     let trail = trail.into_iter().map(|(needs, command, path)| (needs, command.to_string().into_bytes(), path));
@@ -464,7 +465,7 @@ fn the_table_names_every_operation() {
 
     // Commands, as the description names them.
     let mut described = BTreeSet::new();
-    for schema in ["Command", "TrailCommand"] {
+    for schema in ["Command", "TrailCommand", "EventsCommand"] {
         tags(&description["components"]["schemas"][schema], &mut described);
     }
     let commands = frames().filter_map(|frame| match frame {

@@ -11,7 +11,7 @@ use super::Shared;
 use super::asker::{Asker, TRAIL, Work, unwritten};
 use super::content::NoAnswer;
 use super::limits::{Limits, Taken};
-use super::metrics::Operation;
+use super::metrics::{Operation, Told};
 use crate::access::{Principal, Right};
 use crate::audit::Event;
 use crate::events::{EventReader, EventsCommand, EventsOutcome, Page, ReadError};
@@ -60,6 +60,11 @@ impl Delivery {
             self.asker.read_events_since(began);
         }
         Ok(page)
+    }
+
+    /// Counts what was told instead of a page, in a stream that had begun.
+    pub(super) fn told(&self, failure: &Failure) {
+        self.asker.told(Told::Failure(failure.code));
     }
 
     /// Waits for events beyond the last page.

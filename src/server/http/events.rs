@@ -100,6 +100,7 @@ impl Stream {
             let page = match page {
                 Ok(page) => page,
                 Err(failure) => {
+                    self.delivery.told(&failure);
                     let mut line = serde_json::to_vec(&Problem::from(failure)).expect("a problem is plain data");
                     line.push(b'\n');
                     return Some((Ok(line.into()), Turn::BreakOff));

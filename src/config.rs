@@ -44,6 +44,7 @@ use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
 use crate::audit::{AuditConfig, Permit};
 use crate::events::EventsConfig;
 use crate::feed::{FeedConfig, FeedSection};
+use crate::log::LogConfig;
 use crate::media::worker::WorkerConfig;
 use crate::protocol::{Address, DEFAULT_DATA, SOCKET_NAME};
 use crate::server::{Limits, Listen, Protocol};
@@ -67,6 +68,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// The match events.
     pub events: EventsConfig,
+    /// The log; read at start.
+    pub log: LogConfig,
     /// The bounds.
     pub limits: Limits,
     /// What new versions of lists must keep to; read at start.
@@ -91,6 +94,7 @@ struct File {
     principal: Vec<PrincipalConfig>,
     audit: AuditConfig,
     events: EventsConfig,
+    log: LogConfig,
     limits: Limits,
     gate: GateLimits,
     pictures: WorkerConfig,
@@ -127,6 +131,7 @@ impl Config {
             principals: parsed.principal,
             audit: parsed.audit,
             events: parsed.events,
+            log: parsed.log,
             limits: parsed.limits,
             gate: parsed.gate,
             pictures: parsed.pictures,
@@ -168,6 +173,7 @@ impl Config {
             ("audit.file_bytes", keep(&mut self.audit.file_bytes, &running.audit.file_bytes)),
             ("events.file_bytes", keep(&mut self.events.file_bytes, &running.events.file_bytes)),
             ("events.files_kept", keep(&mut self.events.files_kept, &running.events.files_kept)),
+            ("[log]", keep(&mut self.log, &running.log)),
             ("[gate]", keep(&mut self.gate, &running.gate)),
             ("[pictures]", keep(&mut self.pictures, &running.pictures)),
             ("near_threads", keep(&mut self.near_threads, &running.near_threads)),
@@ -200,6 +206,7 @@ impl Config {
             checked.note(&["listen", &number, "address"], twice);
         }
         checked.note(&["principal"], self.access().err());
+        checked.note(&["log", "filter"], self.log.check().err());
         let (limits, gate, pictures) = (self.limits.check(), self.gate.check(), self.pictures.check());
         checked.note(&["events", "files_kept"], self.events.check().err());
         checked.note(&["limits", limits.as_ref().map_or_else(|bad| bad.name, |()| "")], limits.err());

@@ -26,10 +26,14 @@ pub mod fingerprint;
 pub mod index;
 pub mod journal;
 pub mod list;
+#[cfg(feature = "server")]
+pub mod log;
 pub mod matching;
 #[cfg(feature = "media")]
 pub mod media;
 pub mod moment;
+#[cfg(feature = "pages")]
+pub mod pages;
 pub mod protocol;
 pub mod records;
 pub mod segment;
@@ -37,3 +41,5 @@ pub mod segment;
 pub mod server;
 pub mod settings;
 pub mod store;
+#[cfg(feature = "server")]
+pub mod systemd;

@@ -10,6 +10,9 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("moment", &[]),
     ("list", &["fingerprint"]),
     ("settings", &[]),
+    ("log", &[]),
+    ("pages", &[]),
+    ("systemd", &["protocol"]),
     ("feed", &["fingerprint", "list", "moment", "settings"]),
     ("segment", &["fingerprint", "list"]),
     ("index", &["fingerprint", "list", "segment"]),
@@ -23,7 +26,10 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("events", &["access", "fingerprint", "index", "journal", "list", "matching"]),
     ("audit", &["access", "events", "fingerprint", "journal", "matching"]),
     ("media", &["fingerprint", "matching"]),
-    ("config", &["access", "audit", "events", "feed", "journal", "media", "protocol", "server", "settings", "store"]),
+    (
+        "config",
+        &["access", "audit", "events", "feed", "journal", "log", "media", "protocol", "server", "settings", "store"],
+    ),
     (
         "server",
         &[
@@ -40,6 +46,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
             "moment",
             "protocol",
             "store",
+            "systemd",
         ],
     ),
     (
@@ -55,10 +62,12 @@ const LIBRARY: &[(&str, &[&str])] = &[
             "matching",
             "media",
             "moment",
+            "pages",
             "protocol",
             "server",
             "settings",
             "store",
+            "systemd",
         ],
     ),
 ];
@@ -71,7 +80,7 @@ const INDEX_TOOLS: &[(&str, &[&str], &[&str])] = &[
     ("feeds", &["feed", "fingerprint", "list", "moment", "store"], &["formats", "keeper"]),
     (
         "verbs",
-        &["feed", "fingerprint", "list", "segment", "index", "records", "store", "moment"],
+        &["feed", "fingerprint", "list", "segment", "index", "records", "store", "moment", "pages"],
         &["formats", "build", "feeds", "keeper"],
     ),
 ];

@@ -2,10 +2,13 @@
 
 mod daemon_support;
 
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use daemon_support::{Daemon, check_answers, known, until, write_config};
 use hashward::fingerprint::{Kind, Radii};
@@ -109,4 +112,50 @@ fn a_living_socket_is_refused_and_a_dead_one_replaced() {
     let folder = std::mem::replace(&mut daemon.folder, tempfile::tempdir().unwrap());
     let again = Daemon::start_in(folder, "");
     again.check_answers();
+}
+
+#[test]
+fn a_file_on_its_way_over_http_is_answered_before_the_end() {
+    let listen = "[[listen]]\naddress = 'unix:data/hashward.sock'\n[[listen]]\naddress = 'unix:data/http.sock'\n\
+                  protocol = 'http'\nrights = ['lookup', 'content']\n[limits]\ndrain_s = 20\n";
+    let mut daemon = Daemon::start(listen);
+    let mut stream = UnixStream::connect(daemon.folder.path().join("data/http.sock")).unwrap();
+    stream.set_read_timeout(Some(daemon_support::PATIENCE)).unwrap();
+    stream.write_all(b"POST /v1/match HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\n\r\nfil").unwrap();
+    thread::sleep(Duration::from_millis(100));
+    daemon.signal(Signal::TERM);
+    until(|| (!daemon.socket().exists()).then_some(()));
+    stream.write_all(b"e 7").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.contains(r#""verdict":"known""#), "{answer}");
+    assert!(daemon.wait().success());
+}
+
+#[test]
+fn who_does_not_finish_is_cut_off_at_the_deadline_and_a_second_signal_waits_for_nobody() {
+    let listen = |drain_s: u32| {
+        format!(
+            "[[listen]]\naddress = 'unix:data/hashward.sock'\n[[listen]]\naddress = 'unix:data/http.sock'\n\
+             protocol = 'http'\nrights = ['lookup', 'content']\n[limits]\ndrain_s = {drain_s}\nframe_s = 3600\n"
+        )
+    };
+    for (drain_s, signals) in [(1, 1), (3_600, 2)] {
+        let mut daemon = Daemon::start(&listen(drain_s));
+        let mut half = UnixStream::connect(daemon.folder.path().join("data/http.sock")).unwrap();
+        half.write_all(b"POST /v1/match HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\n\r\nfil").unwrap();
+        let mut frame = daemon.greeted();
+        frame.write(&[100, 0, 0]);
+        thread::sleep(Duration::from_millis(100));
+        for _ in 0..signals {
+            daemon.signal(Signal::TERM);
+            until(|| (!daemon.socket().exists()).then_some(()));
+        }
+        assert!(daemon.wait().success());
+        let mut answer = String::new();
+        half.set_read_timeout(Some(daemon_support::PATIENCE)).unwrap();
+        let _ = half.read_to_string(&mut answer);
+        assert!(!answer.contains("verdict"), "what did not come whole is not answered: {answer}");
+    }
 }

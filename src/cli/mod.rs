@@ -22,7 +22,9 @@ mod worker;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::pages::Generate;
 
 /// Answers whether a file is known, by which list and in which category.
 #[derive(Parser)]
@@ -57,6 +59,9 @@ enum Verb {
     Events(events::Arguments),
     /// Make a token for somebody who shall ask over the network
     Token(token::Arguments),
+    /// Write man pages or shell completions of this program
+    #[command(hide = true)]
+    Generate(Generate),
     /// Decode pictures for a parent, in a sandbox
     #[command(hide = true)]
     Worker(worker::Arguments),
@@ -93,6 +98,9 @@ pub fn main() -> ExitCode {
         Verb::Audit(arguments) => audit::run(&arguments),
         Verb::Events(arguments) => events::run(&arguments),
         Verb::Token(arguments) => token::run(&arguments),
+        Verb::Generate(arguments) => {
+            arguments.run(Arguments::command()).map(|()| Exit::Fine).map_err(anyhow::Error::from)
+        }
         Verb::Worker(arguments) => worker::run(&arguments),
     };
     match done {

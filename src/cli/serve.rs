@@ -3,7 +3,6 @@
 //! It listens at once, and answers `undecided(loading)` until the store has verified its segments. SIGTERM and SIGINT
 //! drain and end it, SIGHUP has it read its config again.
 
-use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use super::Exit;
 use crate::audit::{Event, Permit, Trail};
@@ -24,6 +22,7 @@ use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
 use crate::server::{Server, Service, SyncProgram};
 use crate::store::{Store, StoreOptions};
+use crate::systemd::{Notifier, PassedSockets};
 
 /// How often the store is asked whether something is due.
 const MAINTENANCE_PAUSE: Duration = Duration::from_secs(1);
@@ -36,7 +35,7 @@ const END_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(clap::Args)]
 #[command(after_help = "SIGHUP reads the config again; SIGTERM and SIGINT finish what was asked, and end. \
-    RUST_LOG sets what is logged; no log holds a hash.")]
+    a second one ends without finishing. RUST_LOG goes before `filter` of [log]; no log holds a hash.")]
 pub(super) struct Arguments {
     /// The config, in TOML
     #[arg(long, value_name = "F")]
@@ -56,20 +55,21 @@ impl Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let ansi = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(ansi).init();
+    // Before there is a second thread.
+    let passed = PassedSockets::from_env()?;
     let config = arguments.resolve()?;
+    config.log.start()?;
     std::fs::create_dir_all(&config.data)
         .with_context(|| format!("cannot make the data folder {}", config.data.display()))?;
     let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
-    let served = runtime.block_on(serve(arguments, config));
+    let served = runtime.block_on(serve(arguments, config, passed));
     runtime.shutdown_timeout(END_TIMEOUT);
     served.map(|()| Exit::Fine)
 }
 
-async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
+async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> Result<()> {
+    let notifier = Arc::new(Notifier::from_env());
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let mut hangup = signal(SignalKind::hangup())?;
     let service = Arc::new(Service::loading());
@@ -77,6 +77,7 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
     let limits = config.limits.clone();
     let mut server =
         Server::new(Arc::clone(&service), limits.clone(), config.access()?, pictures, config.near_threads)?;
+    server.adopt(passed);
     server.reconfigure(&config.listen, config.access()?, config.audit, config.events, limits)?;
     follow(&mut server, arguments, &config);
 
@@ -103,44 +104,61 @@ async fn serve(arguments: &Arguments, config: Config) -> Result<()> {
         anyhow::Ok(store)
     };
     let mut opening = tokio::task::spawn_blocking(open);
+    // It listens, and says of everything that is not verified yet that it is loading: however long that takes, it is no
+    // reason to start it again.
+    let mut state = "loading: segments are being verified".to_owned();
+    notifier.ready(&state);
+    let watched = (Arc::clone(&notifier), Arc::clone(&service));
+    tokio::spawn(async move { watched.0.keep_alive(|| watched.1.answers()).await });
     let mut maintenance = None;
     loop {
         tokio::select! {
             loaded = &mut opening, if maintenance.is_none() => {
                 let store = loaded.context("opening the store panicked")??;
                 tracing::info!(data = %config.data.display(), generation = store.snapshot().generation(), "ready");
+                state = format!("ready, generation {} at start", store.snapshot().generation());
+                notifier.status(&state);
                 maintenance = Some(Maintenance::start(store)?);
                 current.catch_up(&mut told, &service);
             }
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
-            _ = hangup.recv() => match arguments.resolve() {
-                Ok(reread) => {
-                    let (reread, waiting) = reread.taken_on_by(&config);
-                    if !waiting.is_empty() {
-                        tracing::warn!("a new start is needed for new settings of {}", waiting.join(", "));
-                    }
-                    current.catch_up(&mut told, &service);
-                    let next = InForce::of(&reread);
-                    match next.take_effect(&mut server, &service, &reread, &current) {
-                        Ok(()) => {
-                            if service.trail().is_some() {
-                                told = next.clone();
-                            }
-                            current = next;
-                            server.tell_config(&current.digest);
-                            follow(&mut server, arguments, &reread);
-                            tracing::info!("config read again");
+            _ = hangup.recv() => {
+                notifier.reloading();
+                match arguments.resolve() {
+                    Ok(reread) => {
+                        let (reread, waiting) = reread.taken_on_by(&config);
+                        if !waiting.is_empty() {
+                            tracing::warn!("a new start is needed for new settings of {}", waiting.join(", "));
                         }
-                        Err(error) => tracing::error!(error = format!("{error:#}"), "the config stays as it was"),
+                        current.catch_up(&mut told, &service);
+                        let next = InForce::of(&reread);
+                        match next.take_effect(&mut server, &service, &reread, &current) {
+                            Ok(()) => {
+                                if service.trail().is_some() {
+                                    told = next.clone();
+                                }
+                                current = next;
+                                server.tell_config(&current.digest);
+                                follow(&mut server, arguments, &reread);
+                                tracing::info!("config read again");
+                            }
+                            Err(error) => tracing::error!(error = format!("{error:#}"), "the config stays as it was"),
+                        }
                     }
+                    Err(error) => tracing::error!(%error, "the config stays as it was"),
                 }
-                Err(error) => tracing::error!(%error, "the config stays as it was"),
-            },
+                notifier.ready(&state);
+            }
         }
     }
     tracing::info!("finishing what was asked");
-    server.drain().await;
+    notifier.stopping();
+    tokio::select! {
+        () = server.drain() => {}
+        _ = terminate.recv() => tracing::warn!("told twice to end; what was asked is not finished"),
+        _ = interrupt.recv() => tracing::warn!("told twice to end; what was asked is not finished"),
+    }
     if let Some(maintenance) = maintenance {
         tokio::task::spawn_blocking(|| maintenance.stop()).await?;
     }

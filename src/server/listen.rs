@@ -34,6 +34,7 @@ use crate::access::{Counted, GroupId, Peer, Right, Rights, UserId};
 use crate::audit::Permit;
 use crate::journal::now_ms;
 use crate::protocol::{Address, RequestId, encode_busy};
+use crate::systemd::{PassedListener, PassedSockets};
 
 /// Read and write for the owner and the group; connecting needs to write.
 const SOCKET_MODE: u32 = 0o660;
@@ -179,6 +180,9 @@ pub enum ListenError {
     /// Connections that stand would go on in the protocol of before.
     #[error("{0}: a listener that speaks another protocol, or TLS from now on, needs a new start, or another address")]
     ProtocolChanged(Address),
+    /// Whoever connects would wait for ever.
+    #[error("systemd passes a socket at {0}; expected a [[listen]] with this address, found none")]
+    Passed(Address),
     /// Another daemon listens there.
     #[error("{0}: a daemon already listens there; stop it first, or choose another address")]
     InUse(Address),
@@ -202,11 +206,15 @@ pub(super) enum Socket {
 }
 
 impl Socket {
-    pub(super) fn open(address: &Address) -> Result<Socket, ListenError> {
+    /// The socket that systemd passes for this address, or a new one.
+    pub(super) fn open(address: &Address, passed: &PassedSockets) -> Result<Socket, ListenError> {
         let failed = |source: io::Error| match source.kind() {
             io::ErrorKind::AddrInUse => ListenError::InUse(address.clone()),
             _ => ListenError::Io { address: address.clone(), source },
         };
+        if let Some(listener) = passed.at(address).map_err(failed)? {
+            return Socket::adopt(listener, address).map_err(failed);
+        }
         match address {
             Address::Unix(path) => {
                 refuse_living(path, address)?;
@@ -214,6 +222,21 @@ impl Socket {
             }
             Address::Tcp(socket) => bind_tcp(*socket).map_err(failed),
             Address::Tls(..) => Err(BadListen::TlsAddress(address.clone()).into()),
+        }
+    }
+
+    fn adopt(listener: PassedListener, address: &Address) -> io::Result<Socket> {
+        match (listener, address) {
+            (PassedListener::Unix(listener), Address::Unix(path)) => {
+                listener.set_nonblocking(true)?;
+                let file = SocketFile { path: path.clone(), identity: None };
+                Ok(Socket::Unix(UnixListener::from_std(listener)?, file))
+            }
+            (PassedListener::Tcp(listener), _) => {
+                listener.set_nonblocking(true)?;
+                Ok(Socket::Tcp(TcpListener::from_std(listener)?, address.clone()))
+            }
+            (PassedListener::Unix(_), _) => unreachable!("it is found by its address"),
         }
     }
 
@@ -276,7 +299,7 @@ fn bind_unix(path: &Path) -> io::Result<Socket> {
     fs::set_permissions(&made, Permissions::from_mode(SOCKET_MODE))?;
     fs::rename(&made, path)?;
     let metadata = fs::symlink_metadata(path)?;
-    let file = SocketFile { path: path.to_owned(), identity: (metadata.dev(), metadata.ino()) };
+    let file = SocketFile { path: path.to_owned(), identity: Some((metadata.dev(), metadata.ino())) };
     Ok(Socket::Unix(listener, file))
 }
 
@@ -292,14 +315,14 @@ fn bind_tcp(address: SocketAddr) -> io::Result<Socket> {
 /// A socket's file, removed with the listener if it is still the same.
 pub(super) struct SocketFile {
     path: PathBuf,
-    /// Device and inode.
-    identity: (u64, u64),
+    /// Device and inode; `None` of a socket that systemd made, which is systemd's to remove.
+    identity: Option<(u64, u64)>,
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
         let found = fs::symlink_metadata(&self.path).map(|metadata| (metadata.dev(), metadata.ino()));
-        if found.is_ok_and(|found| found == self.identity) {
+        if found.is_ok_and(|found| Some(found) == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
     }

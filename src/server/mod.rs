@@ -73,6 +73,7 @@ use crate::events::EventsConfig;
 use crate::feed::FeedConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
+use crate::systemd::PassedSockets;
 use feeds::{Board, FeedStatus, Schedule, lock};
 use limits::Gauge;
 use listen::{Door, Socket};
@@ -179,6 +180,7 @@ struct Status {
 pub struct Server {
     shared: Arc<Shared>,
     listening: BTreeMap<Address, Listening>,
+    passed: PassedSockets,
     schedule: Schedule,
 }
 
@@ -224,7 +226,13 @@ impl Server {
             config: ArcSwap::default(),
             started_at: Instant::now(),
         };
-        Ok(Server { shared: Arc::new(shared), listening: BTreeMap::new(), schedule })
+        let (listening, passed) = (BTreeMap::new(), PassedSockets::default());
+        Ok(Server { shared: Arc::new(shared), listening, passed, schedule })
+    }
+
+    /// Listens at sockets that systemd passes, where their addresses are listened at.
+    pub fn adopt(&mut self, passed: PassedSockets) {
+        self.passed = passed;
     }
 
     /// Listens as `listen` says from now on, to whom `access` names, within `limits`: opens what is new, lets go what is
@@ -248,10 +256,14 @@ impl Server {
         if let Some(entry) = listen.iter().find(speaks_another) {
             return Err(ListenError::ProtocolChanged(entry.address.clone()));
         }
+        let is_listened_at = |address: &&Address| listen.iter().any(|entry| entry.address == **address);
+        if let Some(address) = self.passed.addresses().find(|address| !is_listened_at(address)) {
+            return Err(ListenError::Passed(address.clone()));
+        }
         let tls = listen.iter().map(Listen::load_tls).collect::<Result<Vec<_>, _>>()?;
         let open_new = |entry: &Listen| match self.listening.contains_key(&entry.address) {
             true => Ok(None),
-            false => Socket::open(&entry.address).map(Some),
+            false => Socket::open(&entry.address, &self.passed).map(Some),
         };
         let opened = listen.iter().map(open_new).collect::<Result<Vec<_>, ListenError>>()?;
         self.shared.limits.store(Arc::new(limits));
@@ -259,8 +271,7 @@ impl Server {
         self.shared.access.store(Arc::new(access));
         self.shared.audit.store(Arc::new(audit));
         self.shared.events.store(Arc::new(events));
-        let is_gone = |address: &&Address| !listen.iter().any(|entry| entry.address == **address);
-        let gone: Vec<Address> = self.listening.keys().filter(is_gone).cloned().collect();
+        let gone: Vec<Address> = self.listening.keys().filter(|address| !is_listened_at(address)).cloned().collect();
         for address in gone {
             tracing::info!(%address, "no longer listening");
             if let Some(gone) = self.listening.remove(&address) {

@@ -15,7 +15,7 @@ use super::workshop::Workshop;
 use crate::audit::{Trail, TrailStatus};
 use crate::events::{Events, EventsStatus};
 use crate::feed::FeedConfig;
-use crate::fingerprint::{Kind, Radii};
+use crate::fingerprint::{self, Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
 use crate::list::{ListName, ListState};
@@ -133,6 +133,17 @@ impl Service {
         }
         let (whole, shadow) = whole.expect("there is at least one part");
         Ok(Answered { snapshot, answers: whole.answers, shadow: shadow.map(|shadow| Shadow(shadow.answers)) })
+    }
+
+    /// Whether a lookup of what is known always is answered as it must be. It waits for nothing: a disk that hangs
+    /// keeps changes from being made, and no question from being answered.
+    pub fn answers(&self) -> bool {
+        let empty = fingerprint::hash_bytes(Kind::Md5, b"");
+        let question = Question { kinds: &[Kind::Md5], rows: empty.value(), radii: &Radii::none() };
+        let answers = matching::answer(&self.snapshot(), &question);
+        answers.is_ok_and(|answers| {
+            answers.iter().flatten().map(|answer| answer.verdict).eq([matching::Verdict::Ignorable])
+        })
     }
 
     /// Carries a command out. Blocks for as long as the store needs.
@@ -348,6 +359,7 @@ mod tests {
         let answered = service.answer(service.snapshot(), &workshop, &[Kind::Md5], &Radii::none(), &rows).await;
         let answers = answered.unwrap().answers;
         assert_eq!(answers.miss, Verdict::Undecided(Reason::Loading));
+        assert!(service.answers(), "what is always known is so from the first moment on");
         assert_eq!(
             answers.iter().map(|answer| answer.map(|answer| answer.verdict)).collect::<Vec<_>>(),
             [Some(Verdict::Ignorable), None]

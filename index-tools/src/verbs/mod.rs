@@ -34,8 +34,9 @@ mod withdraw;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use hashward::list::ListState;
+use hashward::pages::Generate;
 
 use crate::keeper::{DEFAULT_DATA, Keeper, KeeperError};
 
@@ -99,6 +100,9 @@ enum Verb {
     Backup(backup::BackupArgs),
     /// Put a backup in place of everything
     Restore(restore::RestoreArgs),
+    /// Write man pages or shell completions of this program
+    #[command(hide = true)]
+    Generate(Generate),
 }
 
 /// Where the lists are kept.
@@ -162,6 +166,7 @@ pub fn run(cli: Cli) -> ExitCode {
         Verb::Compact(args) => compact::run(args),
         Verb::Backup(args) => backup::run(args),
         Verb::Restore(args) => restore::run(args),
+        Verb::Generate(args) => args.run(Cli::command()).map(|()| ExitCode::SUCCESS).map_err(anyhow::Error::from),
     };
     match done {
         Ok(code) => code,

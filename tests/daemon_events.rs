@@ -1,6 +1,7 @@
 //! Match events of a real daemon: what is in them, that none is lost, and that no list in shadow changes an answer.
 
 mod daemon_support;
+mod pictures_support;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,6 +16,7 @@ use daemon_support::{Daemon, PATIENCE};
 use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
 use hashward::list::TEST_CONTENT;
 use hashward::protocol::{Client, ClientError, ContentOptions, ErrorCode};
+use pictures_support::{jpeg, pdq, photo};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -179,6 +181,44 @@ fn a_list_in_shadow_changes_no_answer_and_adds_an_event() {
     let mut without = client.lookup(&[Kind::Md5], &Radii::none(), &rows).unwrap();
     without.generation = in_shadow.generation;
     assert_eq!(in_shadow, without);
+}
+
+#[test]
+fn a_file_is_asked_of_lists_in_shadow_by_their_own_kinds() {
+    let daemon = Daemon::start(LISTEN);
+    let (copy, exact) = (jpeg(&photo(1), 60), hash_bytes(Kind::Sha256, b"by digest"));
+    let ask = |content: &[u8], dihedral| {
+        let options = ContentOptions { dihedral, radii: Radii::none() };
+        let answers = daemon.client().content(&options, content).unwrap();
+        (answers.checked, answers.incomplete, answers.miss, answers.hits)
+    };
+    let contents = [(&copy[..], false), (&copy, true), (b"by digest", false), (b"\x89PNG\r\n\x1a\n no picture", false)];
+    let before = contents.map(|(content, dihedral)| ask(content, dihedral));
+    add(&daemon, "trial", "illegal", &pdq(&photo(1)));
+    add(&daemon, "trial", "illegal", &exact);
+    command(&daemon, json!({"command": "set_state", "list": "trial", "state": "shadow"}));
+    assert_eq!(contents.map(|(content, dihedral)| ask(content, dihedral)), before);
+    let events = events(&daemon, 0);
+    assert_eq!(events.len(), 3, "{events:?}");
+    for event in &events {
+        assert_eq!((&event["verdict"], &event["matches"]), (&json!("unknown"), &json!([])));
+        assert_eq!(event["shadow"][0]["list"], "trial");
+    }
+    let said = |event: &Value, field: &str| event["shadow"][0][field].clone();
+    assert_eq!(events[..2].iter().map(|event| said(event, "kind")).collect::<Vec<_>>(), ["pdq", "pdq"]);
+    assert!(events[..2].iter().all(|event| said(event, "distance").as_u64() <= Some(31)));
+    assert!(events.iter().all(|event| {
+        event["file"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .any(|hash| hash.as_str().unwrap().starts_with(said(event, "kind").as_str().unwrap()))
+    }));
+    let codes = |event: &Value| {
+        event["file"].as_array().unwrap().iter().filter(|hash| hash.as_str().unwrap().starts_with("pdq:")).count()
+    };
+    assert_eq!((codes(&events[0]), codes(&events[1])), (1, 8));
+    assert_eq!(events[2]["shadow"][0]["kind"], "sha256");
 }
 
 #[test]

@@ -49,6 +49,13 @@ impl Values {
         self.missing.extend(kinds.iter().map(|kind| (*kind, reason)));
     }
 
+    /// The same without these kinds.
+    pub fn without(mut self, kinds: &[Kind]) -> Values {
+        self.of_kinds.retain(|(kind, _)| !kinds.contains(kind));
+        self.missing.retain(|(kind, _)| !kinds.contains(kind));
+        self
+    }
+
     /// The kinds that have values, in the order of [`Values::rows`].
     pub fn kinds(&self) -> Vec<Kind> {
         self.of_kinds.iter().map(|(kind, _)| *kind).collect()

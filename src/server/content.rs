@@ -41,6 +41,8 @@ struct Plan {
     /// "undecided", and says why.
     exact: Vec<Kind>,
     perceptual: Vec<Kind>,
+    /// Those beside that lists in shadow hold: computed as well, and asked of these lists alone.
+    in_shadow: Vec<Kind>,
 }
 
 impl Plan {
@@ -50,7 +52,22 @@ impl Plan {
         let of = |kinds: &[Kind]| kinds.iter().copied().filter(|kind| askable.contains(kind)).collect::<Vec<_>>();
         let (exact, perceptual) = (of(&Kind::COMPUTED), of(&Kind::PERCEPTUAL));
         let exact = if exact.is_empty() { Kind::COMPUTED.to_vec() } else { exact };
-        Plan { snapshot, exact, perceptual }
+        let mut in_shadow = snapshot.shadow_kinds();
+        in_shadow.retain(|kind| !exact.contains(kind) && !perceptual.contains(kind));
+        Plan { snapshot, exact, perceptual, in_shadow }
+    }
+
+    /// All of these kinds that are to be computed, those among `of`.
+    fn computed(&self, kinds: &[Kind], of: &[Kind]) -> Vec<Kind> {
+        kinds.iter().chain(self.in_shadow.iter().filter(|kind| of.contains(kind))).copied().collect()
+    }
+
+    fn digests(&self) -> Vec<Kind> {
+        self.computed(&self.exact, &Kind::COMPUTED)
+    }
+
+    fn codes(&self) -> Vec<Kind> {
+        self.computed(&self.perceptual, &Kind::PERCEPTUAL)
     }
 }
 
@@ -81,7 +98,7 @@ impl From<Failure> for NoAnswer {
 impl Incoming {
     pub(super) fn new(id: RequestId, options: ContentOptions, shared: &Shared) -> Incoming {
         let plan = Plan::new(shared);
-        let intake = Intake::new(&plan.exact, shared.pictures.config().input_bytes);
+        let intake = Intake::new(&plan.digests(), shared.pictures.config().input_bytes);
         let intake = intake.expect("computed kinds can be computed");
         Incoming {
             id,
@@ -144,7 +161,7 @@ pub(super) async fn answer_descriptor(
     let memory = shared.content_memory.take(kept_max, limits.content_memory_bytes);
     let _memory = memory.ok_or(NO_ROOM)?;
     let plan = Plan::new(shared);
-    let kinds = plan.exact.clone();
+    let kinds = plan.digests();
     let read = shared.workshop.run_apart(move || read_checked(descriptor, &source_limits, &kinds));
     match read.await.ok_or_else(panicked)? {
         Ok(source) => ask(shared, plan, options, source).await,
@@ -159,7 +176,7 @@ async fn ask(
     options: &ContentOptions,
     source: Source,
 ) -> Result<AnsweredFile, NoAnswer> {
-    let request = HashRequest { kinds: plan.perceptual, dihedral: options.dihedral };
+    let request = HashRequest { kinds: plan.codes(), dihedral: options.dihedral };
     let mut values = Values::exact(&source.fingerprints);
     match source.content {
         _ if request.kinds.is_empty() => {}
@@ -178,11 +195,25 @@ async fn ask(
             values.add_picture(&request, &outcome);
         }
     }
-    let Shared { service, workshop, .. } = &**shared;
-    let (kinds, rows) = (values.kinds(), values.rows());
-    let mut answered = service.answer(plan.snapshot, workshop, &kinds, &options.radii, &rows).await?.into_one();
-    answered.answers.lack(values.missing);
-    Ok(AnsweredFile { kinds, values: rows, answered })
+    let Plan { snapshot, in_shadow, .. } = plan;
+    let asked = values.clone().without(&in_shadow);
+    let answer = |values: &Values| {
+        let (kinds, rows, snapshot) = (values.kinds(), values.rows(), Arc::clone(&snapshot));
+        async move {
+            let Shared { service, workshop, .. } = &**shared;
+            let answered = service.answer(snapshot, workshop, &kinds, &options.radii, &rows).await?.into_one();
+            Ok::<_, Failure>(AnsweredFile { kinds, values: rows, answered })
+        }
+    };
+    let mut file = answer(&asked).await?;
+    if !in_shadow.is_empty() {
+        // More kinds than were asked: of this only what lists in shadow say counts.
+        let with_more = answer(&values).await?;
+        let answered = Answered { answers: file.answered.answers, ..with_more.answered };
+        file = AnsweredFile { answered, ..with_more };
+    }
+    file.answered.answers.lack(asked.missing);
+    Ok(file)
 }
 
 fn panicked() -> Failure {

@@ -2,8 +2,8 @@
 //!
 //! An event is recorded before the answer that tells of it goes out, so that no match is told and then forgotten. Events
 //! are numbered from 1 without gaps, and whoever reads them goes on after the last number they have dealt with: so each is
-//! delivered at least once, whichever side stops and starts again. One that is no longer kept is never passed over in
-//! silence: see [`ReadError::Gone`].
+//! delivered at least once, whichever side stops and starts again. None is delivered that a loss of power would still
+//! take, and one that is no longer kept is never passed over in silence: see [`ReadError::Gone`].
 //!
 //! They stand in a [`Journal`] of their own, a record a question, and are made one a file when they are read. Hashes that
 //! no list knows are not in it.

@@ -141,6 +141,8 @@ impl EventReader {
     }
 
     /// The next events, at most `limit`; none if there are none yet. Codes of lists are in them where `detail` is true.
+    /// What is given survives a loss of power: else its number could come again, for another event, which whoever has
+    /// dealt with the first one would never ask for.
     ///
     /// # Errors
     /// [`ReadError`].
@@ -160,6 +162,9 @@ impl EventReader {
             } else if !self.next_record()? {
                 break;
             }
+        }
+        if !events.is_empty() && self.events.journal().unsynced() > 0 {
+            self.events.journal().sync()?;
         }
         let (after, more) = (self.after, self.after < self.events.last());
         Ok(Page { events, before, after, more })

@@ -139,7 +139,9 @@ fn a_reader_follows_and_goes_on_after_a_crash() {
     for round in 0..5 {
         assert!(reader.next_page(9, true).unwrap().events.is_empty());
         note(&events, &[vec![1, 2]]);
+        assert_eq!(events.status().unsynced_records, 1);
         let page = reader.next_page(9, false).unwrap();
+        assert_eq!(events.status().unsynced_records, 0, "what is given survives a loss of power");
         assert_eq!((page.before, page.after, page.more), (3 * round, 3 * round + 3, false));
         let event: MatchEvent<'_> = serde_json::from_str(page.events[0].get()).unwrap();
         assert!(event.nearest.is_empty() && event.shadow_nearest.is_empty(), "codes need `detail`");

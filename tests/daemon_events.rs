@@ -6,13 +6,15 @@ mod pictures_support;
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use daemon_support::{Daemon, PATIENCE};
+use daemon_support::{Daemon, PATIENCE, write_config};
+use hashward::access::Token;
 use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
 use hashward::list::TEST_CONTENT;
 use hashward::protocol::{Client, ClientError, ContentOptions, ErrorCode};
@@ -25,7 +27,7 @@ const LISTEN: &str = "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
 
 /// A response whose body is read line by line, as it comes.
 struct Stream {
-    input: BufReader<UnixStream>,
+    input: BufReader<Box<dyn Read>>,
     status: u16,
     chunk: Vec<u8>,
     ended: bool,
@@ -33,10 +35,15 @@ struct Stream {
 
 impl Stream {
     fn get(folder: &Path, path: &str) -> Stream {
-        let mut stream = UnixStream::connect(folder.join("http.sock")).unwrap();
+        let stream = UnixStream::connect(folder.join("http.sock")).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
-        let mut input = BufReader::new(stream);
+        Stream::over(stream, path, "")
+    }
+
+    fn over(mut stream: impl Read + Write + 'static, path: &str, headers: &str) -> Stream {
+        let head = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut input = BufReader::new(Box::new(stream) as Box<dyn Read>);
         let mut head = String::new();
         while !head.ends_with("\r\n\r\n") {
             assert!(input.read_line(&mut head).unwrap() > 0, "{head}");
@@ -65,14 +72,21 @@ impl Stream {
             if self.ended {
                 return None;
             }
-            let mut size = String::new();
-            self.input.read_line(&mut size).unwrap();
-            let size = usize::from_str_radix(size.trim_end(), 16).expect("a chunk, or the proper end");
+            let size = self.chunk_bytes().expect("a chunk, or the proper end");
             let mut chunk = vec![0; size + 2];
             self.input.read_exact(&mut chunk).unwrap();
             self.chunk.extend_from_slice(&chunk[..size]);
             self.ended = size == 0;
         }
+    }
+}
+
+impl Stream {
+    /// The length of the next chunk, 0 for the proper end; `None` if the body breaks off.
+    fn chunk_bytes(&mut self) -> Option<usize> {
+        let mut size = String::new();
+        self.input.read_line(&mut size).ok()?;
+        usize::from_str_radix(size.trim_end(), 16).ok()
     }
 }
 
@@ -140,6 +154,12 @@ fn an_event_says_what_a_report_needs() {
     assert!(events[3]["file"].as_array().unwrap().contains(&json!(hash_bytes(Kind::Md5, TEST_CONTENT.as_bytes()))));
     assert!(events.iter().all(|event| event["by"] == "daemon" && event["at"].as_u64() > Some(1 << 40)));
     assert!(events.iter().all(|event| event["generation"].is_u64()));
+
+    // The entry behind one is found by the file's hash, as docs/operations.md says.
+    let explain = json!({"command": "explain", "fingerprint": events[0]["file"][0]}).to_string();
+    let explained: Value = serde_json::from_slice(&client.command_json(explain.as_bytes()).unwrap()).unwrap();
+    let holding = explained["lists"].as_array().unwrap().iter().find(|of| of["list"]["name"] == "own").unwrap();
+    assert_eq!(holding["records"][0]["entry"]["source_id"], json!(known));
 
     // Reading them is in the trail.
     let trail = client.command_json(br#"{"command":"audit_read","after":0,"limit":1000}"#).unwrap();
@@ -281,6 +301,40 @@ fn whoever_follows_hears_of_each_match_at_once_until_the_daemon_ends() {
     daemon.signal(Signal::TERM);
     assert_eq!(stream.line(), None, "the stream ends in good order");
     assert!(daemon.wait().success());
+}
+
+#[test]
+fn whoever_loses_the_right_hears_of_no_further_match() {
+    let token = Token::generate().unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let listen =
+        format!("{LISTEN}[[listen]]\naddress = 'tcp:127.0.0.1:{port}'\nprotocol = 'http'\nrights = ['audit']\n");
+    let reporter =
+        |rights| format!("{listen}[[principal]]\nname = 'reporter'\ntoken = '{}'\nrights = {rights}\n", token.hash());
+    let daemon = Daemon::start(&reporter("['audit']"));
+    daemon.add("own", [md5(1)]);
+    let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let bearer = format!("authorization: Bearer {}\r\n", token.reveal());
+    let mut stream = Stream::over(stream, "/v1/events?follow=true", &bearer);
+    lookup(&mut daemon.client(), Kind::Md5, &[md5(1)]);
+    assert_eq!(stream.line().unwrap()["seq"], 1);
+    let config = || {
+        let status: Value = serde_json::from_slice(&daemon.client().status().unwrap()).unwrap();
+        status["config"].clone()
+    };
+    let before = config();
+    write_config(daemon.folder.path(), &reporter("[]"));
+    daemon.signal(Signal::HUP);
+    let started_at = Instant::now();
+    while config() == before {
+        assert!(started_at.elapsed() < PATIENCE, "the config is not read");
+        thread::sleep(Duration::from_millis(10));
+    }
+    lookup(&mut daemon.client(), Kind::Md5, &[md5(1)]);
+    let last = stream.line().unwrap();
+    assert_eq!((&last["status"], &last["seq"]), (&json!(403), &Value::Null), "{last}");
+    assert_eq!(stream.chunk_bytes(), None, "the body breaks off");
 }
 
 #[test]

@@ -10,6 +10,7 @@ use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output};
 use crate::audit::TrailStatus;
+use crate::events::EventsStatus;
 use crate::fingerprint::Kind;
 use crate::media::worker::PoolStatus;
 use crate::moment;
@@ -38,6 +39,7 @@ pub(super) struct DaemonStatus {
     pub(super) connections_max: u64,
     pub(super) pictures: PoolStatus,
     audit: Option<TrailStatus>,
+    events: Option<EventsStatus>,
     rows: BTreeMap<String, u64>,
     failed: BTreeMap<String, u64>,
     feeds: Vec<FeedLine>,
@@ -116,12 +118,21 @@ fn counts(of: &BTreeMap<String, u64>) -> String {
 
 /// How far the audit trail is, and what is wrong with it.
 fn trail(audit: &TrailStatus) -> String {
-    let TrailStatus { records, unsynced, synced_at: _, missing, failed } = audit;
-    let mut text = format!("{records} records, {unsynced} unsynced");
-    if *missing > 0 {
+    let TrailStatus { records, unsynced, synced_at: _, missing, failed } = *audit;
+    recorded(format!("{records} records, {unsynced} unsynced"), missing, failed)
+}
+
+/// How far the match events are, and what is wrong with them.
+fn events(events: &EventsStatus) -> String {
+    let EventsStatus { events, unsynced_records, synced_at: _, missing, failed } = *events;
+    recorded(format!("{events} events, {unsynced_records} records unsynced"), missing, failed)
+}
+
+fn recorded(mut text: String, missing: u64, failed: u64) -> String {
+    if missing > 0 {
         text += &format!(", {missing} questions missing");
     }
-    if *failed > 0 {
+    if failed > 0 {
         text += &format!("; could not be written {failed} times since the start");
     }
     text
@@ -167,6 +178,7 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
         lines.push(line("not answered", counts(&daemon.failed)));
     }
     lines.extend(daemon.audit.as_ref().map(|audit| line("audit trail", trail(audit))));
+    lines.extend(daemon.events.as_ref().map(|status| line("match events", events(status))));
     if let Some(store) = store {
         lines.push(line("lists", store.lists.to_string()));
         lines.extend(store.alarms.iter().map(|raised| {

@@ -164,7 +164,7 @@ impl Events {
 }
 
 /// How the events are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct EventsStatus {
     /// The number of the last event; so many there were.
     pub events: u64,

@@ -204,6 +204,29 @@ fn a_list_in_shadow_changes_no_answer_and_adds_an_event() {
 }
 
 #[test]
+fn a_long_question_is_asked_of_lists_in_shadow_to_its_end() {
+    let daemon = Daemon::start(LISTEN);
+    let code =
+        |number: u32| Fingerprint::new(Kind::Pdq, hash_bytes(Kind::Sha256, &number.to_le_bytes()).value()).unwrap();
+    daemon.add("trial", (0..20).flat_map(|number| [md5(number), code(number)]));
+    command(&daemon, json!({"command": "set_state", "list": "trial", "state": "shadow"}));
+    // Both are answered in parts; every hundredth row, and every tenth, is held in shadow.
+    let exact: Vec<Fingerprint> =
+        (0..10_000).map(|row| md5(if row % 100 == 0 { row / 100 % 20 } else { 1_000 + row })).collect();
+    let near: Vec<Fingerprint> = (0..200).map(|row| code(if row % 10 == 0 { row / 10 } else { 1_000 + row })).collect();
+    let mut client = daemon.client();
+    assert!(lookup(&mut client, Kind::Md5, &exact).iter().all(|verdict| *verdict == "unknown"));
+    assert!(
+        lookup(&mut client, Kind::Pdq, &near).iter().all(|verdict| *verdict == "undecided"),
+        "no list but in shadow"
+    );
+    let found: Vec<Value> = events(&daemon, 0).iter().map(|event| event["file"][0].clone()).collect();
+    let expected = exact.iter().step_by(100).chain(near.iter().step_by(10));
+    // Rows of the same answer stand together in the record of a question.
+    assert_eq!(found, expected.map(|hash| json!(hash)).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_file_is_asked_of_lists_in_shadow_by_their_own_kinds() {
     let daemon = Daemon::start(LISTEN);
     let (copy, exact) = (jpeg(&photo(1), 60), hash_bytes(Kind::Sha256, b"by digest"));

@@ -27,7 +27,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         eprintln!("hashward: warning: {warning}");
     }
     for entry in &config.listen {
-        entry.load_tls()?;
+        if let Some(warning) = entry.load_tls()?.and_then(|identity| identity.warning()) {
+            eprintln!("hashward: warning: {}: {warning}", entry.address);
+        }
     }
     let mut output = Output::new();
     output.line(&format!("# digest {}", config.digest()))?;

@@ -43,6 +43,14 @@ pub(super) struct DaemonStatus {
     rows: BTreeMap<String, u64>,
     failed: BTreeMap<String, u64>,
     feeds: Vec<FeedLine>,
+    certificates: Vec<CertificateLine>,
+}
+
+/// How long a listener's certificate is good.
+#[derive(Deserialize)]
+struct CertificateLine {
+    listener: String,
+    ends_at: Option<i64>,
 }
 
 /// How a feed's schedule stands.
@@ -200,6 +208,10 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
             text += &format!("; failed {failures} times in a row: {fault}");
         }
         lines.push((format!("feed {feed}"), text));
+    }
+    for CertificateLine { listener, ends_at } in &daemon.certificates {
+        let ends = ends_at.map_or("nobody knows when".to_owned(), moment::iso);
+        lines.push(("certificate".to_owned(), format!("of {listener} ends {ends}")));
     }
     lines
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::Shared;
 use super::limits::{Limits, Taken};
@@ -21,11 +22,16 @@ use crate::media::values::Values;
 use crate::media::worker::{Failed, Job};
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
 
+/// Content comes at so many bytes a second at least, or it is given up: a client that sends one byte now and then would keep
+/// what is held for it for days.
+const BYTES_PER_S_MIN: u64 = 16 << 10;
+
 /// Content of which not everything has come.
 pub(super) struct Incoming {
     pub(super) id: RequestId,
     options: ContentOptions,
     plan: Plan,
+    began_at: Instant,
     total_bytes: u64,
     /// `None` only while a part is being hashed.
     intake: Option<Intake>,
@@ -104,10 +110,22 @@ impl Incoming {
             id,
             options,
             plan,
+            began_at: Instant::now(),
             total_bytes: 0,
             intake: Some(intake),
             memory: shared.content_memory.take(0, u64::MAX),
         }
+    }
+
+    /// By when more must have come: a frame's time after the moment at which all that came would be there, were it slow.
+    pub(super) fn due_at(&self, limits: &Limits) -> Instant {
+        self.began_at + limits.frame() + Duration::from_secs(self.total_bytes / BYTES_PER_S_MIN)
+    }
+
+    /// What a client is told whose content did not come in time.
+    pub(super) fn too_slow() -> Failure {
+        let text = format!("the content came slower than {} KiB a second", BYTES_PER_S_MIN >> 10);
+        Failure::new(ErrorCode::Timeout, text)
     }
 
     /// Takes the next part in.

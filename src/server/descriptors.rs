@@ -23,15 +23,23 @@ const WAITING_MAX: usize = 4;
 pub(super) struct PassingStream {
     stream: UnixStream,
     waiting: VecDeque<OwnedFd>,
+    waiting_max: usize,
 }
 
 impl PassingStream {
-    pub(super) fn new(stream: UnixStream) -> PassingStream {
-        PassingStream { stream, waiting: VecDeque::new() }
+    /// A stream whose protocol has a use for descriptors, or cuts off whoever passes one.
+    pub(super) fn new(stream: UnixStream, passes_descriptors: bool) -> PassingStream {
+        let waiting_max = if passes_descriptors { WAITING_MAX } else { 0 };
+        PassingStream { stream, waiting: VecDeque::new(), waiting_max }
     }
 
     /// One read, with what came beside the bytes.
-    fn receive(stream: &UnixStream, waiting: &mut VecDeque<OwnedFd>, bytes: &mut [u8]) -> io::Result<usize> {
+    fn receive(
+        stream: &UnixStream,
+        waiting: &mut VecDeque<OwnedFd>,
+        waiting_max: usize,
+        bytes: &mut [u8],
+    ) -> io::Result<usize> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(WAITING_MAX))];
         let mut ancillary = RecvAncillaryBuffer::new(&mut space);
         let received = recvmsg(stream, &mut [IoSliceMut::new(bytes)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
@@ -41,7 +49,7 @@ impl PassingStream {
             }
         }
         // The kernel has closed what found no room.
-        if waiting.len() > WAITING_MAX || received.flags.contains(ReturnFlags::CTRUNC) {
+        if waiting.len() > waiting_max || received.flags.contains(ReturnFlags::CTRUNC) {
             return Err(io::Error::new(io::ErrorKind::InvalidData, "more descriptors than frames that bring one"));
         }
         Ok(received.bytes)
@@ -60,11 +68,11 @@ impl Carrier for PassingStream {
 
 impl AsyncRead for PassingStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let PassingStream { stream, waiting } = self.get_mut();
+        let PassingStream { stream, waiting, waiting_max } = self.get_mut();
         loop {
             ready!(stream.poll_read_ready(cx))?;
             let space = buffer.initialize_unfilled();
-            match stream.try_io(Interest::READABLE, || PassingStream::receive(stream, waiting, space)) {
+            match stream.try_io(Interest::READABLE, || PassingStream::receive(stream, waiting, *waiting_max, space)) {
                 Ok(count) => {
                     buffer.advance(count);
                     return Poll::Ready(Ok(()));

@@ -12,11 +12,13 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::carrier::Carrier;
+use super::content::Incoming;
 use super::inbox::{Front, Inbox};
 use super::limits::Limits;
 use super::metrics::Ended;
 use super::service::ROWS_PER_TURN;
 use super::session::{End, Pending, Session, farewell};
+use super::stranger::Stranger;
 use super::{Granted, Phase, Shared};
 use crate::access::Peer;
 use crate::protocol::{ErrorCode, Failure, Op, RequestId};
@@ -31,11 +33,12 @@ const OUTPUT_KEPT_BYTES: usize = 1 << 20;
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Carrier + Unpin>(
     stream: S,
     peer: Peer,
+    stranger: Arc<Stranger>,
     granted: Arc<Granted>,
     shared: Arc<Shared>,
     phase: watch::Receiver<Phase>,
 ) -> Ended {
-    let session = Session::new(peer, granted, shared);
+    let session = Session::new(peer, stranger, granted, shared);
     let mut connection = Connection { stream, inbox: Inbox::new(), session, phase, active_at: Instant::now() };
     let end = match connection.run().await {
         Err(end) => end,
@@ -131,9 +134,14 @@ impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
         if phase == Phase::Draining && !partial && !waiting_for_commands && !self.stream.has_unread() {
             return Err(farewell(ErrorCode::ShuttingDown, "the daemon is going away"));
         }
-        let (deadline, ending) = if partial {
+        let whole_frame_by = self.active_at + limits.frame();
+        let (deadline, ending) = if let Pending::Incoming(incoming) = &self.session.content
+            && incoming.due_at(limits) < whole_frame_by
+        {
+            (incoming.due_at(limits), Incoming::too_slow())
+        } else if partial {
             let text = format!("a frame was not complete within {} s", limits.frame_s);
-            (self.active_at + limits.frame(), Failure::new(ErrorCode::Timeout, text))
+            (whole_frame_by, Failure::new(ErrorCode::Timeout, text))
         } else {
             let text = format!("no request within {} s", limits.idle_s);
             (self.active_at + limits.idle(), Failure::new(ErrorCode::Timeout, text))

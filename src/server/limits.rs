@@ -15,8 +15,8 @@ use crate::protocol::DEFAULT_MAX_FRAME_BYTES;
 pub struct Limits {
     /// Connections at once, over all listeners. One more is told BUSY and closed. Default 256.
     pub connections: u64,
-    /// Of the connections, those that have not come through TLS's handshake yet; one more is closed. Default 64.
-    pub handshakes: u64,
+    /// Of the connections over TLS, those over which nobody who has any right asked yet; one more is closed. Default 64.
+    pub strangers: u64,
     /// The most bytes of one frame, its length field included; a longer one ends its connection. An answer that would
     /// be longer is an ERROR. Default 16 MiB, which holds 65,536 values of the widest kind.
     pub frame_bytes: u32,
@@ -45,8 +45,8 @@ pub struct Limits {
     pub content_memory_bytes: u64,
     /// Seconds in which a file whose descriptor is passed must have been read. Default 30.
     pub content_s: u64,
-    /// Seconds in which TLS's handshake must be done. Default 10.
-    pub handshake_s: u64,
+    /// Seconds in which somebody who has any right must have asked over a TLS connection. Default 10.
+    pub stranger_s: u64,
     /// Seconds until a connection without any request is closed. Default 600.
     pub idle_s: u64,
     /// Seconds in which a frame that has begun must be complete. Default 10.
@@ -67,7 +67,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 256,
-            handshakes: 64,
+            strangers: 64,
             frame_bytes: DEFAULT_MAX_FRAME_BYTES,
             large_frame_bytes: 256 << 20,
             unwritten_bytes: 256 << 10,
@@ -82,7 +82,7 @@ impl Default for Limits {
             content_bytes: 4 << 30,
             content_memory_bytes: 512 << 20,
             content_s: 30,
-            handshake_s: 10,
+            stranger_s: 10,
             idle_s: 600,
             frame_s: 10,
             write_s: 10,
@@ -118,7 +118,7 @@ impl Limits {
         }
         for (name, value) in [
             ("connections", self.connections),
-            ("handshakes", self.handshakes),
+            ("strangers", self.strangers),
             ("unwritten_bytes", self.unwritten_bytes as u64),
             ("commands_per_connection", self.commands_per_connection.into()),
             ("commands", self.commands),
@@ -127,7 +127,7 @@ impl Limits {
             ("content_bytes", self.content_bytes),
             ("content_memory_bytes", self.content_memory_bytes),
             ("content_s", self.content_s),
-            ("handshake_s", self.handshake_s),
+            ("stranger_s", self.stranger_s),
             ("idle_s", self.idle_s),
             ("frame_s", self.frame_s),
             ("write_s", self.write_s),
@@ -145,8 +145,8 @@ impl Limits {
         self.radii.get(kind).or(kind.radius_default()).unwrap_or(Radius(0))
     }
 
-    pub(super) fn handshake(&self) -> Duration {
-        Duration::from_secs(self.handshake_s)
+    pub(super) fn stranger(&self) -> Duration {
+        Duration::from_secs(self.stranger_s)
     }
 
     pub(super) fn idle(&self) -> Duration {

@@ -3,9 +3,6 @@
 //! A Unix socket appears under its path only when it is ready and has its mode, so that nobody connects through a
 //! wider one: it is made in a private folder beside, and renamed into place. That also replaces the file that a
 //! daemon left behind when it was killed; one that a daemon still answers at is refused.
-//!
-//! Where a listener speaks TLS, a connection counts from its first byte, but until the two have shaken hands it has less time
-//! and stands among fewer.
 
 use std::fs::{self, Permissions};
 use std::io;
@@ -14,26 +11,14 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixListener};
-use tokio::sync::watch;
-use tokio::task::JoinSet;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
-use super::carrier::Carrier;
-use super::descriptors::PassingStream;
-use super::metrics::{Ended, Standing};
-use super::tls::{BadTls, TlsFiles};
-use super::{Granted, Phase, Shared, frame, http};
-use crate::access::{Counted, GroupId, Peer, Right, Rights, UserId};
+use super::tls::{BadTls, Identity, TlsFiles};
+use crate::access::{GroupId, Peer, Right, Rights, UserId};
 use crate::audit::Permit;
-use crate::journal::now_ms;
-use crate::protocol::{Address, RequestId, encode_busy};
+use crate::protocol::Address;
 use crate::systemd::{PassedListener, PassedSockets};
 
 /// Read and write for the owner and the group; connecting needs to write.
@@ -41,12 +26,6 @@ const SOCKET_MODE: u32 = 0o660;
 
 /// Connections that the kernel keeps while the daemon has not accepted them.
 const BACKLOG: u32 = 1_024;
-
-/// The pause after the kernel refused to accept, for want of descriptors most likely.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-
-/// How long one connection too many has to take its BUSY.
-const REFUSAL_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// One `[[listen]]` of the config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -148,7 +127,7 @@ impl Listen {
     ///
     /// # Errors
     /// [`BadTls`].
-    pub fn load_tls(&self) -> Result<Option<Arc<ServerConfig>>, BadTls> {
+    pub fn load_tls(&self) -> Result<Option<Arc<Identity>>, BadTls> {
         self.tls.as_ref().map(|files| files.load(self.protocol)).transpose()
     }
 
@@ -248,25 +227,27 @@ impl Socket {
         }
     }
 
-    async fn accept(&self) -> io::Result<Accepted> {
+    pub(super) async fn accept(&self) -> io::Result<Accepted> {
         match self {
             Socket::Unix(listener, _) => {
                 let (stream, _) = listener.accept().await?;
                 let credentials = stream.peer_cred()?;
                 let peer = Peer::Unix(UserId(credentials.uid()), GroupId(credentials.gid()));
-                Ok(Accepted::Unix(PassingStream::new(stream), peer))
+                Ok(Accepted::Unix(stream, peer))
             }
             Socket::Tcp(listener, _) => {
                 let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // Of one that is gone already, its connection will tell.
+                let _ = stream.set_nodelay(true);
                 Ok(Accepted::Tcp(stream, Peer::Tcp(address)))
             }
         }
     }
 }
 
-enum Accepted {
-    Unix(PassingStream, Peer),
+/// A connection, and who is at its other end.
+pub(super) enum Accepted {
+    Unix(UnixStream, Peer),
     Tcp(TcpStream, Peer),
 }
 
@@ -325,135 +306,5 @@ impl Drop for SocketFile {
         if found.is_ok_and(|found| Some(found) == self.identity) {
             let _ = fs::remove_file(&self.path);
         }
-    }
-}
-
-/// What each connection of a listener gets.
-#[derive(Clone)]
-pub(super) struct Door {
-    pub(super) protocol: Protocol,
-    pub(super) granted: Arc<Granted>,
-    pub(super) shared: Arc<Shared>,
-    pub(super) phase: watch::Receiver<Phase>,
-    /// A reload brings another; connections that stand keep theirs.
-    pub(super) tls: Arc<ArcSwapOption<ServerConfig>>,
-}
-
-/// Accepts until the listener drains, and then waits for its connections. Dropping the future aborts them.
-pub(super) async fn accept(socket: Socket, mut door: Door) {
-    let mut connections = JoinSet::new();
-    while *door.phase.borrow_and_update() == Phase::Serving {
-        tokio::select! {
-            accepted = socket.accept() => match accepted {
-                Ok(Accepted::Unix(stream, peer)) => door.admit(stream, peer, &mut connections),
-                Ok(Accepted::Tcp(stream, peer)) => match door.tls.load_full() {
-                    None => door.admit(stream, peer, &mut connections),
-                    Some(config) => door.admit_tls(stream, peer, config, &mut connections),
-                },
-                Err(error) => {
-                    tracing::warn!(address = %socket.address(), %error, "cannot accept a connection");
-                    door.shared.metrics.accept_failed();
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            Some(_) = connections.join_next() => {}
-            _ = door.phase.changed() => {}
-        }
-    }
-    drop(socket);
-    while connections.join_next().await.is_some() {}
-}
-
-impl Door {
-    fn admit<S>(&self, mut stream: S, peer: Peer, connections: &mut JoinSet<()>)
-    where
-        S: AsyncRead + AsyncWrite + Carrier + Unpin + Send + 'static,
-    {
-        let limit = self.shared.limits.load().connections;
-        match self.shared.connections.take(1, limit) {
-            Some(taken) => {
-                let talk = self.talk(stream, peer, Standing::new(&self.shared, self.protocol));
-                connections.spawn(async move {
-                    talk.await;
-                    drop(taken);
-                });
-            }
-            None => {
-                tracing::warn!(?peer, limit, "one connection too many; told busy");
-                self.shared.metrics.connection_refused(self.protocol);
-                let busy = busy(self.protocol, &format!("all {limit} connections are taken"));
-                connections.spawn(async move {
-                    let told = async { stream.write_all(&busy).await.and(stream.shutdown().await) };
-                    let _ = tokio::time::timeout(REFUSAL_TIMEOUT, told).await;
-                });
-            }
-        }
-    }
-
-    /// The same after the two have shaken hands. One connection too many is closed without a word, since whatever could be
-    /// told costs a handshake; a client takes that for what it is, a connection that failed.
-    fn admit_tls(&self, stream: TcpStream, peer: Peer, config: Arc<ServerConfig>, connections: &mut JoinSet<()>) {
-        let limits = self.shared.limits.load_full();
-        let Some(taken) = self.shared.connections.take(1, limits.connections) else {
-            return self.turn_away(peer, "one connection too many; closed");
-        };
-        let Some(shaking) = self.shared.handshakes.take(1, limits.handshakes) else {
-            return self.turn_away(peer, "one TLS handshake too many; closed");
-        };
-        let (door, standing) = (self.clone(), Standing::new(&self.shared, self.protocol));
-        connections.spawn(async move {
-            let mut phase = door.phase.clone();
-            let shaken = tokio::select! {
-                shaken = tokio::time::timeout(limits.handshake(), TlsAcceptor::from(config).accept(stream)) => shaken,
-                _ = phase.wait_for(|phase| *phase != Phase::Serving) => return,
-            };
-            drop(shaking);
-            match shaken {
-                Ok(Ok(stream)) => door.talk(stream, peer, standing).await,
-                Ok(Err(error)) => {
-                    tracing::debug!(?peer, %error, "no TLS handshake");
-                    standing.end(Ended::NoHandshake);
-                }
-                Err(_) => {
-                    tracing::debug!(?peer, "the TLS handshake took too long");
-                    standing.end(Ended::NoHandshake);
-                }
-            }
-            drop(taken);
-        });
-    }
-
-    /// Says so in the log, but not as often as clients like.
-    fn turn_away(&self, peer: Peer, because: &str) {
-        self.shared.metrics.connection_refused(self.protocol);
-        if let Counted::Told(times) = self.shared.turned_away.count(now_ms()) {
-            tracing::warn!(?peer, times, because, "turned away");
-        }
-    }
-
-    /// All that is said over one connection.
-    fn talk<S>(&self, stream: S, peer: Peer, standing: Standing) -> impl Future<Output = ()> + Send + use<S>
-    where
-        S: AsyncRead + AsyncWrite + Carrier + Unpin + Send + 'static,
-    {
-        let Door { protocol, granted, shared, phase, .. } = self.clone();
-        async move {
-            standing.end(match protocol {
-                Protocol::Frame => frame::serve(stream, peer, granted, shared, phase).await,
-                Protocol::Http => http::serve(stream, peer, granted, shared, phase).await,
-            });
-        }
-    }
-}
-
-/// What one connection too many is told.
-fn busy(protocol: Protocol, text: &str) -> Vec<u8> {
-    match protocol {
-        Protocol::Frame => {
-            let mut busy = Vec::new();
-            encode_busy(&mut busy, RequestId::NONE, text);
-            busy
-        }
-        Protocol::Http => http::busy_response(text),
     }
 }

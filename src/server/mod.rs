@@ -16,7 +16,9 @@
 //! | `asker` | who asks, what they may do, and the questions themselves |
 //! | `limits` | every bound, with its default |
 //! | `listen` | sockets: made, found stale or alive, removed |
-//! | `tls` | certificates and keys |
+//! | `door` | who is let in at a listener |
+//! | `stranger` | connections over which nobody who may do anything has asked yet |
+//! | `tls`, `certificate` | certificates and keys; when they end |
 //! | `carrier` | what carries a connection's bytes |
 //! | `service` | what is answered, whatever the wire format |
 //! | `inbox` | a connection's read buffer |
@@ -33,8 +35,10 @@
 
 mod asker;
 mod carrier;
+mod certificate;
 mod content;
 mod descriptors;
+mod door;
 mod events;
 mod feeds;
 mod frame;
@@ -46,6 +50,7 @@ mod listen;
 mod metrics;
 mod service;
 mod session;
+mod stranger;
 mod tls;
 mod workshop;
 
@@ -53,7 +58,7 @@ pub use feeds::SyncProgram;
 pub use limits::{BadLimit, Limits};
 pub use listen::{BadListen, Listen, ListenError, Protocol};
 pub use service::Service;
-pub use tls::{BadTls, TlsFiles};
+pub use tls::{BadTls, Identity, TlsFiles};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -64,7 +69,6 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio_rustls::rustls::ServerConfig;
 use utoipa::ToSchema;
 
 use crate::access::{Access, Refusals, Rights};
@@ -74,11 +78,13 @@ use crate::feed::FeedConfig;
 use crate::media::worker::{PoolStatus, WorkerPool};
 use crate::protocol::Address;
 use crate::systemd::PassedSockets;
+use door::Door;
 use feeds::{Board, FeedStatus, Schedule, lock};
 use limits::Gauge;
-use listen::{Door, Socket};
+use listen::Socket;
 use metrics::Metrics;
 use service::ServiceStatus;
+use tls::CertificateStatus;
 use workshop::Workshop;
 
 /// How far a listener and its connections are from their end.
@@ -120,9 +126,10 @@ struct Shared {
     audit: ArcSwap<AuditConfig>,
     events: ArcSwap<EventsConfig>,
     connections: Gauge,
-    /// Those of the connections that have not come through TLS's handshake yet.
-    handshakes: Gauge,
+    /// Those of the connections that are strangers'.
+    strangers: Gauge,
     turned_away: Refusals,
+    certificates: ArcSwap<Vec<CertificateStatus>>,
     commands: Gauge,
     event_readers: Gauge,
     large_frames: Gauge,
@@ -152,6 +159,7 @@ impl Shared {
             failed: self.metrics.failed(),
             pictures: self.pictures.status(),
             feeds: lock(&self.feeds).values().cloned().collect(),
+            certificates: self.certificates.load().to_vec(),
         }
     }
 }
@@ -174,6 +182,7 @@ struct Status {
     failed: BTreeMap<String, u64>,
     pictures: PoolStatus,
     feeds: Vec<FeedStatus>,
+    certificates: Vec<CertificateStatus>,
 }
 
 /// A running daemon's listeners.
@@ -187,7 +196,7 @@ pub struct Server {
 struct Listening {
     protocol: Protocol,
     granted: Arc<Granted>,
-    tls: Arc<ArcSwapOption<ServerConfig>>,
+    tls: Arc<ArcSwapOption<Identity>>,
     phase: watch::Sender<Phase>,
     task: JoinHandle<()>,
 }
@@ -212,7 +221,8 @@ impl Server {
             audit: ArcSwap::default(),
             events: ArcSwap::default(),
             connections: Gauge::default(),
-            handshakes: Gauge::default(),
+            strangers: Gauge::default(),
+            certificates: ArcSwap::default(),
             turned_away: Refusals::default(),
             commands: Gauge::default(),
             event_readers: Gauge::default(),
@@ -278,6 +288,14 @@ impl Server {
                 tokio::spawn(gone.drain(Arc::clone(&self.shared)));
             }
         }
+        let certificates = listen.iter().zip(&tls).filter_map(|(entry, tls)| tls.as_ref().map(|tls| (entry, tls)));
+        for (entry, tls) in certificates.clone() {
+            if let Some(warning) = tls.warning() {
+                tracing::warn!(address = %entry.address, "{warning}");
+            }
+        }
+        let certificates = certificates.map(|(entry, tls)| tls.status(&entry.address)).collect();
+        self.shared.certificates.store(Arc::new(certificates));
         for ((entry, tls), socket) in listen.iter().zip(tls).zip(opened) {
             let Some(socket) = socket else {
                 if let Some(kept) = self.listening.get(&entry.address) {
@@ -300,7 +318,7 @@ impl Server {
                 tls: Arc::new(ArcSwapOption::new(tls)),
             };
             let (protocol, granted, tls) = (door.protocol, Arc::clone(&door.granted), Arc::clone(&door.tls));
-            let task = tokio::spawn(listen::accept(socket, door));
+            let task = tokio::spawn(door::accept(socket, door));
             self.listening.insert(entry.address.clone(), Listening { protocol, granted, tls, phase, task });
         }
         Ok(())

@@ -15,8 +15,9 @@ use super::carrier::Carrier;
 use super::content::{Incoming, NoAnswer};
 use super::limits::Limits;
 use super::metrics::Told;
+use super::stranger::Stranger;
 use super::{Granted, Shared};
-use crate::access::{Peer, Token};
+use crate::access::{Peer, Rights, Token};
 use crate::matching::Answers;
 use crate::protocol::{
     ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
@@ -45,6 +46,7 @@ pub(super) fn farewell(code: ErrorCode, text: impl Into<String>) -> End {
 
 /// What a connection knows beside its bytes.
 pub(super) struct Session {
+    stranger: Arc<Stranger>,
     pub(super) asker: Asker,
     greeted: bool,
     /// Answers that wait to be written.
@@ -64,8 +66,9 @@ pub(super) enum Pending {
 }
 
 impl Session {
-    pub(super) fn new(peer: Peer, granted: Arc<Granted>, shared: Arc<Shared>) -> Session {
+    pub(super) fn new(peer: Peer, stranger: Arc<Stranger>, granted: Arc<Granted>, shared: Arc<Shared>) -> Session {
         Session {
+            stranger,
             asker: Asker::new(peer, granted, shared),
             greeted: false,
             output: Vec::new(),
@@ -121,9 +124,13 @@ impl Session {
             self.asker.authenticate(Token::parse(&token)).map_err(End::Farewell)?;
         }
         self.greeted = true;
+        let rights = self.asker.rights();
+        if rights != Rights::NONE {
+            self.stranger.introduce();
+        }
         let welcome = Welcome {
             version: PROTOCOL_VERSION,
-            rights: self.asker.rights(),
+            rights,
             max_frame_bytes: limits.frame_bytes,
             max_values: MAX_VALUES,
             max_commands: limits.commands_per_connection,

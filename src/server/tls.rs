@@ -14,14 +14,21 @@ use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::rustls::{self, ServerConfig};
+use utoipa::ToSchema;
 
+use super::certificate;
 use super::listen::Protocol;
+use crate::moment::{iso, now};
+use crate::protocol::Address;
 
 /// No chain of certificates, and no key, has more bytes.
 const PEM_BYTES_MAX: u64 = 1 << 20;
 
 /// What others than a file's owner and group may do with it.
 const MODE_OF_OTHERS: u32 = 0o007;
+
+/// Before its end, a certificate is warned of for so many seconds: two weeks.
+const WARNING_S: i64 = 14 * 86_400;
 
 /// `tls = { certificate = …, key = … }` of a `[[listen]]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -81,6 +88,40 @@ pub enum BadTls {
     },
 }
 
+/// What a listener proves with who it is.
+pub struct Identity {
+    pub(super) config: Arc<ServerConfig>,
+    /// The first end of a certificate of the chain, in seconds since 1970-01-01 UTC, if it can be told.
+    pub(super) ends_at_s: Option<i64>,
+}
+
+/// A listener's certificate, as STATUS tells of it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub(super) struct CertificateStatus {
+    /// The listener's address.
+    pub(super) listener: String,
+    /// The first end of a certificate of its chain, in seconds since 1970-01-01 UTC, if it can be told.
+    pub(super) ends_at: Option<i64>,
+}
+
+impl Identity {
+    pub(super) fn status(&self, listener: &Address) -> CertificateStatus {
+        CertificateStatus { listener: listener.to_string(), ends_at: self.ends_at_s }
+    }
+
+    /// What there is to say if a certificate has ended, or soon will.
+    pub fn warning(&self) -> Option<String> {
+        let ends_at_s = self.ends_at_s?;
+        let left_s = ends_at_s - i64::try_from(now()).unwrap_or(i64::MAX);
+        let ends = iso(ends_at_s);
+        match left_s {
+            ..0 => Some(format!("the certificate ended at {ends}; nobody can connect who checks it")),
+            0..WARNING_S => Some(format!("the certificate ends at {ends}; renew it, and send SIGHUP")),
+            _ => None,
+        }
+    }
+}
+
 impl TlsFiles {
     /// The same files, whose paths are relative to `folder` unless they are absolute.
     pub fn in_folder(self, folder: &Path) -> TlsFiles {
@@ -91,23 +132,25 @@ impl TlsFiles {
     ///
     /// # Errors
     /// [`BadTls`].
-    pub fn load(&self, protocol: Protocol) -> Result<Arc<ServerConfig>, BadTls> {
+    pub fn load(&self, protocol: Protocol) -> Result<Arc<Identity>, BadTls> {
         let unusable = |source| match source {
             rustls::Error::InconsistentKeys(_) => {
                 BadTls::Mismatch { certificate: self.certificate.clone(), key: self.key.clone() }
             }
             source => BadTls::Unusable { certificate: self.certificate.clone(), source },
         };
+        let chain = self.read_chain()?;
+        let ends_at_s = chain.iter().filter_map(|certificate| certificate::ends_at(certificate)).min();
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_safe_default_protocol_versions()
             .map_err(unusable)?
             .with_no_client_auth()
-            .with_single_cert(self.read_chain()?, self.read_key()?)
+            .with_single_cert(chain, self.read_key()?)
             .map_err(unusable)?;
         if protocol == Protocol::Http {
             config.alpn_protocols = vec![b"http/1.1".to_vec()];
         }
-        Ok(Arc::new(config))
+        Ok(Arc::new(Identity { config: Arc::new(config), ends_at_s }))
     }
 
     fn read_chain(&self) -> Result<Vec<CertificateDer<'static>>, BadTls> {

@@ -5,6 +5,7 @@ use axum::extract::{Query, Request};
 use axum::response::Response;
 use futures_util::StreamExt;
 use serde::Deserialize;
+use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 
 use super::Ask;
@@ -13,6 +14,7 @@ use super::problem::Problem;
 use super::schema::Bytes;
 use crate::fingerprint::{KindRadius, Radii};
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
+use crate::server::content::Incoming;
 
 /// How a file is asked about.
 #[derive(Deserialize, IntoParams)]
@@ -50,10 +52,12 @@ pub(super) async fn match_content(
     let mut incoming = asker.begin_content(&limits, RequestId::NONE, options)?;
     let mut body = request.into_body().into_data_stream();
     loop {
-        match tokio::time::timeout(limits.frame(), body.next()).await {
+        let next_by = Instant::now() + limits.frame();
+        match timeout_at(next_by.min(incoming.due_at(&limits)), body.next()).await {
             Ok(Some(Ok(part))) => incoming.take(&part, &limits, &asker.shared).await?,
             Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
             Ok(None) => break,
+            Err(_) if incoming.due_at(&limits) < next_by => return Err(Incoming::too_slow().into()),
             Err(_) => {
                 let text = format!("no more of the content within {} s", limits.frame_s);
                 return Err(Failure::new(ErrorCode::Timeout, text).into());

@@ -8,6 +8,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
+use tokio::time::{Instant, timeout_at};
 
 use super::lookup::{OneAnswer, tell_rows};
 use super::problem::Problem;
@@ -94,6 +95,8 @@ struct Lines {
 impl Lines {
     /// Whole lines, as many as have come, at least one; `None` at the end.
     async fn next_lines(&mut self, limits: &Limits) -> Result<Option<Vec<u8>>, Problem> {
+        // When the line began that is to come, or the wait for it.
+        let mut began_at = Instant::now();
         loop {
             if let Some(end) = memchr::memrchr(b'\n', &self.buffer) {
                 let rest = self.buffer.split_off(end + 1);
@@ -110,8 +113,13 @@ impl Lines {
             }
             // A line that has begun must be complete as soon as a frame must.
             let patience = if self.buffer.is_empty() { limits.idle() } else { limits.frame() };
-            match tokio::time::timeout(patience, self.body.next()).await {
-                Ok(Some(Ok(part))) => self.buffer.extend_from_slice(&part),
+            match timeout_at(began_at + patience, self.body.next()).await {
+                Ok(Some(Ok(part))) => {
+                    if self.buffer.is_empty() {
+                        began_at = Instant::now();
+                    }
+                    self.buffer.extend_from_slice(&part);
+                }
                 Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
                 Ok(None) => self.ended = true,
                 Err(_) => {

@@ -39,7 +39,7 @@ use axum::Router;
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use futures_util::StreamExt;
 use hyper::body::{Body as _, Incoming};
 use hyper::server::conn::http1;
@@ -56,8 +56,9 @@ use super::asker::Asker;
 use super::inbox::OWN_BYTES;
 use super::limits::{Gauge, Taken};
 use super::metrics::{Ended, Told};
+use super::stranger::Stranger;
 use super::{Granted, Limits, Phase, Protocol, Shared};
-use crate::access::{Peer, Token};
+use crate::access::{Peer, Rights, Token};
 use crate::protocol::{ErrorCode, Failure};
 use problem::{PROBLEM_JSON, Problem};
 
@@ -121,6 +122,7 @@ pub(super) fn router() -> Router {
 #[derive(Clone)]
 struct Connection {
     peer: Peer,
+    stranger: Arc<Stranger>,
     granted: Arc<Granted>,
     shared: Arc<Shared>,
     phase: watch::Receiver<Phase>,
@@ -137,11 +139,14 @@ impl<S: Sync> FromRequestParts<S> for Ask {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Ask, Problem> {
         let connection = parts.extensions.get::<Connection>().expect("every request comes over a connection");
-        let Connection { peer, granted, shared, .. } = connection.clone();
+        let Connection { peer, stranger, granted, shared, .. } = connection.clone();
         let limits = shared.limits.load_full();
         let mut asker = Asker::new(peer, granted, shared);
         if let Some(token) = bearer(&parts.headers) {
             asker.authenticate(token)?;
+        }
+        if asker.rights() != Rights::NONE {
+            stranger.introduce();
         }
         Ok(Ask { asker, limits })
     }
@@ -251,19 +256,28 @@ async fn linger(parts: &mut BodyDataStream) {
 pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: Peer,
+    stranger: Arc<Stranger>,
     granted: Arc<Granted>,
     shared: Arc<Shared>,
     mut phase: watch::Receiver<Phase>,
 ) -> Ended {
     let limits = shared.limits.load_full();
     let router = shared.http.clone();
-    let connection = Connection { peer, granted, shared, phase: phase.clone() };
+    let connection = Connection { peer, stranger, granted, shared, phase: phase.clone() };
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
+        // A body of chunks ends its connection (RFC 9112 §6.1): its request may also have named a length, which whoever is in
+        // between may have gone by, and then what follows was never meant as a request.
+        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
         let (router, shared) = (router.clone(), Arc::clone(&connection.shared));
         Box::pin(async move {
-            let answered = router.oneshot(request).await;
+            let mut answered = router.oneshot(request).await;
+            if let Ok(response) = &mut answered
+                && is_last
+            {
+                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
             if let Some(told) = answered.as_ref().ok().and_then(|response| response.extensions().get::<Told>()) {
                 shared.metrics.told(Protocol::Http, *told);
             }

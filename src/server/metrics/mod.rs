@@ -119,15 +119,17 @@ pub(super) enum Ended {
     CutOff,
     /// It was TCP, and did not become TLS.
     NoHandshake,
+    /// Over TLS, nobody who may do anything asked in time.
+    Stranger,
     /// The daemon hung up, and said why.
     Farewell(ErrorCode),
 }
 
 impl Ended {
-    const COUNT: usize = 5 + ErrorCode::ALL.len();
+    const COUNT: usize = 6 + ErrorCode::ALL.len();
 
     fn all() -> impl Iterator<Item = Ended> {
-        [Ended::Finished, Ended::Broken, Ended::Unread, Ended::CutOff, Ended::NoHandshake]
+        [Ended::Finished, Ended::Broken, Ended::Unread, Ended::CutOff, Ended::NoHandshake, Ended::Stranger]
             .into_iter()
             .chain(ErrorCode::ALL.map(Ended::Farewell))
     }
@@ -139,7 +141,8 @@ impl Ended {
             Ended::Unread => 2,
             Ended::CutOff => 3,
             Ended::NoHandshake => 4,
-            Ended::Farewell(code) => 4 + code as usize,
+            Ended::Stranger => 5,
+            Ended::Farewell(code) => 5 + code as usize,
         }
     }
 
@@ -150,6 +153,7 @@ impl Ended {
             Ended::Unread => "unread".to_owned(),
             Ended::CutOff => "cut_off".to_owned(),
             Ended::NoHandshake => "no_handshake".to_owned(),
+            Ended::Stranger => "stranger".to_owned(),
             Ended::Farewell(code) => Told::Failure(code).name(),
         }
     }

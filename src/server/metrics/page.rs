@@ -202,11 +202,21 @@ fn connections(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
             (vec![of_protocol(protocol), label("reason", ended.name())], of.connections_ended.get(ended.number()))
         }),
     )?;
-    page.gauge("hashward_tls_handshakes", "TLS handshakes under way", one(shared.handshakes.used()))?;
     page.gauge(
-        "hashward_tls_handshakes_limit",
-        "TLS handshakes that may be: limits.handshakes",
-        one(shared.limits.load().handshakes),
+        "hashward_strangers",
+        "Connections over TLS over which nobody who may do anything has asked yet",
+        one(shared.strangers.used()),
+    )?;
+    page.gauge(
+        "hashward_strangers_limit",
+        "Such connections that may stand: limits.strangers",
+        one(shared.limits.load().strangers),
+    )?;
+    let ends = shared.certificates.load();
+    page.gauge(
+        "hashward_certificate_end_timestamp_seconds",
+        "When a listener's certificate, or one of its chain, ends",
+        ends.iter().filter_map(|of| Some((vec![label("listener", of.listener.as_str())], of.ends_at?))),
     )?;
     page.counter(
         "hashward_accept_errors",

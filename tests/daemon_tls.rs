@@ -9,7 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon_support::tls::{Authority, Tls, write_key};
-use daemon_support::{Daemon, KNOWN_COUNT, PATIENCE, check_answers, known, write_config};
+use daemon_support::{Daemon, KNOWN_COUNT, PATIENCE, check_answers, free_port, known, write_config};
 use hashward::access::{Rights, Token};
 use hashward::fingerprint::{Kind, Radii};
 use hashward::protocol::{Address, Client, ClientError, ErrorCode, Failure, Reply, RequestId};
@@ -26,10 +26,6 @@ struct Secured {
     frames: u16,
     http: u16,
     token: Token,
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 impl Secured {
@@ -133,7 +129,7 @@ fn http_over_tls_is_answered_as_elsewhere() {
     assert!(secured.get(&path, None).starts_with("HTTP/1.1 403"));
     assert!(secured.get(&path, Some(&Token::generate().unwrap())).starts_with("HTTP/1.1 401"));
     let session = secured.authority.connect(secured.http, &["h2", "http/1.1"]).unwrap();
-    assert_eq!(session.conn.alpn_protocol(), Some(&b"http/1.1"[..]));
+    assert_eq!(session.session.alpn_protocol(), Some(&b"http/1.1"[..]));
     assert!(secured.authority.connect(secured.http, &["h2"]).is_err());
 }
 
@@ -173,7 +169,7 @@ fn a_reload_reads_certificates_again_and_keeps_connections() {
     let (folder, mut standing) = (secured.daemon.folder.path(), secured.client());
     let presented = || {
         let session = secured.authority.connect(secured.http, &[]).unwrap();
-        session.conn.peer_certificates().unwrap()[0].to_vec()
+        session.session.peer_certificates().unwrap()[0].to_vec()
     };
     let first = presented();
     let reload = || secured.daemon.signal(Signal::HUP);
@@ -271,4 +267,35 @@ fn plaintext_beyond_this_machine_must_be_said_twice_and_is_warned_of() {
     let output = serve.args(["serve", "--listen", "tcp:0.0.0.0:1", "--data"]).arg(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("say so twice"));
+}
+
+#[test]
+fn the_end_of_a_certificate_is_told_before_it_comes() {
+    let (authority, folder) = (Authority::new(), tempfile::tempdir().unwrap());
+    let config = format!("[[listen]]\naddress = 'tcp:127.0.0.1:1'\n{TLS}");
+    let in_days = |days: i64| {
+        let date = hashward::moment::iso(hashward::moment::now() as i64 + days * 86_400);
+        let part = |range: std::ops::Range<usize>| date[range].parse::<u16>().unwrap();
+        (i32::from(part(0..4)), part(5..7) as u8, part(8..10) as u8)
+    };
+    for (end, expected) in [
+        ((2020, 2, 29), Some("the certificate ended at 2020-02-29T00:00:00Z")),
+        (in_days(5), Some("the certificate ends at ")),
+        (in_days(20), None),
+    ] {
+        authority.issue_for(&["localhost"], folder.path(), Some(end));
+        let output = check_config(folder.path(), &config);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        assert_eq!(said.contains("the certificate "), expected.is_some(), "{end:?}: {said}");
+        assert!(said.contains(expected.unwrap_or_default()), "{end:?}: {said}");
+    }
+    let secured = Secured::start("");
+    let status: serde_json::Value = serde_json::from_slice(&secured.daemon.client().status().unwrap()).unwrap();
+    let ends = status["certificates"].as_array().unwrap();
+    let at = |at: usize| ends[at]["ends_at"].as_i64().map(hashward::moment::iso);
+    assert_eq!((ends.len(), at(0), at(1)), (2, Some("2100-12-31T00:00:00Z".to_owned()), at(0)));
+    let told = secured.get("/metrics", Some(&secured.token));
+    let series = format!("hashward_certificate_end_timestamp_seconds{{listener=\"tcp:127.0.0.1:{}\"}}", secured.http);
+    assert!(told.contains(&format!("{series} 4133894400")), "{told}");
 }

@@ -79,6 +79,17 @@ impl TlsHalf {
     }
 }
 
+impl Drop for TlsHalf {
+    /// The last of the halves says that nothing more comes, so that nobody takes the end for a broken connection. A daemon
+    /// that takes nothing any more is not waited for.
+    fn drop(&mut self) {
+        if Arc::strong_count(&self.session) == 1 && self.stream.set_nonblocking(true).is_ok() {
+            lock(&self.session).send_close_notify();
+            let _ = self.send();
+        }
+    }
+}
+
 impl Read for TlsHalf {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {

@@ -4,12 +4,14 @@
 
 pub(crate) mod http;
 pub(crate) mod tls;
+pub(crate) mod ways;
 
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command as Process, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -111,6 +113,18 @@ impl Daemon {
         rustix::process::kill_process(pid, signal).unwrap();
     }
 
+    /// How many descriptors the process has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.process.id())).unwrap().count()
+    }
+
+    /// The memory that is the process's own, in KiB.
+    pub(crate) fn memory_kib(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     /// Waits for the process to end.
     pub(crate) fn wait(&mut self) -> ExitStatus {
         let started_at = Instant::now();
@@ -193,12 +207,7 @@ impl Raw {
 
     /// The next frame, or `None` at the end of the stream.
     pub(crate) fn frame(&mut self) -> Option<(Op, RequestId, Vec<u8>)> {
-        let mut header = [0; HEADER_BYTES];
-        self.0.read_exact(&mut header).ok()?;
-        let header = Header::decode(&header, u32::MAX).unwrap();
-        let mut payload = vec![0; header.payload_bytes];
-        self.0.read_exact(&mut payload).unwrap();
-        Some((Op::from_code(header.op).unwrap(), header.id, payload))
+        read_frame(&mut self.0)
     }
 
     /// Expects an ERROR with id 0, and then the end of the stream.
@@ -208,6 +217,28 @@ impl Raw {
         let failure = Failure::decode(&payload).unwrap();
         assert_eq!(failure.code, expected, "{failure}");
         assert!(self.frame().is_none(), "nothing comes after the farewell");
+    }
+}
+
+/// The next frame of a stream, or `None` at its end.
+pub(crate) fn read_frame(stream: &mut (impl Read + ?Sized)) -> Option<(Op, RequestId, Vec<u8>)> {
+    let mut header = [0; HEADER_BYTES];
+    stream.read_exact(&mut header).ok()?;
+    let header = Header::decode(&header, u32::MAX).unwrap();
+    let mut payload = vec![0; header.payload_bytes];
+    stream.read_exact(&mut payload).unwrap();
+    Some((Op::from_code(header.op).unwrap(), header.id, payload))
+}
+
+/// A port that was free a moment ago, and is none of those that the kernel gives to whoever connects.
+pub(crate) fn free_port() -> u16 {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(61) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = 10_000 + (number % 20_000) as u16;
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! An authority and certificates made for one test, and a client of HTTP over TLS.
 
 use std::fs;
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_tim
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use super::PATIENCE;
 
@@ -67,7 +68,7 @@ impl Authority {
     }
 
     /// A connection that has shaken hands.
-    pub(crate) fn connect(&self, port: u16, alpn: &[&str]) -> std::io::Result<Tls> {
+    pub(crate) fn connect(&self, port: u16, alpn: &[&str]) -> io::Result<Tls> {
         let name = ServerName::try_from("localhost").unwrap();
         let mut session = ClientConnection::new(self.trusted(alpn), name).unwrap();
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
@@ -76,12 +77,43 @@ impl Authority {
         while session.is_handshaking() {
             session.complete_io(&mut stream)?;
         }
-        Ok(StreamOwned::new(session, stream))
+        Ok(Tls { session, stream })
     }
 }
 
-/// A connection over TLS.
-pub(crate) type Tls = StreamOwned<ClientConnection, TcpStream>;
+/// A connection over TLS that can be read to its end also when the other side takes no more.
+pub(crate) struct Tls {
+    pub(crate) session: ClientConnection,
+    pub(crate) stream: TcpStream,
+}
+
+impl Read for Tls {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.session.reader().read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return read,
+            }
+            self.session.read_tls(&mut self.stream)?;
+            self.session.process_new_packets().map_err(io::Error::other)?;
+        }
+    }
+}
+
+impl Write for Tls {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let count = self.session.writer().write(bytes)?;
+        self.flush()?;
+        Ok(count)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        while self.session.wants_write() {
+            self.session.write_tls(&mut self.stream)?;
+        }
+        Ok(())
+    }
+}
 
 pub(crate) fn write_key(path: &Path, pem: &str, mode: u32) {
     fs::write(path, pem).unwrap();

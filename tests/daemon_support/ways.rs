@@ -214,6 +214,19 @@ impl Exposed {
     }
 }
 
+/// Waits until `count` gives `expected`: what ended is counted a moment after it is gone.
+pub(crate) fn expect_count<T: PartialEq + std::fmt::Debug>(count: impl Fn() -> T, expected: T) {
+    let started_at = Instant::now();
+    loop {
+        let found = count();
+        if found == expected {
+            return;
+        }
+        assert!(started_at.elapsed() < Duration::from_secs(10), "expected {expected:?}, found {found:?}");
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
 /// HELLO without a token.
 pub(crate) fn hello() -> Vec<u8> {
     let mut hello = Vec::new();

@@ -101,6 +101,7 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
     http.get("/v1/lookups").problem(404, "not-found");
     http.request("DELETE", "/v1/lookup", "", b"").problem(405, "method-not-allowed");
     http.post("/v1/commands", &json!({"command": "inspect", "list": "nobody"})).problem(422, "refused");
+    http.post("/v1/commands", &json!({"command": "restore", "incoming": "nothing"})).problem(422, "refused");
     http.post("/v1/commands", &json!({"command": "destroy"})).problem(400, "malformed");
     let too_long = vec![b' '; 17 << 20];
     http.request("POST", "/v1/lookup", "", &too_long).problem(413, "too-large");
@@ -330,4 +331,34 @@ fn the_description_names_every_path() {
         assert!(paths.iter().any(|known| *known == path), "{path} in {paths:?}");
     }
     assert_eq!(description["openapi"].as_str().unwrap().split('.').next(), Some("3"));
+}
+
+#[test]
+fn who_reads_no_answers_is_read_no_more_and_loses_none() {
+    let http = Http::start("");
+    let line = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", md5("file 1"));
+    let lines = 150_000;
+    let mut stream = UnixStream::connect(&http.socket).unwrap();
+    let head = "POST /v1/lookup HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-type: application/x-ndjson\r\n";
+    stream.write_all(format!("{head}content-length: {}\r\n\r\n", lines * line.len()).as_bytes()).unwrap();
+    let mut reader = stream.try_clone().unwrap();
+    let body = line.repeat(lines).into_bytes();
+    stream.set_write_timeout(Some(std::time::Duration::from_secs(1))).unwrap();
+    let mut sent = 0;
+    let stopped = loop {
+        match stream.write(&body[sent..]) {
+            Ok(more) if sent + more < body.len() => sent += more,
+            ended => break ended,
+        }
+    };
+    assert_eq!(stopped.unwrap_err().kind(), std::io::ErrorKind::WouldBlock, "after {sent} bytes");
+    assert!(sent < body.len() / 4, "{sent} bytes were taken of one who reads nothing");
+    stream.set_write_timeout(None).unwrap();
+    let answer = std::thread::scope(|scope| {
+        let answer = scope.spawn(|| read_response(&mut reader));
+        stream.write_all(&body[sent..]).unwrap();
+        answer.join().unwrap()
+    });
+    let text = String::from_utf8(answer.body).unwrap();
+    assert_eq!((text.lines().count(), text.matches("\"verdict\":\"known\"").count()), (lines, lines));
 }

@@ -357,11 +357,13 @@ pub(super) fn plain_name<'n>(name: &'n str, folder: &Path) -> Result<&'n str, St
 pub(super) fn incoming_folder(folder: &Path, name: &str) -> Result<PathBuf, StoreError> {
     let incoming = folder.join(INCOMING);
     let path = incoming.join(plain_name(name, &incoming)?);
-    let meta = fs::symlink_metadata(&path).map_err(StoreError::io("find", &path))?;
-    if meta.is_dir() {
-        return Ok(path);
-    }
-    Err(StoreError::BadVersion { path, found: "expected a folder, found something else".to_owned() })
+    let found = match fs::symlink_metadata(&path) {
+        Ok(meta) if meta.is_dir() => return Ok(path),
+        Ok(_) => "something else",
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => "nothing",
+        Err(error) => return Err(StoreError::io("find", &path)(error)),
+    };
+    Err(StoreError::BadVersion { path, found: format!("expected a folder, found {found}") })
 }
 
 /// The version is published, or was there already; what is left of the folder would be swept some day anyway.

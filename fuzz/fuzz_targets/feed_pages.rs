@@ -1,6 +1,7 @@
-//! Pages of feeds: read or refused; nothing is said of an entry that has no key, and links are of states that are there.
+//! Pages of feeds, and values that NCMEC links: read or refused; nothing is said of an entry that has no key, and links are of states that are there.
 #![no_main]
 
+use hashward::fingerprint::Kind;
 use hashward_index::feeds::{Page, State, ncmec, stopncii, threatexchange};
 use libfuzzer_sys::fuzz_target;
 
@@ -15,5 +16,9 @@ fuzz_target!(|bytes: &[u8]| {
             assert!(!source_id.is_empty());
         }
         assert!(page.links.iter().all(|link| link.state < page.states.len()));
+    }
+    // What stands behind a link of NCMEC's.
+    for kind in Kind::ALL {
+        assert!(ncmec::read_linked(kind, bytes).map_or(true, |value| value.kind() == kind));
     }
 });

@@ -200,7 +200,7 @@ fn a_command_by_its_path_does_what_it_does_in_a_frame() {
 fn without_times(mut value: Value) -> Value {
     match &mut value {
         Value::Object(fields) => {
-            for name in ["at", "created_at", "changed_at"] {
+            for name in ["at", "created_at", "changed_at", "generation_at"] {
                 if let Some(time) = fields.get_mut(name) {
                     *time = json!("some time");
                 }

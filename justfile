@@ -15,6 +15,7 @@ bench:
     cargo bench -p hashward-index --bench import
     cargo bench --bench service
     cargo bench --bench http
+    cargo bench --bench trusted
 
 # The same with 100 million digests: about 15 GB of disk and half an hour.
 bench-large:

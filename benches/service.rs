@@ -21,9 +21,9 @@ use std::time::{Duration, Instant};
 use hashward::fingerprint::{Kind, Radii};
 use hashward::index::sealed::Segment;
 use hashward::matching::Verdict;
-use hashward::protocol::{Client, ContentOptions, Reply, RequestId};
+use hashward::protocol::{Client, ContentOptions};
 use pictures_support::{jpeg, photo, resized};
-use programs::{Daemon, index_tool};
+use programs::{Daemon, index_tool, rows_per_second};
 
 const BATCH: usize = 4096;
 const DEPTH: usize = 8;
@@ -151,36 +151,8 @@ impl Bench {
         let batches: Vec<Vec<u8>> = (0..64).map(|number| self.batch(number)).collect();
         let expected: Vec<usize> = batches.iter().map(|batch| self.hits_in(batch)).collect();
         let daemon = self.serve();
-        let (mut sender, mut receiver) = daemon.connect().split();
         let time = if self.smoke { Duration::from_millis(50) } else { SOCKET_TIME };
-        let (room, taken) = std::sync::mpsc::sync_channel::<()>(DEPTH);
-        let over = AtomicBool::new(false);
-        let start = Instant::now();
-        let answered = thread::scope(|scope| {
-            scope.spawn(|| {
-                for number in 0.. {
-                    if over.load(Ordering::Relaxed) || room.send(()).is_err() {
-                        return;
-                    }
-                    let batch = &batches[number % batches.len()];
-                    sender
-                        .lookup(RequestId(number as u32 + 1), &[Kind::Md5], &Radii::none(), batch)
-                        .expect("the daemon reads");
-                }
-            });
-            let mut answered = 0;
-            while start.elapsed() < time {
-                let (id, reply) = receiver.receive().expect("the daemon answers");
-                let Reply::Answers(answers) = reply else { panic!("expected answers, found {reply:?}") };
-                assert_eq!(answers.hits.len(), expected[(id.0 as usize - 1) % batches.len()], "hits of batch {}", id.0);
-                answered += answers.rows as u64;
-                taken.recv().expect("a batch is under way");
-            }
-            over.store(true, Ordering::Relaxed);
-            drop(taken);
-            answered
-        });
-        let rate = answered as f64 / start.elapsed().as_secs_f64() / 1e6;
+        let rate = rows_per_second(daemon.connect(), &batches, &expected, DEPTH, time) / 1e6;
         let floor = self.in_process(&batches);
         let what =
             format!("lookups over the Unix socket, {} M md5, 1 % hits, batches of {BATCH}", self.lines / 1_000_000);

@@ -4,10 +4,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use hashward::protocol::{Address, Client, SOCKET_NAME};
+use hashward::fingerprint::{Kind, Radii};
+use hashward::protocol::{Address, Client, Reply, RequestId, SOCKET_NAME};
 
 /// How long a daemon may take to start.
 const START_MAX: Duration = Duration::from_secs(120);
@@ -24,6 +26,45 @@ pub(crate) fn index_tool() -> PathBuf {
         Command::new(env!("CARGO")).args(["build", "--quiet", "-p", "hashward-index", "--profile", profile]).status();
     assert!(built.is_ok_and(|status| status.success()) && beside.exists(), "expected {}", beside.display());
     beside
+}
+
+/// Rows answered in a second, where batches of md5 are asked one after the other, `depth` of them under way. Each must have
+/// the hits that `expected` says.
+pub(crate) fn rows_per_second(
+    client: Client,
+    batches: &[Vec<u8>],
+    expected: &[usize],
+    depth: usize,
+    time: Duration,
+) -> f64 {
+    let (mut sender, mut receiver) = client.split();
+    let (room, taken) = std::sync::mpsc::sync_channel::<()>(depth);
+    let over = AtomicBool::new(false);
+    let start = Instant::now();
+    let answered = thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0.. {
+                if over.load(Ordering::Relaxed) || room.send(()).is_err() {
+                    return;
+                }
+                let batch = &batches[number % batches.len()];
+                let id = RequestId(number as u32 + 1);
+                sender.lookup(id, &[Kind::Md5], &Radii::none(), batch).expect("the daemon reads");
+            }
+        });
+        let mut answered = 0;
+        while start.elapsed() < time {
+            let (id, reply) = receiver.receive().expect("the daemon answers");
+            let Reply::Answers(answers) = reply else { panic!("expected answers, found {reply:?}") };
+            assert_eq!(answers.hits.len(), expected[(id.0 as usize - 1) % batches.len()], "hits of batch {}", id.0);
+            answered += answers.rows as u64;
+            taken.recv().expect("a batch is under way");
+        }
+        over.store(true, Ordering::Relaxed);
+        drop(taken);
+        answered
+    });
+    answered as f64 / start.elapsed().as_secs_f64()
 }
 
 /// A daemon that goes with its owner.

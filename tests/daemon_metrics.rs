@@ -11,7 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon_support::http::{Http, Response};
-use daemon_support::{PATIENCE, frame, known};
+use daemon_support::{PATIENCE, frame, known, write_config};
 use hashward::access::Token;
 use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
 use hashward::list::Role;
@@ -156,7 +156,7 @@ fn what_is_asked_is_counted() {
     assert_eq!(after.get("hashward_suppressed_fingerprints"), 1.0);
     assert!(!after.text.contains("list=\"second\""), "{}", after.text);
     // Whatever was asked and held: nothing that could be a hash.
-    let is_long_hex = |word: &str| word.len() >= 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_long_hex = |word: &str| word.len() >= 32 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
     assert!(!after.text.split(|c: char| !c.is_alphanumeric()).any(is_long_hex), "{}", after.text);
 }
 
@@ -235,16 +235,54 @@ fn who_has_no_right_reads_no_metrics() {
     assert_eq!(scrape(&http).get("hashward_lacking_right_total{right=\"any\"}"), 1.0);
 }
 
+/// The section of the manual.
+fn manual() -> String {
+    let manual = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    manual.split("\n## ").find(|section| section.starts_with("Monitoring\n")).unwrap().to_owned()
+}
+
+/// What stands in the first column of the section's tables.
+fn described(manual: &str) -> impl Iterator<Item = &str> {
+    manual.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+}
+
 #[test]
 fn every_metric_is_described_and_every_description_is_of_one() {
     let http = Http::start_at(LISTEN, "");
-    let scraped = scrape(&http);
-    let manual = fs::read_to_string(root().join("docs/operations.md")).unwrap();
-    let section = manual.split("\n## ").find(|section| section.starts_with("Monitoring\n")).unwrap();
-    let described: BTreeSet<&str> = section
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .filter(|name| name.starts_with("hashward_") || name.starts_with("process_"))
-        .collect();
-    assert_eq!(described, scraped.names());
+    let (scraped, manual) = (scrape(&http), manual());
+    let metrics = described(&manual).filter(|name| !name.starts_with("Hashward"));
+    assert_eq!(metrics.collect::<BTreeSet<_>>(), scraped.names());
+}
+
+#[test]
+fn every_alert_is_explained_and_is_about_metrics_that_there_are() {
+    let http = Http::start_at(LISTEN, "");
+    let (scraped, manual) = (scrape(&http), manual());
+    let rules = fs::read_to_string(root().join("packaging/prometheus/hashward.rules.yml")).unwrap();
+    let alerts = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: "));
+    let explained = described(&manual).filter(|name| name.starts_with("Hashward"));
+    assert_eq!(alerts.collect::<BTreeSet<_>>(), explained.collect::<BTreeSet<_>>());
+    let is_metric = |word: &&str| word.starts_with("hashward_") || word.starts_with("process_");
+    let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let rules = rules.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let named: BTreeSet<&str> = rules.flat_map(|line| line.split(|c| !is_word(c))).filter(is_metric).collect();
+    let unknown: Vec<_> = named.difference(&scraped.names()).copied().collect();
+    assert!(named.len() > 20 && unknown.is_empty(), "{unknown:?}");
+}
+
+#[test]
+fn a_config_that_was_refused_is_told() {
+    let http = Http::start_at(LISTEN, "");
+    let successful = "hashward_config_last_reload_successful";
+    assert_eq!(scrape(&http).get(successful), 1.0);
+    let reload = |lines: &str| {
+        write_config(http.daemon.folder.path(), lines);
+        http.daemon.signal(rustix::process::Signal::HUP);
+    };
+    reload("[limits]\nconnections = 0\n");
+    scrape_until(&http, "the refusal", |scraped| scraped.get(successful) == 0.0);
+    let status = String::from_utf8(http.daemon.client().status().unwrap()).unwrap();
+    assert!(status.contains("\"config_refused\":true"), "{status}");
+    reload(LISTEN);
+    scrape_until(&http, "the config", |scraped| scraped.get(successful) == 1.0);
 }

@@ -143,10 +143,16 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
                                 follow(&mut server, arguments, &reread);
                                 tracing::info!("config read again");
                             }
-                            Err(error) => tracing::error!(error = format!("{error:#}"), "the config stays as it was"),
+                            Err(error) => {
+                                server.tell_config_refused();
+                                tracing::error!(error = format!("{error:#}"), "the config stays as it was");
+                            }
                         }
                     }
-                    Err(error) => tracing::error!(%error, "the config stays as it was"),
+                    Err(error) => {
+                        server.tell_config_refused();
+                        tracing::error!(%error, "the config stays as it was");
+                    }
                 }
                 notifier.ready(&state);
             }

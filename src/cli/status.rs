@@ -31,6 +31,7 @@ pub(super) struct Arguments {
 pub(super) struct DaemonStatus {
     pub(super) version: String,
     config: String,
+    config_refused: bool,
     pub(super) state: String,
     pub(super) generation: u64,
     pub(super) held_kinds: Vec<Kind>,
@@ -118,6 +119,13 @@ fn decoding(pictures: &PoolStatus) -> String {
     text
 }
 
+/// The digest of the config that holds.
+fn config(daemon: &DaemonStatus) -> String {
+    let refused =
+        if daemon.config_refused { "; what stands on disk now was refused, and the log says why" } else { "" };
+    format!("{}{refused}", daemon.config)
+}
+
 /// How many of what, as `3 known, 7 unknown`.
 fn counts(of: &BTreeMap<String, u64>) -> String {
     let counts: Vec<_> = of.iter().filter(|(_, count)| **count > 0).map(|(name, n)| format!("{n} {name}")).collect();
@@ -171,7 +179,7 @@ fn lines(daemon: &DaemonStatus, store: Option<&StoreStatus>) -> Vec<(String, Str
     let mut lines = vec![
         line("state", daemon.state.clone()),
         line("version", daemon.version.clone()),
-        line("config", daemon.config.clone()),
+        line("config", config(daemon)),
         line("generation", daemon.generation.to_string()),
         line(
             "kinds",

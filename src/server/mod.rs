@@ -150,6 +150,7 @@ impl Shared {
             program: "hashward",
             version: env!("CARGO_PKG_VERSION"),
             config: String::clone(&self.config.load()),
+            config_refused: self.metrics.is_config_refused(),
             service: self.service.status(),
             uptime_s: self.started_at.elapsed().as_secs(),
             connections: self.connections.used(),
@@ -170,6 +171,8 @@ struct Status {
     program: &'static str,
     version: &'static str,
     config: String,
+    /// Whether the last attempt to read it again failed, so that it stays what it was.
+    config_refused: bool,
     #[serde(flatten)]
     service: ServiceStatus,
     uptime_s: u64,
@@ -327,6 +330,12 @@ impl Server {
     /// STATUS names the config that is in force by this digest from now on.
     pub fn tell_config(&self, digest: &str) {
         self.shared.config.store(Arc::new(digest.to_owned()));
+        self.shared.metrics.config_taken();
+    }
+
+    /// STATUS and the metrics say from now on that the config as it stands on disk was refused when it was read again.
+    pub fn tell_config_refused(&self) {
+        self.shared.metrics.config_refused();
     }
 
     /// Reads these feeds on time from now on, if there is a program that does it, and tells of each list how fresh it

@@ -24,7 +24,7 @@ pub(super) use write::CONTENT_TYPE;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -230,6 +230,9 @@ pub(super) struct Metrics {
     /// For want of each right; the last, for want of any.
     lacking: Counts<{ Right::ALL.len() + 1 }>,
     accept_errors: AtomicU64,
+    /// When the config was last taken, in seconds since 1970-01-01 UTC.
+    config_taken_at: AtomicU64,
+    config_refused: AtomicBool,
     /// Scrapes that wait for the store.
     store_scrapes: Gauge,
 }
@@ -249,6 +252,8 @@ impl Metrics {
             hits: ArcSwap::default(),
             lacking: Counts::default(),
             accept_errors: AtomicU64::default(),
+            config_taken_at: AtomicU64::new(moment::now()),
+            config_refused: AtomicBool::new(false),
             store_scrapes: Gauge::default(),
         }
     }
@@ -362,6 +367,21 @@ impl Metrics {
     /// There was no room for one more connection.
     pub(super) fn connection_refused(&self, protocol: Protocol) {
         self.of(protocol).connections_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A config came into force.
+    pub(super) fn config_taken(&self) {
+        self.config_taken_at.store(moment::now(), Ordering::Relaxed);
+        self.config_refused.store(false, Ordering::Relaxed);
+    }
+
+    /// A config was refused, and the one before stays.
+    pub(super) fn config_refused(&self) {
+        self.config_refused.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_config_refused(&self) -> bool {
+        self.config_refused.load(Ordering::Relaxed)
     }
 
     /// The kernel gave no connection.

@@ -423,6 +423,16 @@ fn of_process(page: &mut Page<'_>, metrics: &Metrics) -> fmt::Result {
         "The version that runs",
         [(vec![label("version", env!("CARGO_PKG_VERSION"))], 1u64)],
     )?;
+    page.gauge(
+        "hashward_config_last_reload_successful",
+        "0 if the config was refused when it was last read again, so that the one before holds",
+        one(u64::from(!metrics.is_config_refused())),
+    )?;
+    page.gauge(
+        "hashward_config_last_reload_success_timestamp_seconds",
+        "When the config that holds was read",
+        one(read(&metrics.config_taken_at)),
+    )?;
     let maybe = |value: Option<u64>| value.map(|value| (NONE, value));
     page.gauge(
         "process_resident_memory_bytes",

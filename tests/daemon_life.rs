@@ -8,11 +8,11 @@ use std::os::unix::net::UnixStream;
 use std::process::Command as Process;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use daemon_support::{Daemon, check_answers, known, until, write_config};
+use daemon_support::{Daemon, PATIENCE, check_answers, known, until, write_config};
 use hashward::fingerprint::{Kind, Radii};
-use hashward::protocol::{Address, Client, ErrorCode, Op, RequestId, decode_answers, encode_lookup};
+use hashward::protocol::{Address, Client, ClientError, ErrorCode, Op, RequestId, decode_answers, encode_lookup};
 use rustix::process::Signal;
 
 #[test]
@@ -158,4 +158,67 @@ fn who_does_not_finish_is_cut_off_at_the_deadline_and_a_second_signal_waits_for_
         let _ = half.read_to_string(&mut answer);
         assert!(!answer.contains("verdict"), "what did not come whole is not answered: {answer}");
     }
+}
+
+#[test]
+fn a_soft_limit_on_descriptors_is_raised_to_the_hard_one() {
+    let daemon = Daemon::start_under("-S -n 64", "[limits]\nconnections = 150");
+    let mut standing: Vec<_> = (0..100).map(|_| daemon.greeted()).collect();
+    let mut question = Vec::new();
+    encode_lookup(&mut question, RequestId(2), &[Kind::Md5], &Radii::none(), known(1).value());
+    for raw in &mut standing {
+        raw.write(&question);
+        assert_eq!(raw.frame().unwrap().0, Op::Answers);
+    }
+}
+
+#[test]
+fn a_crowd_that_stands_costs_little_memory() {
+    let daemon = Daemon::start("[limits]\nconnections = 400");
+    let crowd = || (0..300).map(|_| daemon.greeted()).collect::<Vec<_>>();
+    // The second crowd finds memory that the first has used.
+    for _ in 0..2 {
+        let before_kb = daemon.memory_kib();
+        let standing = crowd();
+        let each_kb = daemon.memory_kib().saturating_sub(before_kb) / standing.len() as u64;
+        assert!(each_kb < 32, "{each_kb} kB for a connection that asks nothing");
+        drop(standing);
+        until(|| daemon.client().status().ok().filter(|status| connections(status) <= 2));
+    }
+}
+
+/// How many stand, by a status.
+fn connections(status: &[u8]) -> u64 {
+    let status: serde_json::Value = serde_json::from_slice(status).unwrap();
+    status["connections"].as_u64().unwrap()
+}
+
+#[test]
+fn connections_beyond_the_hard_limit_on_descriptors_are_told_busy() {
+    let daemon = Daemon::start_under("-n 280", "[limits]\nconnections = 1000");
+    let started_at = Instant::now();
+    let mut standing = Vec::new();
+    loop {
+        match Client::connect(&daemon.address()) {
+            Ok(client) => standing.push(client),
+            Err(ClientError::Busy(text)) => {
+                assert!(text.contains("all 24 connections"), "{text}");
+                // The connections of the start itself may take a moment to be gone.
+                if standing.len() == 24 {
+                    break;
+                }
+            }
+            Err(error) => panic!("expected BUSY, found {error}"),
+        }
+        assert!(standing.len() <= 24 && started_at.elapsed() < PATIENCE);
+    }
+    // The daemon has descriptors left for its own work.
+    write_config(
+        daemon.folder.path(),
+        "[[listen]]\naddress = 'unix:data/hashward.sock'\n[[listen]]\naddress = 'unix:data/second.sock'",
+    );
+    daemon.signal(Signal::HUP);
+    let second = daemon.folder.path().join("data/second.sock");
+    until(|| second.exists().then_some(()));
+    standing[0].status().unwrap();
 }

@@ -26,6 +26,12 @@ use crate::protocol::{ErrorCode, Failure, Op, RequestId};
 /// How long a client that is told to go may take to read why, before the rest of what it sends is thrown away.
 const LINGER: Duration = Duration::from_millis(100);
 
+/// How long a connection without a request keeps buffers that have grown.
+const RESTING: Duration = Duration::from_secs(1);
+
+/// Every frame counts at least as so many rows, so that whoever sends many small ones lets others have their turn, too.
+const ROWS_A_FRAME: usize = 64;
+
 /// An output buffer above this many bytes is given back once written.
 const OUTPUT_KEPT_BYTES: usize = 1 << 20;
 
@@ -70,6 +76,18 @@ struct Connection<S> {
     active_at: Instant,
 }
 
+/// What is due first while a connection waits.
+enum Due {
+    /// All of a file's content.
+    Content,
+    /// The rest of a frame.
+    Frame,
+    /// Giving back buffers that have grown.
+    Rest,
+    /// The next request.
+    Request,
+}
+
 impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
     /// Runs until the connection ends, which is always an [`End`].
     async fn run(&mut self) -> Result<std::convert::Infallible, End> {
@@ -108,6 +126,7 @@ impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
                     let handled = self.session.handle(limits, &header, payload, &mut self.stream).await;
                     self.inbox.consume(&header);
                     handled?;
+                    self.session.rows_in_turn += ROWS_A_FRAME;
                     self.active_at = Instant::now();
                 }
             }
@@ -134,17 +153,18 @@ impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
         if phase == Phase::Draining && !partial && !waiting_for_commands && !self.stream.has_unread() {
             return Err(farewell(ErrorCode::ShuttingDown, "the daemon is going away"));
         }
+        let holds_memory = self.inbox.may_shrink() || self.session.output.capacity() > 0;
         let whole_frame_by = self.active_at + limits.frame();
-        let (deadline, ending) = if let Pending::Incoming(incoming) = &self.session.content
+        let (deadline, due) = if let Pending::Incoming(incoming) = &self.session.content
             && incoming.due_at(limits) < whole_frame_by
         {
-            (incoming.due_at(limits), Incoming::too_slow())
+            (incoming.due_at(limits), Due::Content)
         } else if partial {
-            let text = format!("a frame was not complete within {} s", limits.frame_s);
-            (whole_frame_by, Failure::new(ErrorCode::Timeout, text))
+            (whole_frame_by, Due::Frame)
+        } else if holds_memory {
+            (self.active_at + RESTING.min(limits.idle()), Due::Rest)
         } else {
-            let text = format!("no request within {} s", limits.idle_s);
-            (self.active_at + limits.idle(), Failure::new(ErrorCode::Timeout, text))
+            (self.active_at + limits.idle(), Due::Request)
         };
         tokio::select! {
             // Commands first: a client that never stops asking still hears of them.
@@ -164,7 +184,19 @@ impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
                 }
             },
             _ = self.phase.changed() => {}
-            () = sleep_until(deadline), if partial || !waiting_for_commands => return Err(End::Farewell(ending)),
+            () = sleep_until(deadline), if partial || !waiting_for_commands => {
+                let text = match due {
+                    Due::Rest => {
+                        self.inbox.shrink();
+                        self.session.output = Vec::new();
+                        return Ok(());
+                    }
+                    Due::Content => return Err(End::Farewell(Incoming::too_slow())),
+                    Due::Frame => format!("a frame was not complete within {} s", limits.frame_s),
+                    Due::Request => format!("no request within {} s", limits.idle_s),
+                };
+                return Err(farewell(ErrorCode::Timeout, text));
+            }
         }
         Ok(())
     }
@@ -203,8 +235,8 @@ impl<S: AsyncRead + AsyncWrite + Carrier + Unpin> Connection<S> {
             return;
         }
         // Closing with unread bytes would reset the connection, and the farewell might be lost with it.
-        let mut waste = [0; 4_096];
-        let drained = async { while self.stream.read(&mut waste).await.is_ok_and(|count| count > 0) {} };
+        let waste = self.inbox.space();
+        let drained = async { while self.stream.read(waste).await.is_ok_and(|count| count > 0) {} };
         let _ = timeout(LINGER, drained).await;
     }
 }

@@ -5,8 +5,14 @@ use std::ops::Range;
 use super::limits::{Gauge, Limits, Taken};
 use crate::protocol::{FrameError, HEADER_BYTES, Header};
 
-/// A connection's own buffer. Pages of it that are never written cost nothing.
+/// A connection's own buffer grows up to so many bytes.
 pub(super) const OWN_BYTES: usize = 256 << 10;
+
+/// What it begins with, enough for single questions: a crowd that asks little costs little.
+const FIRST_BYTES: usize = 1 << 10;
+
+/// A buffer that a read has filled grows by this factor.
+const GROWTH: usize = 4;
 
 /// The buffer of one connection.
 pub(super) struct Inbox {
@@ -17,6 +23,8 @@ pub(super) struct Inbox {
     large: Option<Taken>,
     /// Bytes still to come of a frame that found no room.
     skip_bytes: usize,
+    /// The last read found more than there was room for, most likely.
+    was_full: bool,
 }
 
 /// What stands at the front of an [`Inbox`].
@@ -34,13 +42,17 @@ pub(super) enum Front {
 
 impl Inbox {
     pub(super) fn new() -> Inbox {
-        Inbox { bytes: vec![0; OWN_BYTES], filled: 0..0, large: None, skip_bytes: 0 }
+        Inbox { bytes: vec![0; FIRST_BYTES], filled: 0..0, large: None, skip_bytes: 0, was_full: false }
     }
 
     /// Where the next bytes are to be read to; never empty.
     pub(super) fn space(&mut self) -> &mut [u8] {
         if self.filled.is_empty() {
             self.filled = 0..0;
+        }
+        let is_short = std::mem::take(&mut self.was_full) || self.filled.len() == self.bytes.len();
+        if is_short && self.bytes.len() < OWN_BYTES {
+            self.hold((self.bytes.len() * GROWTH).min(OWN_BYTES));
         } else if self.filled.end == self.bytes.len() {
             // Only whole frames are consumed, and every frame fits, so a full buffer has consumed bytes before it.
             self.bytes.copy_within(self.filled.clone(), 0);
@@ -52,6 +64,28 @@ impl Inbox {
     /// Says that `count` bytes were read to [`Inbox::space`].
     pub(super) fn filled(&mut self, count: usize) {
         self.filled.end += count;
+        self.was_full = self.filled.end == self.bytes.len();
+    }
+
+    /// Whether it has grown, and nothing stands in it.
+    pub(super) fn may_shrink(&self) -> bool {
+        self.filled.is_empty() && self.bytes.len() > FIRST_BYTES
+    }
+
+    /// Begins anew if nothing stands in it.
+    pub(super) fn shrink(&mut self) {
+        if self.may_shrink() {
+            self.hold(FIRST_BYTES);
+        }
+    }
+
+    /// Moves what stands in it to a buffer of `bytes` bytes.
+    fn hold(&mut self, bytes: usize) {
+        let mut buffer = vec![0; bytes];
+        buffer[..self.filled.len()].copy_from_slice(&self.bytes[self.filled.clone()]);
+        self.filled = 0..self.filled.len();
+        self.bytes = buffer;
+        self.was_full = false;
     }
 
     /// What stands at the front.
@@ -75,15 +109,14 @@ impl Inbox {
             return Ok(Front::Whole(header));
         }
         if frame_bytes > self.bytes.len() {
-            let Some(taken) = large_frames.take(frame_bytes as u64, limits.large_frame_bytes) else {
-                self.skip_bytes = frame_bytes;
-                return Ok(Front::NoRoom(header));
-            };
-            let mut larger = vec![0; frame_bytes];
-            larger[..unread.len()].copy_from_slice(unread);
-            self.filled = 0..unread.len();
-            self.bytes = larger;
-            self.large = Some(taken);
+            if frame_bytes > OWN_BYTES {
+                let Some(taken) = large_frames.take(frame_bytes as u64, limits.large_frame_bytes) else {
+                    self.skip_bytes = frame_bytes;
+                    return Ok(Front::NoRoom(header));
+                };
+                self.large = Some(taken);
+            }
+            self.hold(frame_bytes.next_power_of_two().min(frame_bytes.max(OWN_BYTES)));
         }
         Ok(Front::Partial)
     }
@@ -97,10 +130,7 @@ impl Inbox {
     pub(super) fn consume(&mut self, header: &Header) {
         self.filled.start += header.frame_bytes();
         if self.large.is_some() && self.filled.len() < OWN_BYTES {
-            let mut own = vec![0; OWN_BYTES];
-            own[..self.filled.len()].copy_from_slice(&self.bytes[self.filled.clone()]);
-            self.filled = 0..self.filled.len();
-            self.bytes = own;
+            self.hold(OWN_BYTES);
             self.large = None;
         }
     }
@@ -154,6 +184,27 @@ mod tests {
             prop_assert_eq!(seen, payloads);
             prop_assert_eq!(large_frames.used(), 0);
         }
+    }
+
+    #[test]
+    fn what_stands_in_it_is_kept_when_it_shrinks() {
+        let (limits, large_frames) = (Limits::default(), Gauge::default());
+        let mut stream = Vec::new();
+        encode_frame(&mut stream, Op::Lookup, RequestId(1), &vec![7; 100_000]);
+        let mut inbox = Inbox::new();
+        let (mut rest, mut largest) = (&stream[..], 0);
+        let header = loop {
+            inbox.shrink();
+            match inbox.front(&limits, &large_frames).unwrap() {
+                Front::Whole(header) => break header,
+                _ => rest = &rest[read(&mut inbox, rest, usize::MAX)..],
+            }
+            largest = largest.max(inbox.bytes.len());
+        };
+        assert_eq!(inbox.payload(&header), vec![7; 100_000]);
+        inbox.consume(&header);
+        inbox.shrink();
+        assert_eq!((largest, inbox.bytes.len()), (128 << 10, FIRST_BYTES));
     }
 
     #[test]

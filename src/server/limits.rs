@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::{Deserialize, Serialize};
 
 use crate::fingerprint::{Kind, KindRadius, Radii, Radius};
@@ -59,6 +60,9 @@ pub struct Limits {
 
 /// The smallest `frame_bytes`: one row of all kinds, and any answer that people would call ordinary.
 const FRAME_BYTES_MIN: u32 = 4 << 10;
+
+/// Descriptors that are kept for the daemon's own files, pipes and sockets, so that connections never take the last one.
+const OWN_DESCRIPTORS: u64 = 256;
 
 /// The largest `frame_bytes`.
 const FRAME_BYTES_MAX: u32 = 1 << 30;
@@ -138,6 +142,35 @@ impl Limits {
             }
         }
         Ok(())
+    }
+
+    /// These bounds with as many connections as the system has descriptors for; raises the soft limit on descriptors
+    /// to the hard one first. Beyond them the kernel would refuse to accept, and clients would wait without a word.
+    pub(super) fn within_descriptors(self) -> Limits {
+        let mut limit = getrlimit(Resource::Nofile);
+        if limit.current != limit.maximum {
+            let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+            match setrlimit(Resource::Nofile, raised) {
+                Ok(()) => limit = raised,
+                Err(error) => tracing::warn!(%error, "the soft limit on descriptors stays as it is"),
+            }
+        }
+        self.within(limit.current.unwrap_or(u64::MAX))
+    }
+
+    fn within(mut self, descriptors: u64) -> Limits {
+        let room = descriptors.saturating_sub(OWN_DESCRIPTORS).max(1);
+        if self.connections > room {
+            let (connections, needed) = (self.connections, self.connections.saturating_add(OWN_DESCRIPTORS));
+            tracing::warn!(
+                connections,
+                descriptors,
+                "the hard limit on descriptors leaves room for {room} connections, more are told BUSY; raise it to \
+                 {needed} (LimitNOFILE= of a systemd unit, or ulimit -Hn), or lower limits.connections"
+            );
+            self.connections = room;
+        }
+        self
     }
 
     /// The widest radius that a question may name for a perceptual kind.
@@ -230,6 +263,15 @@ mod tests {
         assert_eq!(gauge.used(), 1);
         drop(second);
         assert_eq!(gauge.used(), 0);
+    }
+
+    #[test]
+    fn connections_leave_the_daemon_its_own_descriptors() {
+        let asked = |connections| Limits { connections, ..Limits::default() };
+        assert_eq!(asked(768).within(1_024), asked(768));
+        assert_eq!(asked(769).within(1_024), asked(768));
+        assert_eq!(asked(u64::MAX).within(64), asked(1));
+        assert_eq!(asked(u64::MAX).within(u64::MAX), asked(u64::MAX - OWN_DESCRIPTORS));
     }
 
     #[test]

@@ -279,7 +279,7 @@ impl Server {
             false => Socket::open(&entry.address, &self.passed).map(Some),
         };
         let opened = listen.iter().map(open_new).collect::<Result<Vec<_>, ListenError>>()?;
-        self.shared.limits.store(Arc::new(limits));
+        self.shared.limits.store(Arc::new(limits.within_descriptors()));
         let access = access.with_meters_of(&self.shared.access.load());
         self.shared.access.store(Arc::new(access));
         self.shared.audit.store(Arc::new(audit));

@@ -55,7 +55,18 @@ impl Daemon {
 
     /// Starts a daemon on what stands in `folder`.
     pub(crate) fn start_in(folder: TempDir, config: &str) -> Daemon {
-        let process = spawn(folder.path(), config);
+        let process = spawn(hashward(), folder.path(), config);
+        let daemon = Daemon { folder, process };
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Starts a daemon with no list, under limits on descriptors as the shell's `ulimit` takes them.
+    pub(crate) fn start_under(ulimit: &str, config: &str) -> Daemon {
+        let mut command = Process::new("sh");
+        command.args(["-c", &format!(r#"ulimit {ulimit} && exec "$0" "$@""#), env!("CARGO_BIN_EXE_hashward")]);
+        let folder = tempfile::tempdir().unwrap();
+        let process = spawn(command, folder.path(), config);
         let daemon = Daemon { folder, process };
         daemon.wait_until_ready();
         daemon
@@ -63,7 +74,7 @@ impl Daemon {
 
     /// Starts another one on the folder of this one, which has ended.
     pub(crate) fn start_again(&mut self, config: &str) {
-        self.process = spawn(self.folder.path(), config);
+        self.process = spawn(hashward(), self.folder.path(), config);
         self.wait_until_ready();
     }
 
@@ -143,10 +154,13 @@ impl Daemon {
     }
 }
 
-fn spawn(folder: &Path, config: &str) -> Child {
+fn hashward() -> Process {
+    Process::new(env!("CARGO_BIN_EXE_hashward"))
+}
+
+fn spawn(mut command: Process, folder: &Path, config: &str) -> Child {
     fs::create_dir_all(folder.join("data")).unwrap();
     write_config(folder, config);
-    let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
     command.arg("serve").arg("--config").arg(folder.join("hashward.toml"));
     command.env("RUST_LOG", "warn").stdin(Stdio::null()).spawn().unwrap()
 }

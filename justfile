@@ -16,12 +16,18 @@ bench:
     cargo bench --bench service
     cargo bench --bench http
     cargo bench --bench trusted
+    cargo bench --bench steady
+
+# An hour of mixed load, whether memory and descriptors are flat.
+bench-hour:
+    HASHWARD_BENCH_HOUR=1 cargo bench --bench steady -- hour
 
 # The same with 100 million digests: about 15 GB of disk and half an hour.
 bench-large:
     HASHWARD_BENCH_LARGE=1 cargo bench --bench exact
     HASHWARD_BENCH_LARGE=1 cargo bench --bench near
     HASHWARD_BENCH_LARGE=1 cargo bench --bench service
+    HASHWARD_BENCH_LARGE=1 cargo bench --bench steady -- reloads
     HASHWARD_BENCH_LARGE=1 cargo bench -p hashward-index --bench import
 
 # hashward beside hfind, SQLite and Redis on the same digests, and beside FAISS on the same codes.

@@ -299,3 +299,38 @@ fn the_end_of_a_certificate_is_told_before_it_comes() {
     let series = format!("hashward_certificate_end_timestamp_seconds{{listener=\"tcp:127.0.0.1:{}\"}}", secured.http);
     assert!(told.contains(&format!("{series} 4133894400")), "{told}");
 }
+
+#[test]
+fn the_programs_ask_over_tls() {
+    let secured = Secured::start("");
+    let folder = secured.daemon.folder.path();
+    std::fs::write(folder.join("token"), secured.token.reveal()).unwrap();
+    std::fs::write(folder.join("file"), "file 1").unwrap();
+    let run = |verb: &str, place: &str, rest: &[&str]| {
+        let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+        command.current_dir(folder).arg(verb).arg("--socket").arg(format!("tls:{place}:{}", secured.frames));
+        command.args(["--ca", "authority.pem", "--token-file", "token"]).args(rest).output().unwrap()
+    };
+    let hash = format!("md5:{}", known(1).to_hex());
+    for (verb, rest, expected, code) in [
+        ("lookup", &[hash.as_str()][..], "known", 0),
+        ("match", &["file"][..], "known", 1),
+        ("status", &[][..], "certificate   of tcp:127.0.0.1:", 0),
+    ] {
+        let output = run(verb, "localhost", rest);
+        let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(code), "{verb}: {said}{error}");
+        assert!(said.contains(expected), "{verb}: {said}{error}");
+    }
+    secured.authority.issue_for(&["elsewhere.example"], folder, None);
+    secured.daemon.signal(Signal::HUP);
+    let started_at = Instant::now();
+    let refused = loop {
+        let output = run("status", "localhost", &[]);
+        if !output.status.success() {
+            break String::from_utf8_lossy(&output.stderr).into_owned();
+        }
+        assert!(started_at.elapsed() < PATIENCE, "the other name never comes");
+    };
+    assert!(refused.contains("the name in the address must be one in the daemon's certificate"), "{refused}");
+}

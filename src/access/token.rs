@@ -55,7 +55,8 @@ impl fmt::Debug for Token {
     }
 }
 
-/// The digest of a token, written `blake3:` and 64 hex digits. Comparing two takes the same time whatever they hold.
+/// The digest of a token, written `blake3:` and 64 hex digits. Comparing two takes the same time whatever they hold: that is
+/// how `blake3::Hash` compares. What is compared is a digest besides, of which nobody can choose the beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct TokenHash(blake3::Hash);

@@ -65,7 +65,7 @@ impl Exposed {
             );
         }
         config += "[[principal]]\nname = 'public'\nanyone = true\nrights = ['lookup', 'content']\n";
-        config += "[limits]\nidle_s = 2\nframe_s = 1\nwrite_s = 1\nstranger_s = 1\nframe_bytes = 1048576\n";
+        config += "[limits]\nidle_s = 6\nframe_s = 1\nwrite_s = 1\nstranger_s = 3\nframe_bytes = 1048576\n";
         let daemon = Daemon::start_in(folder, &format!("{config}{limits}\n"));
         daemon.add("known", (0..KNOWN_COUNT).map(known));
         let mut exposed = Exposed { daemon, authority, ports, descriptors: 0, memory_kib: 0 };

@@ -14,6 +14,9 @@ pub(super) struct Arguments {
     /// The config; without it, the defaults are shown
     #[arg(long, value_name = "F")]
     config: Option<PathBuf>,
+    /// Only say what is wrong or weak
+    #[arg(long)]
+    quiet: bool,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
@@ -30,6 +33,9 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         if let Some(warning) = entry.load_tls()?.and_then(|identity| identity.warning()) {
             eprintln!("hashward: warning: {}: {warning}", entry.address);
         }
+    }
+    if arguments.quiet {
+        return Ok(Exit::Fine);
     }
     let mut output = Output::new();
     output.line(&format!("# digest {}", config.digest()))?;

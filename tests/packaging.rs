@@ -237,3 +237,19 @@ fn the_units_and_the_config_agree() {
         }
     }
 }
+
+#[test]
+fn the_threat_model_names_code_and_tests_that_are_there() {
+    let page = fs::read_to_string(root().join("docs/threat-model.md")).unwrap();
+    let is_path =
+        |name: &&str| ["src/", "tests/", "index-tools/", "packaging/"].iter().any(|top| name.starts_with(top));
+    let named: Vec<&str> = page.split('`').skip(1).step_by(2).filter(is_path).collect();
+    assert!(named.len() > 40, "{named:?}");
+    for name in named {
+        let (path, test) = name.split_once("::").map_or((name, None), |(path, test)| (path, Some(test)));
+        let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+        if let Some(test) = test {
+            assert!(text.contains(&format!("fn {test}(")), "{path} has no test `{test}`");
+        }
+    }
+}

@@ -23,10 +23,8 @@
 //! | `service` | what is answered, whatever the wire format |
 //! | `inbox` | a connection's read buffer |
 //! | `descriptors` | a Unix stream that keeps what is passed over it |
-//! | `frame` | a connection of the frame protocol: its bytes |
-//! | `http` | a connection of HTTP, and its paths |
+//! | `protocol` | the wire formats, a room each |
 //! | `json` | answers as JSON objects |
-//! | `session` | what it is asked, and answers |
 //! | `content` | questions about a file's content |
 //! | `workshop` | threads for what takes long |
 //! | `metrics` | what is counted, and how a scraper is told |
@@ -41,15 +39,13 @@ mod descriptors;
 mod door;
 mod events;
 mod feeds;
-mod frame;
-mod http;
 mod inbox;
 pub(crate) mod json;
 mod limits;
 mod listen;
 mod metrics;
+mod protocol;
 mod service;
-mod session;
 mod stranger;
 mod tls;
 mod workshop;
@@ -235,7 +231,7 @@ impl Server {
             pictures,
             feeds: schedule.board(),
             metrics: Metrics::new(),
-            http: http::router(),
+            http: protocol::http::router(),
             config: ArcSwap::default(),
             started_at: Instant::now(),
         };

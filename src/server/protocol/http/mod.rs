@@ -52,14 +52,14 @@ use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::asker::Asker;
-use super::inbox::OWN_BYTES;
-use super::limits::{Gauge, Taken};
-use super::metrics::{Ended, Told};
-use super::stranger::Stranger;
-use super::{Granted, Limits, Phase, Protocol, Shared};
 use crate::access::{Peer, Rights, Token};
 use crate::protocol::{ErrorCode, Failure};
+use crate::server::asker::Asker;
+use crate::server::inbox::OWN_BYTES;
+use crate::server::limits::{Gauge, Taken};
+use crate::server::metrics::{Ended, Told};
+use crate::server::stranger::Stranger;
+use crate::server::{Granted, Limits, Phase, Protocol, Shared};
 use problem::{PROBLEM_JSON, Problem};
 
 const JSON: &str = "application/json";
@@ -79,7 +79,7 @@ const HEAD_BYTES_MAX: usize = 32 << 10;
 struct Description;
 
 /// All paths, and their description.
-pub(super) fn router() -> Router {
+pub(in crate::server) fn router() -> Router {
     let (router, mut description) = OpenApiRouter::with_openapi(Description::openapi())
         .routes(routes!(lookup::lookup))
         .routes(routes!(lookup::lookup_one))
@@ -239,7 +239,7 @@ async fn read_body(request: Request, limits: &Limits, large_frames: &Gauge) -> R
 }
 
 /// The whole response to a connection for which there is no room, of which no request is read.
-pub(super) fn busy_response(text: &str) -> Vec<u8> {
+pub(in crate::server) fn busy_response(text: &str) -> Vec<u8> {
     let body = serde_json::to_string(&Problem::busy(text)).expect("a problem is plain data");
     let length = body.len();
     let head = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\nretry-after: 1");
@@ -253,7 +253,7 @@ async fn linger(parts: &mut BodyDataStream) {
 }
 
 /// Serves one connection until it ends or `phase` says to end it. Returns how it ended.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+pub(in crate::server) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: Peer,
     stranger: Arc<Stranger>,

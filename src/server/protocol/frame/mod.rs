@@ -3,6 +3,8 @@
 //! What the frames ask is for [`Session`] to answer. A connection reads no further request while its answers are not taken,
 //! so that a client that never reads holds up nobody but itself, until it is cut off.
 
+mod session;
+
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +13,17 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::carrier::Carrier;
-use super::content::Incoming;
-use super::inbox::{Front, Inbox};
-use super::limits::Limits;
-use super::metrics::Ended;
-use super::service::ROWS_PER_TURN;
-use super::session::{End, Pending, Session, farewell};
-use super::stranger::Stranger;
-use super::{Granted, Phase, Shared};
 use crate::access::Peer;
 use crate::protocol::{ErrorCode, Failure, Op, RequestId};
+use crate::server::carrier::Carrier;
+use crate::server::content::Incoming;
+use crate::server::inbox::{Front, Inbox};
+use crate::server::limits::Limits;
+use crate::server::metrics::Ended;
+use crate::server::service::ROWS_PER_TURN;
+use crate::server::stranger::Stranger;
+use crate::server::{Granted, Phase, Shared};
+use session::{End, Pending, Session, farewell};
 
 /// How long a client that is told to go may take to read why, before the rest of what it sends is thrown away.
 const LINGER: Duration = Duration::from_millis(100);
@@ -36,7 +38,7 @@ const ROWS_A_FRAME: usize = 64;
 const OUTPUT_KEPT_BYTES: usize = 1 << 20;
 
 /// Serves one connection until it ends or `phase` says to end it. Returns how it ended.
-pub(super) async fn serve<S: AsyncRead + AsyncWrite + Carrier + Unpin>(
+pub(in crate::server) async fn serve<S: AsyncRead + AsyncWrite + Carrier + Unpin>(
     stream: S,
     peer: Peer,
     stranger: Arc<Stranger>,

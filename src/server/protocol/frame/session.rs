@@ -10,19 +10,19 @@ use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::asker::{Asker, HashQuestion};
-use super::carrier::Carrier;
-use super::content::{Incoming, NoAnswer};
-use super::limits::Limits;
-use super::metrics::Told;
-use super::stranger::Stranger;
-use super::{Granted, Shared};
 use crate::access::{Peer, Rights, Token};
 use crate::matching::Answers;
 use crate::protocol::{
     ContentFrame, DecodeError, ErrorCode, Failure, Header, Hello, LookupFrame, MAX_VALUES, Op, PROTOCOL_VERSION,
     RequestId, Welcome, encode_answers, encode_busy, encode_error, encode_frame,
 };
+use crate::server::asker::{Asker, HashQuestion};
+use crate::server::carrier::Carrier;
+use crate::server::content::{Incoming, NoAnswer};
+use crate::server::limits::Limits;
+use crate::server::metrics::Told;
+use crate::server::stranger::Stranger;
+use crate::server::{Granted, Shared};
 
 /// Why a connection ends.
 pub(super) enum End {

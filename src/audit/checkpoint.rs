@@ -6,7 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
-use ed25519_dalek::{Signature, Signer, Verifier, VerifyingKey};
+use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
 use crate::journal::{Head, Link};
@@ -111,7 +111,8 @@ impl Checkpoint {
         let good = || {
             let key = VerifyingKey::from_bytes(&bytes(&self.key)?.try_into().ok()?).ok()?;
             let signature = Signature::from_bytes(&bytes(&self.signature)?.try_into().ok()?);
-            key.verify(&self.signed(), &signature).ok()
+            // Strictly: there are keys, of zeros alone among them, under which anybody can sign.
+            key.verify_strict(&self.signed(), &signature).ok()
         };
         good().ok_or(BadCheckpoint::Signature(self.seq))?;
         Ok(Head { seq: self.seq, link: self.link })
@@ -150,6 +151,15 @@ mod tests {
             Checkpoint { signature: "zz".to_owned(), ..checkpoint.clone() },
         ] {
             assert!(matches!(forged.check(None), Err(BadCheckpoint::Signature(_))), "{forged:?}");
+        }
+    }
+
+    #[test]
+    fn what_anybody_can_sign_is_no_checkpoint() {
+        let zeros = |bytes: usize| "00".repeat(bytes);
+        for seq in 0..64 {
+            let forged = Checkpoint { seq, link: Link([0; 32]), at: 1, key: zeros(32), signature: zeros(64) };
+            assert_eq!(forged.check(None), Err(BadCheckpoint::Signature(seq)));
         }
     }
 }

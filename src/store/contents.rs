@@ -79,6 +79,14 @@ impl Store {
     ) -> Result<Page<Fingerprint>, StoreError> {
         let state = self.state();
         let row = state.readable_list(list)?;
+        if row.shape != ListShape::File {
+            return Err(StoreError::WrongShape {
+                list: list.clone(),
+                shape: row.shape,
+                tried: "asked what was withdrawn from a version",
+                remedy: "read its entries, which no longer hold what was withdrawn",
+            });
+        }
         let version = state.kept_version(&row, Some(version))?;
         let mut room = Room::new();
         let mut page = Page { items: Vec::new(), more: false };

@@ -145,6 +145,9 @@ fn a_feed_list_is_told_entry_by_entry() {
     let add = Command::Add { list: name("cases"), role: Some(Role::Illegal), entries: entries.clone() };
     store.execute(add).unwrap();
 
+    let of_a_version = Command::Withdrawals { list: name("cases"), version: VersionNumber(1), after: None };
+    let error = store.execute(of_a_version).unwrap_err().to_string();
+    assert!(error.contains("feed list") && error.contains("read its entries"), "{error}");
     let told = contents(&store, "cases", None).unwrap();
     assert_eq!(
         (told.source.version, told.entries, told.shape),

@@ -23,7 +23,7 @@ use hashward::protocol::Client;
 use image::imageops;
 use image::{DynamicImage, Rgb, RgbImage};
 use pictures_support::{bmp, jpeg, leaves, mirrored, png, resized};
-use programs::{Daemon, hashward, index_tool};
+use programs::{Daemon, hashward, index_tool, is_smoke};
 use rayon::prelude::*;
 use serde_json::Value;
 
@@ -92,8 +92,7 @@ fn covered(picture: &RgbImage, left: u32, top: u32, width: u32, height: u32) -> 
 }
 
 fn main() {
-    // `cargo test --benches` only asks whether it runs at all.
-    let pictures = if std::env::args().any(|argument| argument == "--test") { 12 } else { PICTURES };
+    let pictures = if is_smoke() { 12 } else { PICTURES };
     let folder = tempfile::tempdir().expect("a temporary folder");
     let stage = Stage { folder: folder.path().to_owned(), pictures };
     let originals = stage.originals();

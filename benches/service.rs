@@ -10,7 +10,7 @@ mod pictures_support;
 mod programs;
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -23,7 +23,7 @@ use hashward::index::sealed::Segment;
 use hashward::matching::Verdict;
 use hashward::protocol::{Client, ContentOptions};
 use pictures_support::{jpeg, photo, resized};
-use programs::{Daemon, index_tool, rows_per_second};
+use programs::{Daemon, code, digest, index_tool, is_smoke, rows_per_second, write_list};
 
 const BATCH: usize = 4096;
 const DEPTH: usize = 8;
@@ -41,8 +41,7 @@ const LOAD_ROUNDS: usize = 5;
 const LOAD_TIME: Duration = Duration::from_secs(2);
 
 fn main() {
-    // `cargo test --benches` only asks whether it runs at all.
-    let smoke = std::env::args().any(|argument| argument == "--test");
+    let smoke = is_smoke();
     let large = std::env::var_os("HASHWARD_BENCH_LARGE").is_some();
     let lines = if smoke {
         20_000
@@ -61,16 +60,6 @@ fn main() {
     bench.beside_a_full_load();
 }
 
-/// Digest number `i` of the set: BLAKE3 of the number, cut to an MD5's width.
-fn digest(i: u64) -> [u8; 16] {
-    blake3::hash(&i.to_le_bytes()).as_bytes()[..16].try_into().expect("16 of 32 bytes")
-}
-
-/// Perceptual code number `i` of the set.
-fn code(i: u64) -> [u8; 32] {
-    *blake3::hash(&i.to_le_bytes()).as_bytes()
-}
-
 struct Bench {
     folder: PathBuf,
     tool: PathBuf,
@@ -83,16 +72,6 @@ impl Bench {
         self.folder.join("hashward-data")
     }
 
-    fn write_list<const WIDTH: usize>(&self, name: &str, values: impl Iterator<Item = [u8; WIDTH]>) -> PathBuf {
-        let path = self.folder.join(name);
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&path).expect("a list file"));
-        for value in values {
-            writeln!(out, "{}", data_encoding::HEXLOWER.encode(&value)).expect("a line");
-        }
-        out.flush().expect("the list");
-        path
-    }
-
     fn import_command(&self, list: &str, kind: Kind, file: &Path) -> Command {
         let mut command = Command::new(&self.tool);
         command.args(["import", list]).arg(file).args(["--role", "illegal", "--memory", "1G", "--kind", kind.name()]);
@@ -102,7 +81,7 @@ impl Bench {
 
     /// From a file of hex lines to a published version, beside one thread that reads and hashes the file.
     fn import(&self) {
-        let file = self.write_list("list.txt", (0..self.lines).map(digest));
+        let file = write_list(&self.folder, "list.txt", (0..self.lines).map(digest));
         let (_, floor) = timed(|| blake3::Hasher::new().update_reader(File::open(&file).expect("the list")).map(drop));
         let start = Instant::now();
         let mut child = self.import_command("bench", Kind::Md5, &file).spawn().expect("hashward-index starts");
@@ -166,7 +145,7 @@ impl Bench {
         let mut client = daemon.connect();
         let quiet = latencies(&mut client, &mut self.singles());
         let lines = if self.smoke { 1_000 } else { BESIDE_LINES };
-        let file = self.write_list("beside.txt", (self.lines..self.lines + lines).map(digest));
+        let file = write_list(&self.folder, "beside.txt", (self.lines..self.lines + lines).map(digest));
         let import = AtomicBool::new(true);
         let beside = thread::scope(|scope| {
             scope.spawn(|| {
@@ -198,7 +177,7 @@ impl Bench {
     /// nobody does.
     fn beside_a_full_load(&self) {
         let lines = if self.smoke { 1_000 } else { NEAR_LINES };
-        let file = self.write_list("near.txt", (0..lines).map(code));
+        let file = write_list(&self.folder, "near.txt", (0..lines).map(code));
         let imported = self.import_command("near", Kind::Pdq, &file).status().expect("hashward-index starts");
         assert!(imported.success(), "the import of perceptual codes failed");
         let daemon = self.serve();

@@ -9,8 +9,8 @@
 
 mod programs;
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Read, Write};
+use std::fs;
+use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -22,7 +22,7 @@ use hashward::access::Token;
 use hashward::fingerprint::{Kind, Radii};
 use hashward::matching::Verdict;
 use hashward::protocol::Client;
-use programs::{Daemon, hashward, index_tool, rows_per_second};
+use programs::{Daemon, digest, hashward, index_tool, is_smoke, median, rows_per_second, write_list};
 
 const BATCH: u64 = 4_096;
 const BATCHES: u64 = 64;
@@ -45,8 +45,7 @@ enum Trust {
 }
 
 fn main() {
-    // With `-- --test` it is only asked whether it runs at all.
-    let smoke = std::env::args().any(|argument| argument == "--test");
+    let smoke = is_smoke();
     let (lines, rounds, time) =
         if smoke { (20_000, 1, Duration::from_millis(300)) } else { (10_000_000, ROUNDS, TIME) };
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -68,16 +67,6 @@ fn main() {
     row("and a match event for each hit", with_events);
 }
 
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
-}
-
-/// Digest number `i` of the set: BLAKE3 of the number, cut to an MD5's width.
-fn digest(i: u64) -> [u8; 16] {
-    blake3::hash(&i.to_le_bytes()).as_bytes()[..16].try_into().expect("16 of 32 bytes")
-}
-
 struct Bench {
     folder: PathBuf,
     lines: u64,
@@ -91,12 +80,7 @@ impl Bench {
     }
 
     fn import(&self) {
-        let file = self.folder.join("list.txt");
-        let mut out = BufWriter::with_capacity(1 << 20, File::create(&file).expect("a list file"));
-        for i in 0..self.lines {
-            writeln!(out, "{}", data_encoding::HEXLOWER.encode(&digest(i))).expect("a line");
-        }
-        out.flush().expect("the list");
+        let file = write_list(&self.folder, "list.txt", (0..self.lines).map(digest));
         let mut import = std::process::Command::new(index_tool());
         import.args(["import", "bench"]).arg(&file).args(["--role", "illegal", "--kind", "md5", "--data"]);
         let imported = import.arg(self.data()).stdout(Stdio::null()).stderr(Stdio::null()).status();

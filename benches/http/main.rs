@@ -21,7 +21,7 @@ use hashward::fingerprint::Kind;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use programs::{Daemon, hashward, index_tool};
+use programs::{Daemon, hashward, index_tool, is_smoke, median, write_list};
 
 const LINES: u64 = 10_000_000;
 const HASHES: u64 = 1_000;
@@ -35,8 +35,7 @@ const ROUNDS: usize = 5;
 const ROUND_S: u32 = 4;
 
 fn main() {
-    // `cargo test --benches` only asks whether it runs at all.
-    let smoke = std::env::args().any(|argument| argument == "--test");
+    let smoke = is_smoke();
     if Command::new("wrk").arg("--version").stdout(Stdio::null()).status().is_err() {
         println!("http: skipped, since wrk is not installed (apt install wrk)");
         return;
@@ -80,7 +79,7 @@ fn main() {
 
 /// Digest number `i` of the set: BLAKE3 of the number, cut to an MD5's width.
 fn digest(i: u64) -> String {
-    data_encoding::HEXLOWER.encode(&blake3::hash(&i.to_le_bytes()).as_bytes()[..16])
+    data_encoding::HEXLOWER.encode(&programs::digest(i))
 }
 
 /// Hash number `i` that is asked: one in [`HIT_EVERY`] stands in the list.
@@ -98,7 +97,7 @@ fn write_lines(folder: &Path, name: &str, lines: impl IntoIterator<Item = String
 }
 
 fn import(folder: &Path, lines: u64) {
-    let list = write_lines(folder, "list.txt", (0..lines).map(digest));
+    let list = write_list(folder, "list.txt", (0..lines).map(programs::digest));
     let mut command = Command::new(index_tool());
     command.args(["import", "bench"]).arg(&list).args(["--role", "illegal", "--kind", Kind::Md5.name()]);
     command.arg("--data").arg(folder.join("data")).stdout(Stdio::null()).stderr(Stdio::null());
@@ -225,9 +224,4 @@ fn wrk(at: SocketAddr, requests: &Path, connections: u32, seconds: u32) -> f64 {
     assert!(output.status.success() && !said.contains("Non-2xx") && !said.contains("Socket errors"), "{said}");
     let rate = said.lines().find_map(|line| line.strip_prefix("Requests/sec:")).expect("a rate");
     rate.trim().parse().expect("a number")
-}
-
-fn median(mut rates: Vec<f64>) -> f64 {
-    rates.sort_by(f64::total_cmp);
-    rates[rates.len() / 2]
 }

@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each bench uses its part
 
+use std::fs::File;
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +15,43 @@ use hashward::protocol::{Address, Client, Reply, RequestId, SOCKET_NAME};
 
 /// How long a daemon may take to start.
 const START_MAX: Duration = Duration::from_secs(120);
+
+/// Whether it is only asked if the bench runs at all: by `cargo test --benches`, or by `-- --test`.
+pub(crate) fn is_smoke() -> bool {
+    let is_given = |wanted: &str| std::env::args().any(|argument| argument == wanted);
+    !is_given("--bench") || is_given("--test")
+}
+
+/// Digest number `i` of the set: BLAKE3 of the number, cut to an MD5's width.
+pub(crate) fn digest(i: u64) -> [u8; 16] {
+    blake3::hash(&i.to_le_bytes()).as_bytes()[..16].try_into().expect("16 of 32 bytes")
+}
+
+/// Perceptual code number `i` of the set.
+pub(crate) fn code(i: u64) -> [u8; 32] {
+    *blake3::hash(&i.to_le_bytes()).as_bytes()
+}
+
+/// A file of these values, one a line in hex.
+pub(crate) fn write_list<const WIDTH: usize>(
+    folder: &Path,
+    name: &str,
+    values: impl Iterator<Item = [u8; WIDTH]>,
+) -> PathBuf {
+    let path = folder.join(name);
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(&path).expect("a list file"));
+    for value in values {
+        writeln!(out, "{}", data_encoding::HEXLOWER.encode(&value)).expect("a line");
+    }
+    out.flush().expect("the list");
+    path
+}
+
+/// The one in the middle.
+pub(crate) fn median(mut rates: Vec<f64>) -> f64 {
+    rates.sort_by(f64::total_cmp);
+    rates[rates.len() / 2]
+}
 
 pub(crate) fn hashward() -> Command {
     Command::new(env!("CARGO_BIN_EXE_hashward"))

@@ -41,16 +41,13 @@ mod world;
 /// How much is done: all of it, or just enough to see that it works.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Scale {
-    /// `cargo test --benches` and `-- --test` only ask whether it runs at all.
     Smoke,
     Full,
 }
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let is_bench = arguments.iter().any(|argument| argument == "--bench");
-    let is_test = arguments.iter().any(|argument| argument == "--test");
-    let scale = if is_bench && !is_test { Scale::Full } else { Scale::Smoke };
+    let scale = if programs::is_smoke() { Scale::Smoke } else { Scale::Full };
     let filter = arguments.iter().find(|argument| !argument.starts_with('-'));
     let is_hour_meant = scale == Scale::Smoke || std::env::var_os("HASHWARD_BENCH_HOUR").is_some();
     let asked = |part: &str| filter.is_none_or(|filter| part.contains(filter.as_str()));

@@ -1,7 +1,6 @@
 //! The daemon under test, its config, and what is true of its lists.
 
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Stdio};
 use std::thread;
@@ -16,7 +15,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::pictures_support::{pdq, photo};
-use crate::programs::{Daemon, hashward, index_tool};
+use crate::programs::{Daemon, hashward, index_tool, write_list};
+/// Digests below [`World::lines`] are in the list `fixed`, codes below [`CODES`] in the list `near`.
+pub(crate) use crate::programs::{code, digest};
 
 /// Nothing takes longer unless it hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
@@ -28,19 +29,9 @@ pub(crate) const CODES: u64 = 20_000;
 pub(crate) const KNOWN_PICTURE: u64 = 1;
 pub(crate) const STRANGE_PICTURE: u64 = 2;
 
-/// Digest number `i`: BLAKE3 of the number, cut to an MD5's width. Those below [`World::lines`] are in the list `fixed`.
-pub(crate) fn digest(i: u64) -> [u8; 16] {
-    code(i)[..16].try_into().expect("16 of 32 bytes")
-}
-
 /// A digest that no list ever holds.
 pub(crate) fn unknown(i: u64) -> [u8; 16] {
     digest((1 << 40) + i)
-}
-
-/// Perceptual code number `i`. Those below [`CODES`] are in the list `near`.
-pub(crate) fn code(i: u64) -> [u8; 32] {
-    *blake3::hash(&i.to_le_bytes()).as_bytes()
 }
 
 /// What the config says beyond what it always says.
@@ -76,9 +67,9 @@ impl World {
             import(&tool, list, file, &arguments, &data).unwrap_or_else(|error| panic!("{error}"));
             fs::remove_file(file).expect("the list goes");
         };
-        import("fixed", Kind::Md5, &write_list(folder.path(), "fixed", (0..lines).map(digest)));
+        import("fixed", Kind::Md5, &write_list(folder.path(), "fixed.txt", (0..lines).map(digest)));
         let picture: [u8; 32] = pdq(&photo(KNOWN_PICTURE)).value().try_into().expect("256 bits");
-        import("near", Kind::Pdq, &write_list(folder.path(), "near", (0..CODES).map(code).chain([picture])));
+        import("near", Kind::Pdq, &write_list(folder.path(), "near.txt", (0..CODES).map(code).chain([picture])));
 
         let config = folder.path().join("hashward.toml");
         write_config(&config, setting, &token);
@@ -119,7 +110,7 @@ impl World {
 
     /// Writes a list of MD5s, and imports it as a user would.
     pub(crate) fn import(&self, list: &str, values: impl Iterator<Item = [u8; 16]>) -> Result<(), String> {
-        let file = write_list(self.folder.path(), list, values);
+        let file = write_list(self.folder.path(), &format!("{list}.txt"), values);
         import(&self.tool, list, &file, &["--role", "illegal", "--kind", "md5"], &self.data())
     }
 
@@ -153,16 +144,6 @@ fn write_config(path: &Path, setting: &Setting, token: &Token) {
     // In one step: the daemon may be reading the one before.
     let new = path.with_extension("new");
     fs::write(&new, text).and_then(|()| fs::rename(&new, path)).expect("a config");
-}
-
-fn write_list<const WIDTH: usize>(folder: &Path, name: &str, values: impl Iterator<Item = [u8; WIDTH]>) -> PathBuf {
-    let path = folder.join(format!("{name}.txt"));
-    let mut out = BufWriter::with_capacity(1 << 20, File::create(&path).expect("a list file"));
-    for value in values {
-        writeln!(out, "{}", data_encoding::HEXLOWER.encode(&value)).expect("a line");
-    }
-    out.flush().expect("the list");
-    path
 }
 
 fn import(tool: &Path, list: &str, file: &Path, arguments: &[&str], data: &Path) -> Result<(), String> {

@@ -17,7 +17,7 @@ use hashward_index::formats::Format;
 
 fn main() {
     // `cargo test --benches` only asks whether it runs at all.
-    let smoke = std::env::args().any(|argument| argument == "--test");
+    let smoke = !std::env::args().any(|argument| argument == "--bench");
     let scale = match (smoke, std::env::var_os("HASHWARD_BENCH_LARGE")) {
         (true, _) => 1,
         (false, None) => 1_000,

@@ -5,7 +5,7 @@ mod daemon_support;
 mod pictures_support;
 
 use std::fs;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Command as Process, Output, Stdio};
 
 use daemon_support::{Daemon, KNOWN_COUNT, known};
@@ -280,6 +280,63 @@ fn a_kind_that_cannot_be_read_leaves_pictures_undecided() {
     assert_eq!((&answers[0]["verdict"], &answers[0]["reason"]), (&json!("undecided"), &json!("failed")));
     // Whatever stands in the segment, no text is in it.
     assert_eq!(answers[1]["verdict"], json!("unknown"));
+}
+
+#[test]
+fn harmless_as_far_as_could_be_asked_is_not_all_there_is_to_say() {
+    let mut daemon = Daemon::start("");
+    daemon.client().command_json(br#"{"command":"compact"}"#).unwrap();
+    daemon.signal(rustix::process::Signal::TERM);
+    assert!(daemon.wait().success());
+    let mut segments = fs::read_dir(daemon.folder.path().join("data/segments")).unwrap();
+    let segment = segments.next().unwrap().unwrap().path();
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[4_096] ^= 1;
+    fs::write(&segment, bytes).unwrap();
+    daemon.start_again("");
+
+    // The empty file is ignorable by a list that is built in; what else is said of it cannot be read.
+    let empty = hash_bytes(Kind::Md5, b"").to_string();
+    let output = hashward(&daemon, &["lookup", "--format", "json", &empty], "");
+    let answer = &lines(&output)[0];
+    assert_eq!((&answer["verdict"], &answer["incomplete"][0]["reason"]), (&json!("ignorable"), &json!("failed")));
+    assert_eq!(output.status.code(), Some(2));
+    fs::write(daemon.folder.path().join("empty"), "").unwrap();
+    assert_eq!(hashward(&daemon, &["match", "empty"], "").status.code(), Some(2));
+}
+
+#[test]
+fn what_is_known_is_told_by_the_exit_code_also_when_the_daemon_goes() {
+    let mut daemon = Daemon::start("");
+    let folder = daemon.folder.path().to_owned();
+    fs::write(folder.join("a"), "file 7").unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, folder.join("later"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
+    let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+    command.args(["match", "--socket"]).arg(daemon.socket()).args(["a", "later"]).current_dir(&folder);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut first = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut first).unwrap();
+    assert!(first.starts_with("known      a"), "{first}");
+    daemon.signal(rustix::process::Signal::KILL);
+    daemon.wait();
+    fs::write(folder.join("later"), "nobody can be asked").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert!(error.contains("the lookup has no answer"), "{error}");
+    assert_eq!(output.status.code(), Some(1), "{error}");
+}
+
+#[test]
+fn what_is_wrong_with_a_hash_stays_on_its_line() {
+    let daemon = Daemon::start("");
+    for format in ["text", "tsv", "json"] {
+        let output = hashward(&daemon, &["lookup", "--format", format], "m\rknown\x1b[1m:00\n");
+        assert_eq!(output.status.code(), Some(2));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.strip_suffix('\n').unwrap();
+        assert!(!line.contains(|c: char| c.is_control() && c != '\t'), "{line:?}");
+        assert!(line.contains("unknown kind"), "{line:?}");
+    }
 }
 
 #[test]

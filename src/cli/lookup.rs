@@ -20,7 +20,9 @@ const READ_AHEAD_BYTES: usize = 256 << 10;
 const LINE_BYTES_MAX: u64 = 4_096;
 
 #[derive(clap::Args)]
-#[command(after_help = "Exit code: 0 every hash was answered; 2 a hash was bad or could not be decided.")]
+#[command(
+    after_help = "Exit code: 0 every hash was answered; 2 a hash was bad, or could not be decided or asked in full."
+)]
 pub(super) struct Arguments {
     #[command(flatten)]
     socket: Socket,
@@ -115,7 +117,7 @@ impl Asker {
                 Ok(kind) => {
                     let (answers, answer) = rows.next().context("the daemon answered too few rows")?;
                     let verdict = answer.map_or(answers.miss, |answer| answer.verdict);
-                    self.incomplete |= verdict.reason().is_some();
+                    self.incomplete |= !answers.stands(verdict);
                     let subject = Subject::Query(&query, Some(kind));
                     write_answer(&mut self.output, self.format, subject, answers, answer)?;
                 }

@@ -8,11 +8,11 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::Exit;
 use super::connect::{Search, Socket, ask};
 use super::files::{Hashed, Hashes, Kinds, Next, PassedOver, hash_files};
 use super::output::{Format, Output, Subject, write_answer, write_error};
 use super::status::DaemonStatus;
+use super::{Exit, complain};
 use crate::fingerprint::{Kind, Radii};
 use crate::matching::{Answers, Verdict};
 use crate::media::picture::HashRequest;
@@ -46,7 +46,6 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let mut client = arguments.socket.connect()?;
     let held = DaemonStatus::of(&mut client)?.held_kinds;
-    let is_computed = |kind: &Kind| Kind::COMPUTED.contains(kind) || Kind::PERCEPTUAL.contains(kind);
     let (mut kinds, others): (Vec<Kind>, Vec<Kind>) = held.iter().partition(|kind| is_computed(kind));
     for kind in others {
         eprintln!("hashward: lists hold {kind}, which cannot be computed from files here and is not asked");
@@ -65,20 +64,18 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         format: arguments.format,
         count: Count::default(),
     };
-    let passed_over = hash_files(&arguments.paths, &kinds, |next| match next {
-        Next::File(hashed) => asker.add(*hashed),
-        Next::Waiting => asker.ask(),
-    })?;
-    asker.ask()?;
-    asker.count.summarise(passed_over);
-    let now_held = DaemonStatus::of(&mut asker.client)?.held_kinds;
-    let missed = |kind: &&Kind| is_computed(kind) && !kinds.exact.contains(kind) && !kinds.request.kinds.contains(kind);
-    let missed: Vec<&str> = now_held.iter().filter(missed).map(|kind| kind.name()).collect();
-    if !missed.is_empty() {
-        eprintln!("hashward: lists came to hold {} meanwhile, which was not asked; run it again", missed.join(", "));
-        asker.count.in_part = true;
+    match asker.ask_all(&arguments.paths, &kinds) {
+        // Whatever else went wrong.
+        Err(error) if asker.count.exit() == Exit::Known => {
+            complain(&error);
+            Ok(Exit::Known)
+        }
+        asked => asked.map(|()| asker.count.exit()),
     }
-    Ok(asker.count.exit())
+}
+
+fn is_computed(kind: &Kind) -> bool {
+    Kind::COMPUTED.contains(kind) || Kind::PERCEPTUAL.contains(kind)
 }
 
 /// Files of each sort of answer.
@@ -99,8 +96,8 @@ struct Count {
 }
 
 impl Count {
-    fn add(&mut self, verdict: Verdict, in_full: bool) {
-        if verdict == Verdict::Ignorable && !in_full {
+    fn add(&mut self, verdict: Verdict, stands: bool) {
+        if verdict == Verdict::Ignorable && !stands {
             self.ignorable_in_part += 1;
         }
         *match verdict {
@@ -159,6 +156,28 @@ struct Asker {
 }
 
 impl Asker {
+    /// Asks about all files below `paths` by these kinds, and says what was passed over.
+    fn ask_all(&mut self, paths: &[PathBuf], kinds: &Kinds) -> Result<()> {
+        let passed_over = hash_files(paths, kinds, |next| match next {
+            Next::File(hashed) => self.add(*hashed),
+            Next::Waiting => self.ask(),
+        })?;
+        self.ask()?;
+        self.count.summarise(passed_over);
+        let now_held = DaemonStatus::of(&mut self.client)?.held_kinds;
+        let asked = |kind: &Kind| kinds.exact.contains(kind) || kinds.request.kinds.contains(kind);
+        let missed = now_held.iter().filter(|kind| is_computed(kind) && !asked(kind));
+        let missed: Vec<&str> = missed.map(|kind| kind.name()).collect();
+        if !missed.is_empty() {
+            eprintln!(
+                "hashward: lists came to hold {} meanwhile, which was not asked; run it again",
+                missed.join(", ")
+            );
+            self.count.in_part = true;
+        }
+        Ok(())
+    }
+
     fn add(&mut self, Hashed { path, hashes }: Hashed) -> Result<()> {
         let values = hashes.map(|Hashes { digests, picture }| {
             let mut values = Values::exact(&digests);
@@ -193,7 +212,8 @@ impl Asker {
                 (Ok(values), Some(mut answers)) => {
                     answers.lack(values.missing);
                     let answer = answers.iter().next().flatten();
-                    self.count.add(answer.map_or(answers.miss, |answer| answer.verdict), answers.incomplete.is_empty());
+                    let verdict = answer.map_or(answers.miss, |answer| answer.verdict);
+                    self.count.add(verdict, answers.stands(verdict));
                     self.count.watched += u64::from(answer.is_some_and(|answer| answer.watched));
                     self.count.suppressed += u64::from(answer.is_some_and(|answer| answer.suppressed));
                     write_answer(&mut self.output, self.format, subject, &answers, answer)?;

@@ -105,11 +105,17 @@ pub fn main() -> ExitCode {
     };
     match done {
         Ok(exit) => exit.into(),
-        Err(error) if error.is::<output::Closed>() => Exit::Incomplete.into(),
         Err(error) => {
-            eprintln!("hashward: {}", in_one_line(&error));
+            complain(&error);
             Exit::Incomplete.into()
         }
+    }
+}
+
+/// Says what went wrong, unless that is only that nobody reads standard output any more.
+fn complain(error: &anyhow::Error) {
+    if !error.is::<output::Closed>() {
+        eprintln!("hashward: {}", in_one_line(error));
     }
 }
 

@@ -153,13 +153,11 @@ pub(super) fn write_answer(
 
 /// Writes why there is no answer, where the answer would stand.
 pub(super) fn write_error(output: &mut Output, format: Format, subject: Subject<'_>, error: &str) -> Result<()> {
+    let printed = printable(Cow::Borrowed(error));
     match format {
         Format::Json => output.json(&ErrorLine { subject, error }),
-        Format::Tsv => {
-            let error = printable(Cow::Borrowed(error));
-            output.line(&format!("{}\terror\t{error}\t\t\t", subject.columns()))
-        }
-        Format::Text => output.line(&format!("{:<10} {}  ({error})", "error", subject.text())),
+        Format::Tsv => output.line(&format!("{}\terror\t{printed}\t\t\t", subject.columns())),
+        Format::Text => output.line(&format!("{:<10} {}  ({printed})", "error", subject.text())),
     }
 }
 

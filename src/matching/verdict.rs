@@ -241,6 +241,16 @@ impl Answers {
         undecided.for_each(|answer| answer.verdict = self.miss);
     }
 
+    /// Whether this verdict on a row stands, whatever would have come of what could not be asked: what is known stays so,
+    /// while harmless is only what was asked in full.
+    pub fn stands(&self, verdict: Verdict) -> bool {
+        match verdict {
+            Verdict::Known | Verdict::Conflict => true,
+            Verdict::Ignorable | Verdict::Unknown => self.incomplete.is_empty(),
+            Verdict::Undecided(_) => false,
+        }
+    }
+
     /// The answers to some of the rows, numbered from 0.
     pub fn part(&self, rows: Range<u32>) -> Answers {
         let start = self.hits.partition_point(|(row, _)| *row < rows.start);

@@ -126,6 +126,44 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
 }
 
 #[test]
+fn a_body_that_is_not_just_the_file_is_not_asked_about() {
+    let http = Http::start("");
+    let ask = |header: &str| http.request("POST", "/v1/match", &format!("{header}\r\n"), b"file 1");
+    for header in [
+        "content-encoding: gzip",
+        "content-encoding: identity, br",
+        "content-type: multipart/form-data; boundary=x",
+        "content-type: Multipart/Form-Data",
+        "content-range: bytes 0-5/100",
+    ] {
+        ask(header).problem(400, "unsupported");
+    }
+    for header in ["content-encoding: identity", "content-type: application/x-www-form-urlencoded", "x-y: z"] {
+        assert_eq!(ask(header).json()["verdict"], "known", "{header}");
+    }
+    let coded = |coding: &str| {
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        let head = format!("POST /v1/match HTTP/1.1\r\nhost: x\r\ntransfer-encoding: {coding}\r\n\r\n");
+        stream.write_all(format!("{head}6\r\nfile 1\r\n0\r\n\r\n").as_bytes()).unwrap();
+        read_response(stream)
+    };
+    assert_eq!(coded("Chunked").json()["verdict"], "known");
+    coded("gzip, chunked").problem(400, "unsupported");
+}
+
+#[test]
+fn how_far_to_search_is_not_passed_over_where_it_cannot_be_said() {
+    let http = Http::start("");
+    let some = "00".repeat(32);
+    let body = json!({"kinds": ["pdq"], "rows": [some]});
+    for query in ["radii=pdq=40", "radius=40"] {
+        http.get(&format!("/v1/lookup/pdq/{some}?{query}")).problem(400, "malformed");
+        http.post(&format!("/v1/lookup?{query}"), &body).problem(400, "malformed");
+    }
+    assert_eq!(http.post("/v1/lookup?", &body).status, 200);
+}
+
+#[test]
 fn one_connection_too_many_is_a_problem_too() {
     let http = Http::start("[limits]\nconnections = 2\n");
     let mut held = Vec::new();

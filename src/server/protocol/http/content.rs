@@ -2,6 +2,7 @@
 
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use futures_util::StreamExt;
 use serde::Deserialize;
@@ -15,6 +16,9 @@ use super::schema::Bytes;
 use crate::fingerprint::{KindRadius, Radii};
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
 use crate::server::content::Incoming;
+
+/// What a body is that holds a file among other things.
+const FORM: &str = "multipart/form-data";
 
 /// How a file is asked about.
 #[derive(Deserialize, IntoParams)]
@@ -30,7 +34,31 @@ pub(super) struct MatchOptions {
     radii: Option<String>,
 }
 
-/// Asks about a file's content: by its digests, and if it is a picture, by its perceptual hashes.
+/// Refuses a body that is anything but the bytes of one file: hashes of its wrapping, or of a part, are those of no file
+/// that a list knows.
+fn is_the_file(headers: &HeaderMap) -> Result<(), Problem> {
+    let refused = |found: &str| {
+        let text = format!("expected the bytes of one file, whole and as they are, found {found}");
+        Err(Failure::new(ErrorCode::Unsupported, text).into())
+    };
+    let is_coded = |name, plain: &str| {
+        headers.get_all(name).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
+    };
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if is_coded(header::CONTENT_ENCODING, "identity") || is_coded(header::TRANSFER_ENCODING, "chunked") {
+        return refused("them coded; send no content-encoding, and no transfer-encoding but chunked");
+    }
+    if content_type.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes())) {
+        return refused("a form; send the file alone, as `curl --data-binary @FILE` does");
+    }
+    if headers.contains_key(header::CONTENT_RANGE) {
+        return refused("a part of it");
+    }
+    Ok(())
+}
+
+/// Asks about a file's content: by its digests, and if it is a picture, by its perceptual hashes. The body is the file,
+/// whole and as it is: one that is coded, a form, or a range is refused.
 #[utoipa::path(
     post, path = "/v1/match", tag = "questions", params(MatchOptions),
     request_body(content = Option<Bytes>, content_type = "application/octet-stream"),
@@ -45,6 +73,7 @@ pub(super) async fn match_content(
     request: Request,
 ) -> Result<Response, Problem> {
     let Query(options) = options?;
+    is_the_file(request.headers())?;
     let radii = options.radii.as_deref().unwrap_or_default().split(',').filter(|one| !one.is_empty());
     let radii = radii.map(str::parse::<KindRadius>).collect::<Result<Radii, _>>();
     let radii = radii.map_err(|error| Problem::malformed(error.to_string()))?;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::lines::{is_lines, lookup_lines};
 use super::problem::Problem;
 use super::rows::Rows;
-use super::{Ask, JSON, read_body};
+use super::{Ask, JSON, NoQuery, read_body};
 use crate::access::Right;
 use crate::fingerprint::{Encoding, Fingerprint, Kind, Radii};
 use crate::matching::{Answer, Answers};
@@ -149,7 +149,7 @@ impl<'a> OneAnswer<'a> {
         Problem,
     ),
 )]
-pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Problem> {
+pub(super) async fn lookup(ask: Ask, _: NoQuery, request: Request) -> Result<Response, Problem> {
     let Ask { mut asker, limits } = ask;
     // Before anything of the body is read.
     asker.need(Right::Lookup)?;
@@ -171,7 +171,7 @@ pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Probl
     Ok(([(header::CONTENT_TYPE, JSON)], document).into_response())
 }
 
-/// Asks about one hash.
+/// Asks about one hash, as far as each list says; a document can say how far to search.
 #[utoipa::path(
     get, path = "/v1/lookup/{kind}/{hash}", tag = "questions",
     params(("kind" = Kind, Path, description = "The kind"), ("hash" = String, Path, description = "The hash, in hex")),
@@ -182,6 +182,7 @@ pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Probl
 )]
 pub(super) async fn lookup_one(
     Ask { mut asker, limits }: Ask,
+    _: NoQuery,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path((kind, hash)) = path?;

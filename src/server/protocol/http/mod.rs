@@ -152,6 +152,21 @@ impl<S: Sync> FromRequestParts<S> for Ask {
     }
 }
 
+/// That the path has no query. What one would say in it, such as how far to search, is said elsewhere, and must not be
+/// passed over in silence.
+struct NoQuery;
+
+impl<S: Sync> FromRequestParts<S> for NoQuery {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<NoQuery, Problem> {
+        match parts.uri.query() {
+            None | Some("") => Ok(NoQuery),
+            Some(_) => Err(Problem::malformed("expected no query behind this path; see /openapi.json")),
+        }
+    }
+}
+
 /// How far the listener is from its end, for answers that would go on for ever.
 struct Ending(watch::Receiver<Phase>);
 

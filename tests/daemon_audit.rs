@@ -163,6 +163,10 @@ fn what_was_answered_survives_a_kill_and_a_checkpoint_tells_a_cut() {
     fs::write(&kept, &checkpoint).unwrap();
     assert_eq!(of(&records(&daemon), "asked").len(), 20);
     let kept = kept.to_str().unwrap();
+    let empty = daemon.folder.path().join("empty.json");
+    fs::write(&empty, "\n").unwrap();
+    let (whole, said) = audit(&daemon, &["verify", "--checkpoint", empty.to_str().unwrap()]);
+    assert!(!whole && said.contains("expected checkpoints, found none"), "{said}");
     let (whole, said) = audit(&daemon, &["verify", "--checkpoint", kept]);
     assert!(whole && said.contains("1 checkpoints agree"), "{said}");
 
@@ -210,5 +214,8 @@ fn what_cannot_be_recorded_is_not_answered_unless_the_config_says_so() {
         assert!(daemon.client().command_json(withdraw.as_bytes()).is_ok());
         let status: Value = serde_json::from_slice(&daemon.client().status().unwrap()).unwrap();
         assert_eq!(status["audit"]["missing"], json!(u8::from(is_answered)));
+        let records = records(&daemon);
+        let missing: Vec<_> = of(&records, "missing").iter().map(|missing| missing["questions"].clone()).collect();
+        assert_eq!(missing, vec![json!(1); is_answered.into()], "the trail itself says that it has a gap");
     }
 }

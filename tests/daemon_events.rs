@@ -425,7 +425,10 @@ fn a_match_that_cannot_be_recorded_is_not_answered_unless_the_config_says_so() {
         assert_eq!(ask(2).unwrap(), 0, "where nothing matched, nothing is to be recorded");
         fs::rename(&away, &folder).unwrap();
         assert_eq!(ask(1).unwrap(), 1);
-        assert_eq!(events(&daemon, 0).len(), 2);
+        let events = events(&daemon, 0);
+        let missing = events.iter().filter_map(|event| event.get("missing")).cloned().collect::<Vec<_>>();
+        assert_eq!(missing, vec![json!(1); is_answered.into()], "whoever reads them learns that some are missing");
+        assert_eq!(events.len(), 2 + missing.len());
         let status: Value = serde_json::from_slice(&daemon.client().status().unwrap()).unwrap();
         assert_eq!(status["events"]["missing"], json!(u8::from(is_answered)));
     }

@@ -41,6 +41,7 @@ impl SigningKey {
                 file.write_all(&seed)?;
                 file.sync_all()?;
                 fs::rename(&new, &path)?;
+                fs::File::open(folder)?.sync_all()?;
             }
             Err(error) => return Err(error),
         }

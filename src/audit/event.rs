@@ -36,6 +36,11 @@ pub enum Event<'a> {
         /// Its length.
         bytes: u64,
     },
+    /// Since the record before, questions were answered that are not in the trail: it could not be written then.
+    Missing {
+        /// How many.
+        questions: u64,
+    },
     /// A question was answered.
     Asked {
         /// Who asked.

@@ -10,6 +10,8 @@ mod checkpoint;
 mod event;
 mod permit;
 mod read;
+#[cfg(test)]
+mod tests;
 
 pub use checkpoint::{BadCheckpoint, Checkpoint, SigningKey};
 pub use event::{Event, Tally, told_in_parts};
@@ -17,7 +19,7 @@ pub use permit::Permit;
 pub use read::{RECORDS_MAX, Record, TrailCommand, TrailOutcome};
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
 
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +52,8 @@ impl Default for AuditConfig {
 /// The trail, open for writing.
 pub struct Trail {
     journal: Journal,
-    /// Questions that were answered and could not be recorded.
-    missing: AtomicU64,
+    /// What signs checkpoints, once there was one to sign.
+    key: Mutex<Option<SigningKey>>,
 }
 
 impl Trail {
@@ -62,10 +64,15 @@ impl Trail {
     pub fn open(data: &Path, config: &AuditConfig) -> Result<Trail, JournalError> {
         let options = JournalOptions { file_bytes: config.file_bytes, files_kept: None };
         let journal = Journal::open(&data.join(FOLDER), NAME, options)?;
-        let trail = Trail { journal, missing: AtomicU64::new(0) };
+        let trail = Trail { journal, key: Mutex::default() };
         let bytes = trail.journal.recovered_bytes();
-        if bytes > 0 {
-            trail.note(&Event::Recovered { bytes })?;
+        if bytes > 0
+            && let Err(error) = trail.note(&Event::Recovered { bytes })
+        {
+            if config.when_unwritable == WhenUnwritable::Refuse {
+                return Err(error);
+            }
+            tracing::error!(%error, "the audit trail does not say what a crash had cut short");
         }
         Ok(trail)
     }
@@ -75,15 +82,20 @@ impl Trail {
     /// # Errors
     /// [`JournalError`]; nothing was recorded.
     pub fn note(&self, event: &Event<'_>) -> Result<u64, JournalError> {
-        self.journal.append(event)
+        self.note_all(std::slice::from_ref(event))
     }
 
-    /// Records several things, all of them or none.
+    /// Records several things, all of them or none. Returns the number of the last record.
     ///
     /// # Errors
     /// [`JournalError`].
-    pub fn note_all(&self, events: &[Event<'_>]) -> Result<(), JournalError> {
-        self.journal.append_all(events).map(drop)
+    pub fn note_all(&self, events: &[Event<'_>]) -> Result<u64, JournalError> {
+        self.tell_missing()?;
+        self.journal.append_all(events)
+    }
+
+    fn tell_missing(&self) -> Result<(), JournalError> {
+        self.journal.tell_missing(|questions| Event::Missing { questions }).map(drop)
     }
 
     /// Records a question, all of it or nothing.
@@ -91,46 +103,20 @@ impl Trail {
     /// # Errors
     /// [`JournalError`]; then the question must not be answered.
     pub fn note_question(&self, when_unwritable: WhenUnwritable, events: &[Event<'_>]) -> Result<(), JournalError> {
-        match self.note_all(events) {
-            Err(error @ JournalError::Io { .. }) if when_unwritable == WhenUnwritable::Answer => {
-                if self.missing.fetch_add(1, Ordering::Relaxed) == 0 {
-                    tracing::error!(%error, "the audit trail cannot be written; questions are answered all the same");
-                }
-                Ok(())
-            }
-            noted => noted,
-        }
+        self.journal.or_missing(self.note_all(events), when_unwritable).map(drop)
+    }
+
+    /// Says what is missing in it, and makes it survive a loss of power.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn keep(&self) -> Result<(), JournalError> {
+        self.tell_missing()?;
+        self.journal.sync()
     }
 
     /// The journal behind it.
     pub fn journal(&self) -> &Journal {
         &self.journal
     }
-
-    /// How it is.
-    pub fn status(&self) -> TrailStatus {
-        TrailStatus {
-            records: self.journal.last_seq(),
-            unsynced: self.journal.unsynced(),
-            synced_at: self.journal.synced_at_ms() / 1_000,
-            missing: self.missing.load(Ordering::Relaxed),
-            failed: self.journal.failed(),
-        }
-    }
-}
-
-/// How the trail is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-pub struct TrailStatus {
-    /// Records in it, those included that were put away.
-    pub records: u64,
-    /// Records that a loss of power would take.
-    pub unsynced: u64,
-    /// When it was last made to survive one, in seconds since 1970-01-01 UTC.
-    pub synced_at: u64,
-    /// Questions that were answered and are missing in it.
-    pub missing: u64,
-    /// How often it could not be written or synced since the start.
-    pub failed: u64,
 }

@@ -1,12 +1,13 @@
 //! The trail read again: a part of it at a time, which the trail itself then says.
 
 use std::io;
+use std::sync::PoisonError;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Checkpoint, Event, NAME, SigningKey, Trail};
 use crate::access::PrincipalName;
-use crate::journal::{JournalError, JournalReader, Link};
+use crate::journal::{JournalReader, Link, ReadError};
 
 /// Records that are given at once.
 pub const RECORDS_MAX: u32 = 10_000;
@@ -21,7 +22,7 @@ const RECORDS_BYTES_MAX: usize = 8 << 20;
 pub enum TrailCommand {
     /// Some records. Answer: [`TrailOutcome::AuditRecords`].
     AuditRead {
-        /// The record before the first that is wanted; 0 for the first of all.
+        /// The record before the first that is wanted; 0 for the first that is here.
         after: u64,
         /// How many are wanted, at most [`RECORDS_MAX`].
         limit: u32,
@@ -72,18 +73,26 @@ impl Trail {
     /// the trail before they are given.
     ///
     /// # Errors
-    /// [`JournalError`].
+    /// [`ReadError`].
     pub fn read(
         &self,
         by: &PrincipalName,
         from: String,
         after: u64,
         limit: u32,
-    ) -> Result<(Vec<Record>, bool), JournalError> {
+    ) -> Result<(Vec<Record>, bool), ReadError> {
+        let last = self.journal().last_seq();
+        if after > last {
+            return Err(ReadError::Ahead { after, last });
+        }
         let mut reader = JournalReader::open(self.journal().folder(), NAME, after)?;
+        let before = reader.head().seq;
+        if after > 0 && before > after {
+            return Err(ReadError::Gone { after, first: before + 1 });
+        }
         let (mut records, mut bytes) = (Vec::new(), 0);
         while records.len() < limit.min(RECORDS_MAX) as usize && bytes < RECORDS_BYTES_MAX {
-            let Some(line) = reader.next_line()? else { break };
+            let Some(line) = reader.next_of(self.journal())? else { break };
             bytes += line.record.len();
             let record = serde_json::from_str(&line.record).expect("a line that was checked holds JSON");
             records.push(Record { seq: line.seq, at: line.at_ms, record, link: line.link });
@@ -99,7 +108,12 @@ impl Trail {
     /// # Errors
     /// There is no key, and none can be made; or the journal cannot be made durable.
     pub fn checkpoint(&self, at_ms: u64) -> io::Result<Checkpoint> {
-        let key = SigningKey::load_or_create(self.journal().folder())?;
+        // One at a time, so that two do not both make a key.
+        let mut key = self.key.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = match &mut *key {
+            Some(key) => key,
+            none => none.insert(SigningKey::load_or_create(self.journal().folder())?),
+        };
         let head = self.journal().head();
         self.journal().sync().map_err(io::Error::other)?;
         Ok(key.sign(head, at_ms))

@@ -148,7 +148,10 @@ fn checkpoint(data: &Path) -> Result<Exit> {
 fn verify_trail(arguments: &VerifyArguments) -> Result<Exit> {
     let mut noted = Vec::new();
     for path in &arguments.checkpoint {
-        noted.extend(read_checkpoints(path, arguments.key.as_deref()).with_context(|| path.display().to_string())?);
+        let read = read_checkpoints(path, arguments.key.as_deref()).with_context(|| path.display().to_string())?;
+        // Nothing to hold the trail against would else read as agreement.
+        anyhow::ensure!(!read.is_empty(), "{}: expected checkpoints, found none", path.display());
+        noted.extend(read);
     }
     let last = verify(&arguments.data.data.join(FOLDER), NAME, &noted)?;
     let mut output = Output::new();

@@ -5,7 +5,7 @@ use anyhow::{Context, Result};
 use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output, SaidText, said_text};
-use crate::events::{EVENTS_MAX, EventsCommand, EventsOutcome, ListSaid, MatchEvent};
+use crate::events::{EVENTS_MAX, EventLine, EventsCommand, EventsOutcome, ListSaid, MatchEvent, MissingMatches};
 use crate::moment;
 
 #[derive(clap::Args)]
@@ -54,9 +54,16 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
 }
 
 /// `1041  2026-11-24T19:05:23Z  known  md5:…  [own=illegal(XX:1)]  (in shadow: …)`
-fn text(event: &MatchEvent<'_>) -> String {
-    let seconds = i64::try_from(event.at / 1_000).unwrap_or(i64::MAX);
-    let mut line = format!("{}  {}  {:<10} {}", event.seq, moment::iso(seconds), event.verdict, file(event, " "));
+fn text(event: &EventLine<'_>) -> String {
+    let time = |at: u64| moment::iso(i64::try_from(at / 1_000).unwrap_or(i64::MAX));
+    let event = match event {
+        EventLine::Match(event) => event,
+        EventLine::Missing(MissingMatches { seq, at, missing }) => {
+            let what = "questions with matches were answered, and their events could not be recorded";
+            return format!("{seq}  {}  {:<10} {missing} {what}", time(*at), "MISSING");
+        }
+    };
+    let mut line = format!("{}  {}  {:<10} {}", event.seq, time(event.at), event.verdict, file(event, " "));
     if !event.matches.is_empty() {
         line += &format!("  [{}]", said(&event.matches));
     }
@@ -70,7 +77,14 @@ fn text(event: &MatchEvent<'_>) -> String {
 }
 
 /// Number, milliseconds since 1970, verdict, fingerprints, generation, who asked, what lists say, what those in shadow do.
-fn columns(event: &MatchEvent<'_>) -> String {
+/// Where matches are missing: `missing` for a verdict, and how many questions for the fingerprints.
+fn columns(event: &EventLine<'_>) -> String {
+    let event = match event {
+        EventLine::Match(event) => event,
+        EventLine::Missing(MissingMatches { seq, at, missing }) => {
+            return format!("{seq}\t{at}\tmissing\t{missing}\t\t\t\t");
+        }
+    };
     let MatchEvent { seq, at, verdict, generation, by, .. } = event;
     let (file, said, shadow) = (file(event, ","), said(&event.matches), said(&event.shadow));
     format!("{seq}\t{at}\t{verdict}\t{file}\t{generation}\t{by}\t{said}\t{shadow}")

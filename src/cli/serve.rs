@@ -17,7 +17,7 @@ use super::Exit;
 use crate::audit::{Event, Permit, Trail};
 use crate::config::Config;
 use crate::events::Events;
-use crate::journal::{Journal, JournalError, WhenUnwritable};
+use crate::journal::{JournalError, WhenUnwritable};
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
 use crate::server::{Server, Service, SyncProgram};
@@ -97,8 +97,8 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
             tracing::error!(%error, "the audit trail cannot be written");
         }
         let events = Arc::new(Events::open(&data, &events)?);
-        keep_synced("the audit trail", &trail, Trail::journal)?;
-        keep_synced("the match events", &events, Events::journal)?;
+        keep("the audit trail", &trail, Trail::keep)?;
+        keep("the match events", &events, Events::keep)?;
         opened.opened(Arc::clone(&store), trail, events);
         store.load()?;
         anyhow::Ok(store)
@@ -229,15 +229,15 @@ impl InForce {
 }
 
 /// Makes what a journal records survive a loss of power, once a second, as long as anybody records.
-fn keep_synced<T: Send + Sync + 'static>(
+fn keep<T: Send + Sync + 'static>(
     name: &'static str,
     recorder: &Arc<T>,
-    journal: fn(&T) -> &Journal,
+    keep: fn(&T) -> Result<(), JournalError>,
 ) -> Result<()> {
     let recorder = Arc::downgrade(recorder);
     let work = move || {
         while let Some(recorder) = recorder.upgrade() {
-            if let Err(error) = journal(&recorder).sync() {
+            if let Err(error) = keep(&recorder) {
                 tracing::error!(%error, "{name} may not survive a loss of power");
             }
             drop(recorder);

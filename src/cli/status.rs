@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::Exit;
 use super::connect::Socket;
 use super::output::{Format, Output};
-use crate::audit::TrailStatus;
 use crate::events::EventsStatus;
 use crate::fingerprint::Kind;
+use crate::journal::JournalStatus;
 use crate::media::worker::PoolStatus;
 use crate::moment;
 use crate::protocol::{Client, ClientError};
@@ -39,7 +39,7 @@ pub(super) struct DaemonStatus {
     pub(super) connections: u64,
     pub(super) connections_max: u64,
     pub(super) pictures: PoolStatus,
-    audit: Option<TrailStatus>,
+    audit: Option<JournalStatus>,
     events: Option<EventsStatus>,
     rows: BTreeMap<String, u64>,
     failed: BTreeMap<String, u64>,
@@ -133,18 +133,18 @@ fn counts(of: &BTreeMap<String, u64>) -> String {
 }
 
 /// How far the audit trail is, and what is wrong with it.
-fn trail(audit: &TrailStatus) -> String {
-    let TrailStatus { records, unsynced, synced_at: _, missing, failed } = *audit;
-    recorded(format!("{records} records, {unsynced} unsynced"), missing, failed)
+fn trail(audit: &JournalStatus) -> String {
+    recorded(format!("{} records, {} unsynced", audit.records, audit.unsynced), audit)
 }
 
 /// How far the match events are, and what is wrong with them.
 fn events(events: &EventsStatus) -> String {
-    let EventsStatus { events, unsynced_records, synced_at: _, missing, failed } = *events;
-    recorded(format!("{events} events, {unsynced_records} records unsynced"), missing, failed)
+    let EventsStatus { events, journal } = events;
+    recorded(format!("{events} events, {} records unsynced", journal.unsynced), journal)
 }
 
-fn recorded(mut text: String, missing: u64, failed: u64) -> String {
+fn recorded(mut text: String, journal: &JournalStatus) -> String {
+    let JournalStatus { missing, failed, .. } = *journal;
     if missing > 0 {
         text += &format!(", {missing} questions missing");
     }

@@ -3,7 +3,8 @@
 //! An event is recorded before the answer that tells of it goes out, so that no match is told and then forgotten. Events
 //! are numbered from 1 without gaps, and whoever reads them goes on after the last number they have dealt with: so each is
 //! delivered at least once, whichever side stops and starts again. None is delivered that a loss of power would still
-//! take, and one that is no longer kept is never passed over in silence: see [`ReadError::Gone`].
+//! take, and one that is no longer kept is never passed over in silence: see [`ReadError::Gone`](crate::journal::ReadError).
+//! Nor is one that could not be recorded: see [`MissingMatches`].
 //!
 //! They stand in a [`Journal`] of their own, a record a question, and are made one a file when they are read. Hashes that
 //! no list knows are not in it.
@@ -15,17 +16,16 @@ mod record;
 mod tests;
 
 pub use matched::{ListSaid, Matched, NearCode};
-pub use read::{EVENTS_MAX, EventReader, EventsCommand, EventsOutcome, Page, ReadError};
-pub use record::{Asked, MatchEvent};
+pub use read::{EVENTS_MAX, EventReader, EventsCommand, EventsOutcome, Page};
+pub use record::{Asked, EventLine, MatchEvent, MissingMatches};
 
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::journal::{Journal, JournalError, JournalOptions, JournalReader, WhenUnwritable};
+use crate::journal::{Journal, JournalError, JournalOptions, JournalReader, JournalStatus, WhenUnwritable};
 use record::Record;
 
 /// The events' folder in the data folder.
@@ -78,8 +78,6 @@ pub struct Events {
     journal: Journal,
     /// The number of the last event. Whoever holds it writes.
     last: Mutex<u64>,
-    /// Questions that were answered and whose events could not be recorded.
-    missing: AtomicU64,
 }
 
 impl Events {
@@ -101,7 +99,7 @@ impl Events {
                 }
             },
         };
-        Ok(Events { journal, last: Mutex::new(last), missing: AtomicU64::new(0) })
+        Ok(Events { journal, last: Mutex::new(last) })
     }
 
     /// Records what matched in a question. From then on it survives the end of the process. Returns the number of the
@@ -116,7 +114,12 @@ impl Events {
         matched: Vec<Matched<'_>>,
     ) -> Result<Option<u64>, JournalError> {
         let parts = Matched::in_parts(matched);
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.lock();
+        let recorded = self.tell_missing(&mut last).and_then(|()| self.record(&mut last, asked, parts));
+        self.journal.or_missing(recorded, when_unwritable)
+    }
+
+    fn record(&self, last: &mut u64, asked: &Asked<'_>, parts: Vec<Vec<Matched<'_>>>) -> Result<u64, JournalError> {
         let mut first = *last + 1;
         let records: Vec<Record<'_>> = parts
             .into_iter()
@@ -126,19 +129,31 @@ impl Events {
                 record
             })
             .collect();
-        match self.journal.append_all(&records) {
-            Ok(_) => {
-                *last = first - 1;
-                Ok(Some(*last))
-            }
-            Err(error @ JournalError::Io { .. }) if when_unwritable == WhenUnwritable::Answer => {
-                if self.missing.fetch_add(1, Ordering::Relaxed) == 0 {
-                    tracing::error!(%error, "match events cannot be written; questions are answered all the same");
-                }
-                Ok(None)
-            }
-            Err(error) => Err(error),
+        self.journal.append_all(&records)?;
+        *last = first - 1;
+        Ok(*last)
+    }
+
+    /// That events are missing has a number as events have, so that whoever reads them cannot miss it.
+    fn tell_missing(&self, last: &mut u64) -> Result<(), JournalError> {
+        let first = *last + 1;
+        if self.journal.tell_missing(|missing| Record::missing(first, missing))? {
+            *last = first;
         }
+        Ok(())
+    }
+
+    /// Says among them what is missing, and makes them survive a loss of power.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    pub fn keep(&self) -> Result<(), JournalError> {
+        self.tell_missing(&mut self.lock())?;
+        self.journal.sync()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, u64> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The journal behind them.
@@ -148,18 +163,12 @@ impl Events {
 
     /// The number of the last event; 0 if there is none.
     pub fn last(&self) -> u64 {
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.lock()
     }
 
     /// How they are.
     pub fn status(&self) -> EventsStatus {
-        EventsStatus {
-            events: self.last(),
-            unsynced_records: self.journal.unsynced(),
-            synced_at: self.journal.synced_at_ms() / 1_000,
-            missing: self.missing.load(Ordering::Relaxed),
-            failed: self.journal.failed(),
-        }
+        EventsStatus { events: self.last(), journal: self.journal.status() }
     }
 }
 
@@ -168,12 +177,7 @@ impl Events {
 pub struct EventsStatus {
     /// The number of the last event; so many there were.
     pub events: u64,
-    /// Records, each of the events of one question, that a loss of power would take.
-    pub unsynced_records: u64,
-    /// When they were last made to survive one, in seconds since 1970-01-01 UTC.
-    pub synced_at: u64,
-    /// Questions that were answered and whose events are missing.
-    pub missing: u64,
-    /// How often they could not be written or synced since the start.
-    pub failed: u64,
+    /// How their journal is; a record holds the events of a question.
+    #[serde(flatten)]
+    pub journal: JournalStatus,
 }

@@ -7,8 +7,8 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::record::Record;
-use super::{Events, MatchEvent, NAME};
-use crate::journal::{JournalError, JournalReader, first_records};
+use super::{EventLine, Events, NAME};
+use crate::journal::{JournalError, JournalReader, ReadError, first_records};
 
 /// Events that are given at once.
 pub const EVENTS_MAX: u32 = 10_000;
@@ -42,7 +42,7 @@ impl EventsCommand {
 /// What the answer is. Who writes it has the events in JSON already.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum EventsOutcome<E = MatchEvent<'static>> {
+pub enum EventsOutcome<E = EventLine<'static>> {
     /// Some events, in order.
     Events {
         /// The events.
@@ -52,37 +52,6 @@ pub enum EventsOutcome<E = MatchEvent<'static>> {
         /// Whether there are more behind them.
         more: bool,
     },
-}
-
-/// Why events cannot be read from where they were asked.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum ReadError {
-    /// Some of those that were asked for are no longer kept.
-    #[error(
-        "the events after {after} are no longer kept up to {first}, which is the oldest that is here: what lies between is \
-         lost to whoever has not read it; go on with after={before}", before = first - 1
-    )]
-    Gone {
-        /// The last event that was dealt with.
-        after: u64,
-        /// The oldest that is kept.
-        first: u64,
-    },
-    /// A number that no event has had.
-    #[error(
-        "event {after} was not recorded here yet, the last one is {last}: the number is from another data folder, or from \
-         before the events' folder was put away; read from the beginning, without a number"
-    )]
-    Ahead {
-        /// The last event that was dealt with, as the reader says.
-        after: u64,
-        /// The last event there is.
-        last: u64,
-    },
-    /// The journal cannot be read.
-    #[error(transparent)]
-    Journal(#[from] JournalError),
 }
 
 /// Reads events in order.
@@ -96,7 +65,7 @@ pub struct EventReader {
 
 /// Some events.
 pub struct Page {
-    /// Each a [`MatchEvent`], in order.
+    /// Each an [`EventLine`], in order.
     pub events: Vec<Box<RawValue>>,
     /// The number after which they come.
     pub before: u64,
@@ -121,9 +90,9 @@ impl EventReader {
         for start in first_records(folder)?.into_iter().rev() {
             let mut reader = JournalReader::open(folder, NAME, start - 1)?;
             // A file that was just begun holds nothing yet.
-            let Some(line) = reader.next_line()? else { continue };
+            let Some(line) = reader.next_of(events.journal())? else { continue };
             let record = Record::parse(&line, folder)?;
-            let first = record.first;
+            let first = record.first();
             oldest = Some((first, reader, record, line.at_ms));
             if after.is_some_and(|after| first <= after + 1) {
                 break;
@@ -172,21 +141,22 @@ impl EventReader {
 
     /// Goes on to the next record. Returns whether there is one.
     fn next_record(&mut self) -> Result<bool, ReadError> {
-        let last_seq = self.events.journal().last_seq();
-        let folder = self.events.journal().folder();
-        let Some(line) = self.reader.next_line()? else {
+        let journal = self.events.journal();
+        let last_seq = journal.last_seq();
+        let folder = journal.folder();
+        let Some(line) = self.reader.next_of(journal)? else {
             if self.reader.head().seq >= last_seq {
                 return Ok(false);
             }
             // It was there before it was looked for, so its file was put away while the one before was being read.
             return match self.first_after_gap()? {
                 Some(first) => Err(ReadError::Gone { after: self.after, first }),
-                None => Ok(false),
+                None => Err(self.broken(self.after + 1).into()),
             };
         };
         let record = Record::parse(&line, folder)?;
         // Those before the one that is wanted are passed over.
-        if record.first > self.after + 1 {
+        if record.first() > self.after + 1 {
             return Err(self.broken(self.after + 1).into());
         }
         self.open = Some((record, line.at_ms));
@@ -200,8 +170,8 @@ impl EventReader {
         let Some(start) = starts.iter().find(|start| **start >= next).filter(|start| **start > next) else {
             return Ok(None);
         };
-        let line = JournalReader::open(folder, NAME, start - 1)?.next_line()?;
-        line.map(|line| Ok(Record::parse(&line, folder)?.first)).transpose()
+        let line = JournalReader::open(folder, NAME, start - 1)?.next_of(self.events.journal())?;
+        line.map(|line| Ok(Record::parse(&line, folder)?.first())).transpose()
     }
 
     fn broken(&self, event: u64) -> JournalError {

@@ -25,15 +25,56 @@ pub struct Asked<'a> {
 }
 
 /// See the module's documentation.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum Record<'a> {
+    Question(Question<'a>),
+    Missing(Missing),
+}
+
+/// The events of a question, or of a part of it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Record<'a> {
+pub(super) struct Question<'a> {
     /// The number of the first event; the others follow.
-    pub(super) first: u64,
+    first: u64,
     by: Cow<'a, str>,
     what: Cow<'a, str>,
     kinds: Cow<'a, [Kind]>,
     generation: u64,
     matched: Vec<Matched<'a>>,
+}
+
+/// That the events of questions are missing.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Missing {
+    /// The number of what stands in their place.
+    first: u64,
+    /// How many questions.
+    missing: u64,
+}
+
+/// What one number stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(untagged)]
+#[expect(clippy::large_enum_variant, reason = "nearly all are matches")]
+pub enum EventLine<'a> {
+    /// A match.
+    #[serde(borrow)]
+    Match(MatchEvent<'a>),
+    /// Matches of which no more is known.
+    Missing(MissingMatches),
+}
+
+/// Since the event before, questions with matches were answered whose events could not be recorded, as the config allows.
+/// It stands in their place, with a number of its own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MissingMatches {
+    /// Its number.
+    pub seq: u64,
+    /// When events could be recorded again, in milliseconds since 1970-01-01 UTC.
+    pub at: u64,
+    /// How many questions; each had at least one match.
+    pub missing: u64,
 }
 
 /// A file of which something is known.
@@ -91,25 +132,60 @@ impl<'a> Record<'a> {
     pub(super) fn new(first: u64, asked: &Asked<'a>, matched: Vec<Matched<'a>>) -> Record<'a> {
         let Asked { by, what, kinds, generation } = *asked;
         let (by, what, kinds) = (Cow::from(by.as_str()), Cow::from(what), Cow::from(kinds));
-        Record { first, by, what, kinds, generation, matched }
+        Record::Question(Question { first, by, what, kinds, generation, matched })
+    }
+
+    /// That the events of so many questions are missing.
+    pub(super) fn missing(first: u64, missing: u64) -> Record<'a> {
+        Record::Missing(Missing { first, missing })
+    }
+
+    /// The number of the first event.
+    pub(super) fn first(&self) -> u64 {
+        match self {
+            Record::Question(question) => question.first,
+            Record::Missing(missing) => missing.first,
+        }
     }
 
     /// The number of the last event.
     pub(super) fn last(&self) -> u64 {
-        let events: usize = self.matched.iter().map(|matched| matched.rows.len()).sum();
-        self.first.saturating_add(events as u64).saturating_sub(1)
+        match self {
+            Record::Question(question) => {
+                let events: usize = question.matched.iter().map(|matched| matched.rows.len()).sum();
+                question.first.saturating_add(events as u64).saturating_sub(1)
+            }
+            Record::Missing(missing) => missing.first,
+        }
     }
 
     /// The record in a line of the journal in `folder`.
     pub(super) fn parse(line: &JournalLine, folder: &Path) -> Result<Record<'static>, JournalError> {
-        serde_json::from_str(&line.record).map_err(|error| {
+        let question = serde_json::from_str(&line.record).map(Record::Question);
+        let record = question.or_else(|error| match serde_json::from_str(&line.record) {
+            Ok(missing) => Ok(Record::Missing(missing)),
+            Err(_) => Err(error),
+        });
+        record.map_err(|error| {
             let found = format!("expected the events of a question, found {error}");
             JournalError::Broken { path: folder.to_owned(), seq: line.seq, found }
         })
     }
 
     /// The event with this number, at the time `at_ms`; without the codes of lists, where `detail` is false.
-    pub(super) fn event(&self, seq: u64, at_ms: u64, detail: bool) -> Option<MatchEvent<'_>> {
+    pub(super) fn event(&self, seq: u64, at_ms: u64, detail: bool) -> Option<EventLine<'_>> {
+        match self {
+            Record::Question(question) => question.event(seq, at_ms, detail).map(EventLine::Match),
+            Record::Missing(Missing { first, missing }) => {
+                let missing = MissingMatches { seq, at: at_ms, missing: *missing };
+                (seq == *first).then_some(EventLine::Missing(missing))
+            }
+        }
+    }
+}
+
+impl Question<'_> {
+    fn event(&self, seq: u64, at_ms: u64, detail: bool) -> Option<MatchEvent<'_>> {
         let mut row = usize::try_from(seq.checked_sub(self.first)?).ok()?;
         let matched = self.matched.iter().find(|matched| {
             let is_here = row < matched.rows.len();

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::access::PrincipalName;
 use crate::fingerprint::{Kind, hash_bytes};
+use crate::journal::ReadError;
 use crate::list::{Category, Flags, Role, VersionNumber};
 
 fn config(file_bytes: u64, files_kept: usize) -> EventsConfig {
@@ -132,6 +133,51 @@ fn what_is_no_longer_kept_is_told_and_never_passed_over() {
 }
 
 #[test]
+fn what_is_missing_stands_among_them_with_a_number_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = Arc::new(Events::open(folder.path(), &config(1, 99)).unwrap());
+    note(&events, &[vec![2]]);
+    let mut reader = EventReader::open(&events, Some(2)).unwrap();
+    let (inside, away) = (folder.path().join(FOLDER), folder.path().join("away"));
+    let by = PrincipalName::try_from("scanner".to_owned()).unwrap();
+    let asked = Asked { by: &by, what: "lookup", kinds: &[Kind::Md5], generation: 5 };
+    fs::rename(&inside, &away).unwrap();
+    for _ in 0..3 {
+        assert_eq!(events.note(WhenUnwritable::Answer, &asked, vec![matched(3, 1)]).unwrap(), None);
+    }
+    assert!(events.note(WhenUnwritable::Refuse, &asked, vec![matched(3, 1)]).is_err(), "that one is not answered");
+    fs::rename(&away, &inside).unwrap();
+    // With the next event, or without one.
+    assert_eq!(events.note(WhenUnwritable::Answer, &asked, vec![matched(4, 2)]).unwrap(), Some(5));
+    events.keep().unwrap();
+    let page = reader.next_page(9, true).unwrap();
+    let lines: Vec<EventLine<'_>> = page.events.iter().map(|line| serde_json::from_str(line.get()).unwrap()).collect();
+    let [EventLine::Missing(MissingMatches { seq: 3, missing: 3, .. }), EventLine::Match(four), EventLine::Match(five)] =
+        &lines[..]
+    else {
+        panic!("{lines:?}")
+    };
+    assert_eq!((four.seq, five.seq, page.after), (4, 5, 5));
+    assert_eq!(read(&events, Some(3), 9).unwrap(), [4, 5], "who has dealt with it is not told again");
+    drop((reader, events));
+    assert_eq!(Events::open(folder.path(), &config(1, 99)).unwrap().last(), 5);
+}
+
+#[test]
+fn a_reader_whose_file_was_cut_is_told_and_does_not_wait_for_ever() {
+    let folder = tempfile::tempdir().unwrap();
+    let events = Arc::new(Events::open(folder.path(), &config(1 << 20, 2)).unwrap());
+    note(&events, &[vec![1]]);
+    let mut reader = EventReader::open(&events, None).unwrap();
+    assert_eq!(reader.next_page(9, true).unwrap().after, 1);
+    let path = folder.path().join(FOLDER).join("0000000000000001.ndjson");
+    let whole = fs::read(&path).unwrap();
+    note(&events, &[vec![1]]);
+    fs::write(&path, whole).unwrap();
+    assert!(matches!(reader.next_page(9, true), Err(ReadError::Journal(JournalError::Broken { .. }))));
+}
+
+#[test]
 fn a_reader_follows_and_goes_on_after_a_crash() {
     let folder = tempfile::tempdir().unwrap();
     let events = Arc::new(Events::open(folder.path(), &config(1 << 20, 2)).unwrap());
@@ -139,9 +185,9 @@ fn a_reader_follows_and_goes_on_after_a_crash() {
     for round in 0..5 {
         assert!(reader.next_page(9, true).unwrap().events.is_empty());
         note(&events, &[vec![1, 2]]);
-        assert_eq!(events.status().unsynced_records, 1);
+        assert_eq!(events.status().journal.unsynced, 1);
         let page = reader.next_page(9, false).unwrap();
-        assert_eq!(events.status().unsynced_records, 0, "what is given survives a loss of power");
+        assert_eq!(events.status().journal.unsynced, 0, "what is given survives a loss of power");
         assert_eq!((page.before, page.after, page.more), (3 * round, 3 * round + 3, false));
         let event: MatchEvent<'_> = serde_json::from_str(page.events[0].get()).unwrap();
         assert!(event.nearest.is_empty() && event.shadow_nearest.is_empty(), "codes need `detail`");

@@ -21,7 +21,7 @@ mod read;
 mod tests;
 
 pub use line::{JournalLine, Link};
-pub use read::{JournalReader, first_records, verify};
+pub use read::{JournalReader, ReadError, first_records, verify};
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -67,6 +67,11 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// Whether a file or folder is not there.
+    fn is_not_found(&self) -> bool {
+        matches!(self, JournalError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
     fn io<'p>(path: &'p Path, tried: &'static str) -> impl FnOnce(io::Error) -> JournalError + 'p {
         move |source| JournalError::Io { path: path.to_owned(), tried, source }
     }
@@ -93,6 +98,22 @@ pub enum WhenUnwritable {
     Answer,
 }
 
+/// How a journal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct JournalStatus {
+    /// Records in it, those included that were put away.
+    pub records: u64,
+    /// Records that a loss of power would take.
+    pub unsynced: u64,
+    /// When it was last made to survive one, in seconds since 1970-01-01 UTC; before the first time, when it was opened.
+    pub synced_at: u64,
+    /// Questions that were answered and are missing in it, since the start.
+    pub missing: u64,
+    /// How often it could not be written or synced, or an old file not be put away, since the start.
+    pub failed: u64,
+}
+
 /// The last record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Head {
@@ -114,12 +135,18 @@ pub struct Journal {
     synced_at_ms: AtomicU64,
     /// Writes and syncs that failed.
     failed: AtomicU64,
+    /// Questions that were answered and could not be recorded.
+    missing: AtomicU64,
+    /// Those of them of which the journal does not tell yet.
+    untold: AtomicU64,
     recovered_bytes: u64,
 }
 
 struct Writer {
     file: File,
     path: PathBuf,
+    /// The number of the file's first record.
+    first: u64,
     /// The length of all whole lines.
     bytes: u64,
     head: Head,
@@ -134,11 +161,18 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; a broken line is named, and nothing is changed.
     pub fn open(folder: &Path, name: &'static str, options: JournalOptions) -> Result<Journal, JournalError> {
-        fs::create_dir_all(folder).map_err(JournalError::io(folder, "make"))?;
+        if !folder.is_dir() {
+            let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let make = || fs::create_dir_all(folder).and_then(|()| File::open(parent)?.sync_all());
+            make().map_err(JournalError::io(folder, "make"))?;
+        }
         let (writer, recovered_bytes) = match read::files(folder)?.pop() {
             Some((first, path)) => resume(name, first, &path)?,
             None => (begin(folder, name, Head { seq: 0, link: Link::ROOT })?, 0),
         };
+        if recovered_bytes > 0 {
+            tracing::warn!(journal = name, bytes = recovered_bytes, "a line that a crash had cut short is taken back");
+        }
         let seq = writer.head.seq;
         Ok(Journal {
             folder: folder.to_owned(),
@@ -149,6 +183,8 @@ impl Journal {
             synced_seq: AtomicU64::new(seq),
             synced_at_ms: AtomicU64::new(now_ms()),
             failed: AtomicU64::new(0),
+            missing: AtomicU64::new(0),
+            untold: AtomicU64::new(0),
             recovered_bytes,
         })
     }
@@ -181,7 +217,8 @@ impl Journal {
 
     fn try_append_all(&self, records: &[impl Serialize]) -> Result<u64, JournalError> {
         let mut writer = self.writer();
-        if writer.bytes >= self.options.file_bytes {
+        // A file without a record is not begun anew: somebody may be reading it.
+        if writer.bytes >= self.options.file_bytes && writer.head.seq >= writer.first {
             self.rotate(&mut writer)?;
         }
         writer.append(now_ms(), records)?;
@@ -209,6 +246,47 @@ impl Journal {
         Ok(())
     }
 
+    /// What recording a question came to: `None` if it failed and the question is answered all the same, which is counted.
+    ///
+    /// # Errors
+    /// [`JournalError`]; then the question must not be answered.
+    pub fn or_missing<T>(
+        &self,
+        recorded: Result<T, JournalError>,
+        when_unwritable: WhenUnwritable,
+    ) -> Result<Option<T>, JournalError> {
+        match recorded {
+            Err(error @ JournalError::Io { .. }) if when_unwritable == WhenUnwritable::Answer => {
+                self.missing.fetch_add(1, Ordering::Relaxed);
+                if self.untold.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::error!(journal = self.name, %error, "it cannot be written; questions are answered all the same");
+                }
+                Ok(None)
+            }
+            recorded => recorded.map(Some),
+        }
+    }
+
+    /// Appends what `record` makes of the number of questions that are missing, if there are any of which no record tells
+    /// yet. Returns whether there were.
+    ///
+    /// # Errors
+    /// As [`Journal::append`]; it is told the next time.
+    pub fn tell_missing<R: Serialize>(&self, record: impl FnOnce(u64) -> R) -> Result<bool, JournalError> {
+        let untold = match self.untold.load(Ordering::Relaxed) {
+            0 => 0,
+            _ => self.untold.swap(0, Ordering::Relaxed),
+        };
+        if untold == 0 {
+            return Ok(false);
+        }
+        let told = self.append(&record(untold));
+        if told.is_err() {
+            self.untold.fetch_add(untold, Ordering::Relaxed);
+        }
+        told.map(|_| true)
+    }
+
     fn counting_failures<T>(&self, work: impl FnOnce() -> Result<T, JournalError>) -> Result<T, JournalError> {
         work().inspect_err(|_| {
             self.failed.fetch_add(1, Ordering::Relaxed);
@@ -230,15 +308,15 @@ impl Journal {
         self.last_seq().saturating_sub(self.synced_seq.load(Ordering::Acquire))
     }
 
-    /// When all that there was by then was made to survive one, in milliseconds since 1970-01-01 UTC; before the first
-    /// time, when the journal was opened.
-    pub fn synced_at_ms(&self) -> u64 {
-        self.synced_at_ms.load(Ordering::Relaxed)
-    }
-
-    /// How often it could not be written or synced since it was opened.
-    pub fn failed(&self) -> u64 {
-        self.failed.load(Ordering::Relaxed)
+    /// How it is.
+    pub fn status(&self) -> JournalStatus {
+        JournalStatus {
+            records: self.last_seq(),
+            unsynced: self.unsynced(),
+            synced_at: self.synced_at_ms.load(Ordering::Relaxed) / 1_000,
+            missing: self.missing.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
     }
 
     fn writer(&self) -> MutexGuard<'_, Writer> {
@@ -250,13 +328,18 @@ impl Journal {
         writer.tidy()?;
         writer.file.sync_data().map_err(JournalError::io(&writer.path, "sync"))?;
         *writer = begin(&self.folder, self.name, writer.head)?;
-        if let Some(kept) = self.options.files_kept {
-            let files = read::files(&self.folder)?;
-            for (_, path) in &files[..files.len().saturating_sub(kept.max(1))] {
-                fs::remove_file(path).map_err(JournalError::io(path, "remove"))?;
-            }
+        // What cannot be put away is there the next time, and keeps no record from being written.
+        if let Err(error) = self.counting_failures(|| self.put_away()) {
+            tracing::error!(journal = self.name, %error, "an old file stays");
         }
         Ok(())
+    }
+
+    fn put_away(&self) -> Result<(), JournalError> {
+        let Some(kept) = self.options.files_kept else { return Ok(()) };
+        let files = read::files(&self.folder)?;
+        let old = files[..files.len().saturating_sub(kept.max(1))].iter();
+        old.map(|(_, path)| fs::remove_file(path).map_err(JournalError::io(path, "remove"))).fold(Ok(()), Result::and)
     }
 }
 
@@ -292,9 +375,10 @@ impl Writer {
 
 /// Begins a file whose first record comes after `head`.
 fn begin(folder: &Path, name: &'static str, head: Head) -> Result<Writer, JournalError> {
-    let path = folder.join(format!("{:016}{SUFFIX}", head.seq + 1));
-    let first = FileHead { journal: name.into(), version: line::VERSION, first: head.seq + 1, before: head.link };
-    let mut text = serde_json::to_vec(&first).expect("a head is plain data");
+    let first = head.seq + 1;
+    let path = folder.join(read::file_name(first));
+    let line = FileHead { journal: name.into(), version: line::VERSION, first, before: head.link };
+    let mut text = serde_json::to_vec(&line).expect("a head is plain data");
     text.push(b'\n');
     // The head appears with the file, or not at all.
     let new = path.with_extension("new");
@@ -307,7 +391,7 @@ fn begin(folder: &Path, name: &'static str, head: Head) -> Result<Writer, Journa
         Ok(file)
     };
     let file = write().map_err(JournalError::io(&path, "begin"))?;
-    Ok(Writer { file, path, bytes: text.len() as u64, head, dirty: false, line: Vec::new() })
+    Ok(Writer { file, path, first, bytes: text.len() as u64, head, dirty: false, line: Vec::new() })
 }
 
 /// Goes on with a file, after the last of its whole lines.
@@ -320,10 +404,13 @@ fn resume(name: &'static str, first: u64, path: &Path) -> Result<(Writer, u64), 
     let recovered = bytes - whole_bytes;
     if recovered > 0 {
         refuse_whole_lines(&mut file, path, whole_bytes, head.seq + 1)?;
-        file.set_len(whole_bytes).and_then(|()| file.sync_all()).map_err(JournalError::io(path, "cut"))?;
+        file.set_len(whole_bytes).map_err(JournalError::io(path, "cut"))?;
     }
+    // After a kill the last records are with the kernel alone.
+    file.sync_all().map_err(JournalError::io(path, "sync"))?;
     file.seek(SeekFrom::Start(whole_bytes)).map_err(JournalError::io(path, "seek"))?;
-    Ok((Writer { file, path: path.to_owned(), bytes: whole_bytes, head, dirty: false, line: Vec::new() }, recovered))
+    let (path, line) = (path.to_owned(), Vec::new());
+    Ok((Writer { file, path, first, bytes: whole_bytes, head, dirty: false, line }, recovered))
 }
 
 /// What a crash leaves behind the whole lines is a line without its end, or zeros. Anything else was not left by one.

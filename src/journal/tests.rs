@@ -29,7 +29,14 @@ fn numbers(folder: &Path, after: u64) -> Vec<(u64, u64)> {
 }
 
 fn path_of(folder: &Path, first: u64) -> PathBuf {
-    folder.join(format!("{first:016}{SUFFIX}"))
+    folder.join(read::file_name(first))
+}
+
+/// The line of the record after `head`.
+fn line_after(head: Head, number: u64) -> Vec<u8> {
+    let mut line = Vec::new();
+    line::write(&mut line, head, 0, &json!({ "number": number })).unwrap();
+    line
 }
 
 #[test]
@@ -117,6 +124,22 @@ fn a_write_that_failed_leaves_the_journal_as_it_was() {
     }
     assert_eq!(journal.append(&json!({"number": 2})).unwrap(), 3);
     assert_eq!(numbers(folder.path(), 0), [(1, 0), (2, 1), (3, 2)]);
+}
+
+#[test]
+fn a_file_that_was_changed_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(filled(folder.path(), 3, 1 << 20));
+    let path = path_of(folder.path(), 1);
+    let whole = fs::read(&path).unwrap();
+    for at in (0..whole.len() - 1).step_by(7) {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        fs::write(&path, &changed).unwrap();
+        let opened = Journal::open(folder.path(), NAME, options(1 << 20)).map(drop);
+        assert!(matches!(opened, Err(JournalError::Broken { .. })), "byte {at}: {opened:?}");
+        assert_eq!(fs::read(&path).unwrap(), changed, "it is left as it was found");
+    }
 }
 
 #[test]
@@ -212,4 +235,105 @@ fn a_journal_written_anew_is_held_against_what_was_noted() {
     }
     assert!(verify(other.path(), NAME, &[]).is_ok());
     assert!(matches!(verify(other.path(), NAME, &[noted]), Err(JournalError::Broken { seq: 5, .. })));
+}
+
+#[test]
+fn what_no_writer_acknowledged_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path(), 2, 1 << 20);
+    let mut follows = JournalReader::open(folder.path(), NAME, 0).unwrap();
+    assert_eq!(follows.next_of(&journal).unwrap().unwrap().seq, 1);
+    // A write of several records that failed has left a whole one of them, and a part of the next.
+    {
+        let mut writer = journal.writer();
+        let lines = [line_after(writer.head, 77), b"{\"seq\":4,\"ha".to_vec()].concat();
+        writer.file.write_all(&lines).unwrap();
+        writer.dirty = true;
+    }
+    let mut comes_late = JournalReader::open(folder.path(), NAME, 0).unwrap();
+    let numbers = |reader: &mut JournalReader| {
+        let lines = std::iter::from_fn(|| reader.next_of(&journal).unwrap());
+        lines.map(|line| serde_json::from_str::<serde_json::Value>(&line.record).unwrap()["number"].clone()).collect()
+    };
+    let read: [Vec<_>; 2] = [numbers(&mut follows), numbers(&mut comes_late)];
+    assert_eq!(read, [vec![json!(1)], vec![json!(0), json!(1)]]);
+    assert_eq!(journal.append_all(&[json!({"number": 2}), json!({"number": 3})]).unwrap(), 4);
+    let read: [Vec<_>; 2] = [numbers(&mut follows), numbers(&mut comes_late)];
+    assert_eq!(read, [[json!(2), json!(3)], [json!(2), json!(3)]]);
+}
+
+#[test]
+fn a_file_without_a_record_is_not_begun_again_under_its_readers() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = filled(folder.path(), 1, 1);
+    let mut reader = JournalReader::open(folder.path(), NAME, 1).unwrap();
+    assert!(journal.append(&"x".repeat(LINE_BYTES_MAX)).is_err());
+    assert!(path_of(folder.path(), 2).exists());
+    assert_eq!(reader.next_line().unwrap(), None);
+    assert_eq!(journal.append(&json!(2)).unwrap(), 2);
+    assert_eq!(reader.next_line().unwrap().map(|line| line.seq), Some(2));
+}
+
+#[test]
+fn an_old_file_that_stays_keeps_no_record_from_being_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = Journal::open(folder.path(), NAME, JournalOptions { file_bytes: 1, files_kept: Some(2) }).unwrap();
+    (0..4).for_each(|number| assert_eq!(journal.append(&number).unwrap(), number + 1));
+    // A folder is not removed as a file is.
+    fs::create_dir(path_of(folder.path(), 1)).unwrap();
+    assert_eq!(journal.append(&4).unwrap(), 5);
+    assert_eq!(journal.status().failed, 1);
+    fs::remove_dir(path_of(folder.path(), 1)).unwrap();
+    assert_eq!(journal.append(&5).unwrap(), 6);
+    assert_eq!(first_records(folder.path()).unwrap(), [5, 6]);
+}
+
+#[test]
+fn a_second_file_of_the_same_records_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = filled(folder.path(), 10, 1 << 20).head();
+    let forge = |first: u64| {
+        let forged = Head { seq: first - 1, link: Link([9; 32]) };
+        begin(folder.path(), NAME, forged).unwrap().append(0, &[json!("forged")]).unwrap();
+        path_of(folder.path(), first)
+    };
+    for first in 2..=11 {
+        let path = forge(first);
+        let verified = verify(folder.path(), NAME, &[head]);
+        let is_named =
+            matches!(&verified, Err(JournalError::Broken { path: of, seq, .. }) if (of, *seq) == (&path, first));
+        assert!(is_named, "{verified:?}");
+        fs::remove_file(path).unwrap();
+    }
+    // Under another name for the same number the true one is not read instead of one that was edited.
+    let path = path_of(folder.path(), 1);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("\"number\":4", "\"number\":5", 1)).unwrap();
+    for name in ["1", "+0000000000000001", "00000000000000001"] {
+        let other = folder.path().join(format!("{name}{SUFFIX}"));
+        fs::write(&other, &text).unwrap();
+        let verified = verify(folder.path(), NAME, &[head]);
+        assert!(matches!(verified, Err(JournalError::Broken { seq: 5, .. })), "{name}: {verified:?}");
+        fs::remove_file(other).unwrap();
+    }
+}
+
+#[test]
+fn bytes_behind_the_records_of_a_file_that_was_gone_on_from_are_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = filled(folder.path(), 10, 450).head();
+    let files = read::files(folder.path()).unwrap();
+    let (next, path) = (files[1].0, &files[0].1);
+    let whole = fs::read(path).unwrap();
+    fs::write(path, [&whole[..], b"{"].concat()).unwrap();
+    let verified = verify(folder.path(), NAME, &[head]);
+    assert!(matches!(verified, Err(JournalError::Broken { seq, .. }) if seq == next), "{verified:?}");
+}
+
+#[test]
+fn a_folder_without_files_is_no_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(verify(folder.path(), NAME, &[]), Err(JournalError::Broken { seq: 1, .. })));
+    drop(filled(folder.path(), 0, 1 << 20));
+    assert_eq!(verify(folder.path(), NAME, &[]).unwrap().seq, 0);
 }

@@ -17,7 +17,7 @@ use crate::access::{Access, Cost, Counted, Peer, Principal, Refusals, Right, Rig
 use crate::audit::{Event, Tally, TrailCommand, TrailOutcome, told_in_parts};
 use crate::events::{Asked, EventsCommand, Matched};
 use crate::fingerprint::{Kind, Radii};
-use crate::journal::{JournalError, now_ms};
+use crate::journal::{JournalError, ReadError, now_ms};
 use crate::list::ListName;
 use crate::matching::Answers;
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
@@ -149,8 +149,8 @@ impl Asker {
         self.shared.metrics.told(self.granted.protocol, told);
     }
 
-    /// Counts what the client is answered.
-    fn answered(&self, operation: Operation, began: Instant, answers: &Answers) {
+    /// Counts what the client is answered, and that lists in shadow could not be asked in full.
+    fn answered(&self, operation: Operation, began: Instant, Answered { answers, shadow, .. }: &Answered) {
         self.shared.metrics.answered(self.granted.protocol, operation, began.elapsed(), answers);
     }
 
@@ -217,7 +217,7 @@ impl Asker {
         if events.enabled && !matched.is_empty() {
             let asked = Asked { by, what, kinds, generation };
             let noted = journal.note(events.when_unwritable, &asked, matched.clone());
-            let last = noted.map_err(|error| unwritten("the match events", &error))?;
+            let last = noted.map_err(|error| unwritten(EVENTS, &error))?;
             last.into_iter().for_each(|last| shared.service.told(last));
         }
         if !audit.questions {
@@ -333,7 +333,7 @@ impl Asker {
         }
         let malformed = |error| Failure::new(ErrorCode::Malformed, format!("expected a command as JSON: {error}"));
         match parse_journal_command(json).map_err(malformed)? {
-            Some(JournalCommand::Trail(command)) => self.trail_command(command),
+            Some(JournalCommand::Trail(command)) => self.trail_command(limits, command),
             Some(JournalCommand::Events(command)) => self.events_command(limits, command),
             None => self.command(limits, parse_long(json).map_err(malformed)?),
         }
@@ -380,17 +380,20 @@ impl Asker {
     }
 
     /// What answers a question about the trail.
-    pub(super) fn trail_command(&mut self, command: TrailCommand) -> Result<Work, NoAnswer> {
+    pub(super) fn trail_command(&mut self, limits: &Limits, command: TrailCommand) -> Result<Work, NoAnswer> {
         let (began, protocol) = (Instant::now(), self.granted.protocol);
         self.need(Right::Audit)?;
         let trail = self.shared.service.trail().cloned().ok_or(NoAnswer::Busy("the store is still loading"))?;
+        let taken = self.shared.commands.take(1, limits.commands);
+        let taken = taken.ok_or(NoAnswer::Busy("too many commands under way"))?;
         let (principal, from) = (Arc::clone(self.principal()?), self.from());
         let shared = Arc::clone(&self.shared);
         Ok(Box::new(move || {
+            let _taken: Taken = taken;
             let outcome = match command {
                 TrailCommand::AuditRead { after, limit } => {
                     let read = trail.read(&principal.name, from, after, limit);
-                    let (records, more) = read.map_err(|error| unwritten(TRAIL, &error))?;
+                    let (records, more) = read.map_err(|error| unread(TRAIL, &error))?;
                     TrailOutcome::AuditRecords { records, more }
                 }
                 TrailCommand::AuditCheckpoint => {
@@ -514,6 +517,22 @@ fn list_of(command: &Command) -> Option<&ListName> {
 
 /// As messages name it.
 pub(super) const TRAIL: &str = "the audit trail";
+
+/// As messages name them.
+pub(super) const EVENTS: &str = "the match events";
+
+/// What whoever reads a journal is told instead of what they asked for.
+pub(super) fn unread(journal: &'static str, error: &ReadError) -> Failure {
+    let code = match error {
+        ReadError::Gone { .. } => ErrorCode::Gone,
+        ReadError::Ahead { .. } => ErrorCode::Refused,
+        ReadError::Journal(error) => {
+            tracing::error!(%error, journal, "a journal cannot be read, or that it was read not be recorded");
+            ErrorCode::Internal
+        }
+    };
+    Failure::new(code, error.to_string())
+}
 
 pub(super) fn unwritten(journal: &'static str, error: &JournalError) -> Failure {
     tracing::error!(%error, journal, "a journal cannot be written");

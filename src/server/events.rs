@@ -8,13 +8,13 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 
 use super::Shared;
-use super::asker::{Asker, TRAIL, Work, unwritten};
+use super::asker::{Asker, EVENTS, TRAIL, Work, unread, unwritten};
 use super::content::NoAnswer;
 use super::limits::{Limits, Taken};
 use super::metrics::{Operation, Told};
 use crate::access::{Principal, Right};
 use crate::audit::Event;
-use crate::events::{EventReader, EventsCommand, EventsOutcome, Page, ReadError};
+use crate::events::{EventReader, EventsCommand, EventsOutcome, Page};
 use crate::protocol::{ErrorCode, Failure};
 
 /// How long a command waits for events that do not come; shorter than any time to drain.
@@ -85,11 +85,11 @@ struct Reading {
 impl Reading {
     fn open(&self, after: Option<u64>) -> Result<EventReader, Failure> {
         let events = self.shared.service.events().expect("nobody reads before the store is open");
-        EventReader::open(events, after).map_err(unread)
+        EventReader::open(events, after).map_err(|error| unread(EVENTS, &error))
     }
 
     fn page(&self, reader: &mut EventReader, limit: u32) -> Result<Page, Failure> {
-        let page = reader.next_page(limit, self.detail).map_err(unread)?;
+        let page = reader.next_page(limit, self.detail).map_err(|error| unread(EVENTS, &error))?;
         if !page.events.is_empty() {
             let trail = self.shared.service.trail().expect("nobody reads before the store is open");
             let (by, from) = (&self.principal.name, self.from.clone());
@@ -145,16 +145,4 @@ impl Asker {
             serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
         }))
     }
-}
-
-fn unread(error: ReadError) -> Failure {
-    let code = match &error {
-        ReadError::Gone { .. } => ErrorCode::Gone,
-        ReadError::Ahead { .. } => ErrorCode::Refused,
-        ReadError::Journal(error) => {
-            tracing::error!(%error, "match events cannot be read");
-            ErrorCode::Internal
-        }
-    };
-    Failure::new(code, error.to_string())
 }

@@ -12,12 +12,13 @@ use tokio::sync::watch;
 use utoipa::ToSchema;
 
 use super::workshop::Workshop;
-use crate::audit::{Trail, TrailStatus};
+use crate::audit::Trail;
 use crate::events::{Events, EventsStatus};
 use crate::feed::FeedConfig;
 use crate::fingerprint::{self, Kind, Radii};
 use crate::index::live::LiveLayer;
 use crate::index::snapshot::{KindState, Snapshot, SnapshotParts};
+use crate::journal::JournalStatus;
 use crate::list::{ListName, ListState};
 use crate::matching::{self, Answer, Answers, Question, QuestionError, Shadow};
 use crate::moment;
@@ -214,7 +215,7 @@ impl Service {
         ServiceStatus {
             state: if is_loading { "loading" } else { "ready" },
             generation: snapshot.generation(),
-            audit: self.trail().map(|trail| trail.status()),
+            audit: self.trail().map(|trail| trail.journal().status()),
             events: self.events().map(|events| events.status()),
             held_kinds: snapshot.askable_kinds(),
             lists: snapshot.lists().iter().map(list).collect(),
@@ -267,7 +268,7 @@ pub(super) struct ServiceStatus {
     state: &'static str,
     generation: u64,
     /// `null` while the store is not open.
-    audit: Option<TrailStatus>,
+    audit: Option<JournalStatus>,
     /// `null` while the store is not open.
     events: Option<EventsStatus>,
     held_kinds: Vec<Kind>,

@@ -14,7 +14,7 @@ use crate::access::Right;
 use crate::events::EventsStatus;
 use crate::fingerprint::Kind;
 use crate::index::snapshot::{KindState, Snapshot};
-use crate::journal::now_ms;
+use crate::journal::{JournalStatus, now_ms};
 use crate::list::ListState;
 use crate::matching::Reason;
 use crate::server::feeds::lock;
@@ -269,8 +269,8 @@ fn queues(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
 }
 
 fn audit(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
-    let trail = shared.service.trail().map(|trail| trail.status());
-    let of = |value: fn(&crate::audit::TrailStatus) -> u64| trail.iter().map(move |status| (NONE, value(status)));
+    let trail = shared.service.trail().map(|trail| trail.journal().status());
+    let of = |value: fn(&JournalStatus) -> u64| trail.iter().map(move |status| (NONE, value(status)));
     page.counter("hashward_audit_records", "Records in the audit trail", of(|trail| trail.records))?;
     page.gauge(
         "hashward_audit_unsynced_records",
@@ -301,22 +301,22 @@ fn events(page: &mut Page<'_>, shared: &Shared) -> fmt::Result {
     page.gauge(
         "hashward_events_unsynced_records",
         "Records of match events that a loss of power would take",
-        of(|events| events.unsynced_records),
+        of(|events| events.journal.unsynced),
     )?;
     page.gauge(
         "hashward_events_synced_timestamp_seconds",
         "When the match events were last made to survive a loss of power",
-        of(|events| events.synced_at),
+        of(|events| events.journal.synced_at),
     )?;
     page.counter(
         "hashward_events_missing",
         "Questions that were answered and whose match events are missing",
-        of(|events| events.missing),
+        of(|events| events.journal.missing),
     )?;
     page.counter(
         "hashward_events_write_errors",
         "Times that match events could not be written or synced",
-        of(|events| events.failed),
+        of(|events| events.journal.failed),
     )?;
     page.gauge("hashward_event_readers", "Readers of match events", one(shared.event_readers.used()))?;
     page.gauge(

@@ -18,7 +18,7 @@ use super::schema::{AuditCheckpointOutcome, AuditRecordsOutcome};
 use super::{Ask, JSON, Whole, read_body};
 use crate::access::Right;
 use crate::audit::{TrailCommand, TrailOutcome};
-use crate::events::{EventsCommand, EventsOutcome, MatchEvent};
+use crate::events::{EventLine, EventsCommand, EventsOutcome};
 use crate::list::ListName;
 use crate::protocol::{ErrorCode, Failure};
 use crate::server::asker::{Work, parse_long};
@@ -105,7 +105,7 @@ enum AnyCommand {
 enum AnyOutcome {
     Store(Outcome),
     Trail(TrailOutcome),
-    Events(EventsOutcome<MatchEvent<'static>>),
+    Events(EventsOutcome<EventLine<'static>>),
 }
 
 async fn read(request: Request, ask: &Ask) -> Result<Whole, Problem> {
@@ -125,8 +125,8 @@ pub(super) async fn execute(Ask { mut asker, limits }: Ask, command: Command) ->
     run_apart(run).await
 }
 
-async fn execute_trail(Ask { mut asker, .. }: Ask, command: TrailCommand) -> Result<Response, Problem> {
-    let run = asker.trail_command(command)?;
+async fn execute_trail(Ask { mut asker, limits }: Ask, command: TrailCommand) -> Result<Response, Problem> {
+    let run = asker.trail_command(&limits, command)?;
     run_apart(run).await
 }
 

@@ -12,7 +12,7 @@ use utoipa::IntoParams;
 use super::commands::Asked;
 use super::problem::Problem;
 use super::{Ask, Ending, NDJSON};
-use crate::events::{EVENTS_MAX, MatchEvent, Page};
+use crate::events::{EVENTS_MAX, EventLine, Page};
 use crate::server::events::Delivery;
 
 /// How often a stream that waits says that it still does: with an empty line, so that a client that is gone is noticed.
@@ -34,11 +34,12 @@ pub(super) struct EventsPart {
 
 /// Match events, each a line, in order. Whoever has dealt with one asks for those after it the next time, and so gets each
 /// at least once. A number of which the next event is no longer kept is refused with 410, which names the oldest that is.
+/// A line with `missing` stands where events could not be recorded, and has a number as events have.
 /// An empty line says that the stream is alive. A stream that follows ends in good order when the daemon does; where it
 /// cannot go on, a problem is the last line, and the body breaks off without its proper end.
 #[utoipa::path(
     get, path = "/v1/events", tag = "audit", params(EventsPart),
-    responses((status = 200, body = MatchEvent, content_type = "application/x-ndjson"), Problem),
+    responses((status = 200, body = EventLine, content_type = "application/x-ndjson"), Problem),
 )]
 pub(super) async fn events(
     Ask { asker, limits }: Ask,

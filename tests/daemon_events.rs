@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -475,6 +475,50 @@ fn the_command_line_reads_them() {
     assert!(run(&["--limit", "1", "--follow"])[0].ends_with(&format!("known      {}  [own=illegal]", md5(0))));
     let columns: Vec<_> = run(&["--format", "tsv"])[2].split('\t').map(str::to_owned).collect();
     assert_eq!((&*columns[0], &*columns[2], &*columns[3], columns.len()), ("3", "known", &*md5(2).to_string(), 8));
+}
+
+#[test]
+fn the_command_line_follows_across_starts_of_the_daemon() {
+    let mut daemon = Daemon::start(LISTEN);
+    daemon.add("own", (0..30).map(md5));
+    let socket = daemon.address().to_string();
+    let mut following = Command::new(env!("CARGO_BIN_EXE_hashward"))
+        .args(["events", "--socket", &socket, "--follow", "--format", "json", "--limit", "30"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(following.stdout.take().unwrap()).lines();
+    for round in 0..3u32 {
+        let mut client = daemon.client();
+        for number in 10 * round..10 * (round + 1) {
+            assert_eq!(lookup(&mut client, Kind::Md5, &[md5(number)]), ["known"]);
+        }
+        if round < 2 {
+            let told: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+            assert!(told["seq"].as_u64() > Some(0));
+            daemon.signal(if round == 0 { Signal::KILL } else { Signal::TERM });
+            daemon.wait();
+            daemon.start_again(LISTEN);
+        }
+    }
+    let rest = lines.map(|line| serde_json::from_str::<Value>(&line.unwrap()).unwrap()["seq"].as_u64().unwrap());
+    assert!(rest.eq(3..=30), "each once and in order");
+    let output = following.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success() && said.contains("trying again until it answers"), "{said}");
+}
+
+#[test]
+fn whoever_follows_where_events_are_gone_is_told_and_not_led_past_them() {
+    let daemon = Daemon::start(&format!("{LISTEN}[events]\nfile_bytes = 1\nfiles_kept = 3\n"));
+    daemon.add("own", [md5(1)]);
+    (0..10).for_each(|_| drop(lookup(&mut daemon.client(), Kind::Md5, &[md5(1)])));
+    let mut process = Command::new(env!("CARGO_BIN_EXE_hashward"));
+    let socket = daemon.address().to_string();
+    let output = process.args(["events", "--socket", &socket, "--follow", "--after", "5"]).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty() && said.contains("go on with after=7"), "{said}");
 }
 
 #[test]

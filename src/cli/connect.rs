@@ -32,10 +32,15 @@ pub(super) struct Socket {
 }
 
 impl Socket {
+    /// Connects. Inside, why the daemon cannot be reached; outside, what is wrong here.
+    pub(super) fn try_connect(&self) -> Result<Result<Client, ClientError>> {
+        let token = self.token_file.as_deref().map(read_token).transpose()?;
+        Ok(Client::connect_trusting(&self.socket, token.as_ref(), self.ca.as_deref()))
+    }
+
     /// Connects.
     pub(super) fn connect(&self) -> Result<Client> {
-        let token = self.token_file.as_deref().map(read_token).transpose()?;
-        Client::connect_trusting(&self.socket, token.as_ref(), self.ca.as_deref()).map_err(|error| {
+        self.try_connect()?.map_err(|error| {
             let remedy = match &error {
                 ClientError::Connect { source, .. } => match source.kind() {
                     io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {

@@ -1,4 +1,10 @@
 //! `hashward events`: the match events, from any number on, and as they come.
+//!
+//! Whoever follows goes on following where the daemon goes away and comes back: it is asked after the last event that was
+//! printed, so that none is lost between. What the daemon refuses ends it: that events are no longer kept, above all.
+
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -7,6 +13,11 @@ use super::connect::Socket;
 use super::output::{Format, Output, SaidText, said_text};
 use crate::events::{EVENTS_MAX, EventLine, EventsCommand, EventsOutcome, ListSaid, MatchEvent, MissingMatches};
 use crate::moment;
+use crate::protocol::{Client, ClientError, ErrorCode, Failure};
+
+/// The first pause before the daemon is tried again, and the longest: each is twice as long as the one before.
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+const PAUSE_LONGEST: Duration = Duration::from_secs(15);
 
 #[derive(clap::Args)]
 pub(super) struct Arguments {
@@ -18,7 +29,7 @@ pub(super) struct Arguments {
     /// Print so many events at most
     #[arg(long, value_name = "N", default_value_t = u64::MAX, hide_default_value = true)]
     limit: u64,
-    /// Wait for new events where those that there are end
+    /// Wait for new events where those that there are end, also while the daemon starts again
     #[arg(long)]
     follow: bool,
     /// How to write them
@@ -27,13 +38,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
-    let mut client = arguments.socket.connect()?;
+    // Nobody waits for a daemon that was never there.
+    let mut source = Source { socket: &arguments.socket, client: arguments.socket.connect()? };
     let mut output = Output::new();
     let (mut after, mut left) = (arguments.after, arguments.limit);
     while left > 0 {
         let limit = left.min(EVENTS_MAX.into()) as u32;
         let command = EventsCommand::EventsRead { after, limit, wait: arguments.follow };
-        let answer = client.command_json(&serde_json::to_vec(&command)?).context("match events cannot be read")?;
+        let answer = source.ask(&serde_json::to_vec(&command)?, arguments.follow)?;
         let outcome = serde_json::from_slice(&answer);
         let EventsOutcome::Events { events, after: last, more } =
             outcome.context("expected match events; is the daemon a hashward of this version?")?;
@@ -51,6 +63,52 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
         }
     }
     Ok(Exit::Fine)
+}
+
+/// The daemon, and how to find it again.
+struct Source<'a> {
+    socket: &'a Socket,
+    client: Client,
+}
+
+impl Source<'_> {
+    /// The answer to a command; where the daemon has gone away and `patiently` is true, that of the one that comes back.
+    fn ask(&mut self, command: &[u8], patiently: bool) -> Result<Vec<u8>> {
+        let (mut pause, mut told) = (PAUSE_FIRST, String::new());
+        loop {
+            let error = match self.client.short_command_json(command) {
+                Err(error) if patiently && is_passing(&error) => error,
+                answered => return answered.context("match events cannot be read"),
+            };
+            let mut tell = |error: &ClientError| {
+                let text = error.to_string();
+                if text != told {
+                    eprintln!("hashward: {text}; trying again until it answers, to go on after the last event");
+                    told = text;
+                }
+            };
+            tell(&error);
+            loop {
+                thread::sleep(pause);
+                pause = (2 * pause).min(PAUSE_LONGEST);
+                match self.socket.try_connect()? {
+                    Ok(client) => break self.client = client,
+                    Err(error) if is_passing(&error) => tell(&error),
+                    Err(error) => return Err(error).context("match events cannot be read any further"),
+                }
+            }
+        }
+    }
+}
+
+/// Whether the daemon may answer later what it did not answer now.
+fn is_passing(error: &ClientError) -> bool {
+    match error {
+        ClientError::Connect { .. } | ClientError::Io(_) | ClientError::Timeout | ClientError::Closed => true,
+        ClientError::Busy(_) => true,
+        ClientError::Failed(Failure { code, .. }) => matches!(code, ErrorCode::ShuttingDown | ErrorCode::Timeout),
+        _ => false,
+    }
 }
 
 /// `1041  2026-11-24T19:05:23Z  known  md5:…  [own=illegal(XX:1)]  (in shadow: …)`

@@ -273,11 +273,19 @@ impl Client {
     /// [`ClientError::Failed`] with the store's reason, or a failure on the way.
     pub fn command_json(&mut self, command: &[u8]) -> Result<Vec<u8>, ClientError> {
         self.receiver.stream.get_ref().set_read_timeout(None)?;
+        let answer = self.short_command_json(command);
+        self.receiver.stream.get_ref().set_read_timeout(Some(ANSWER_TIMEOUT))?;
+        answer
+    }
+
+    /// The same for a command that only tells, and so is answered soon: who does not answer is taken to be gone.
+    ///
+    /// # Errors
+    /// As [`Client::command_json`], and [`ClientError::Timeout`].
+    pub fn short_command_json(&mut self, command: &[u8]) -> Result<Vec<u8>, ClientError> {
         let id = self.next_id();
         self.sender.command(id, command)?;
-        let reply = self.answer_to(id);
-        self.receiver.stream.get_ref().set_read_timeout(Some(ANSWER_TIMEOUT))?;
-        reply?.into_json()
+        self.answer_to(id)?.into_json()
     }
 
     /// The daemon's status, as JSON.

@@ -161,6 +161,31 @@ fn what_is_asked_is_counted() {
 }
 
 #[test]
+fn files_about_which_lists_in_shadow_could_not_be_asked_are_counted() {
+    let mut http = Http::start_at(LISTEN, "");
+    for command in [json!({"command": "set_state", "list": "known", "state": "shadow"}), json!({"command": "compact"})]
+    {
+        http.daemon.client().command_json(command.to_string().as_bytes()).unwrap();
+    }
+    let ask = |http: &Http| http.daemon.client().lookup(&[Kind::Md5], &Radii::none(), &rows(0..3)).unwrap();
+    ask(&http);
+    assert_eq!(scrape(&http).get("hashward_shadow_unasked_total"), 0.0);
+    http.daemon.signal(rustix::process::Signal::TERM);
+    http.daemon.wait();
+    let segments = fs::read_dir(http.daemon.folder.path().join("data/segments")).unwrap();
+    let segments =
+        segments.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|end| end == "seg"));
+    for path in segments {
+        let mut bytes = fs::read(&path).unwrap();
+        *bytes.last_mut().unwrap() ^= 1;
+        fs::write(path, bytes).unwrap();
+    }
+    http.daemon.start_again(LISTEN);
+    assert_eq!(ask(&http).miss.name(), "undecided");
+    assert_eq!(scrape(&http).get("hashward_shadow_unasked_total"), 3.0);
+}
+
+#[test]
 fn what_is_refused_is_counted() {
     let (poor, greedy) = (Token::generate().unwrap(), Token::generate().unwrap());
     let principals = format!(

@@ -115,6 +115,7 @@ pub struct Snapshot {
     kinds: BTreeMap<Kind, KindIndex>,
     live: LiveLayer,
     suppressed: Arc<FingerprintSet>,
+    has_shadow: bool,
 }
 
 /// All that a snapshot holds of one kind.
@@ -146,7 +147,7 @@ impl Snapshot {
             let list = &lists[*by_id.get(&source.list)?];
             (list.current == source.version).then_some(list.state)
         };
-        let any_shadow = lists.iter().any(|list| list.state == ListState::Shadow);
+        let has_shadow = lists.iter().any(|list| list.state == ListState::Shadow);
         let mut kinds: BTreeMap<Kind, KindIndex> = Kind::ALL
             .into_iter()
             .map(|kind| {
@@ -155,7 +156,7 @@ impl Snapshot {
                     let is_wanted = |label: &Label| state_of(label.source) == Some(wanted);
                     parts.live.iter_kind(kind).any(|(_, labels)| labels.iter().any(is_wanted))
                 };
-                let (held, shadowed) = (lives(ListState::Active), any_shadow && lives(ListState::Shadow));
+                let (held, shadowed) = (lives(ListState::Active), has_shadow && lives(ListState::Shadow));
                 (kind, KindIndex { state, segments: Vec::new(), held, shadowed })
             })
             .collect();
@@ -170,7 +171,7 @@ impl Snapshot {
             index.segments.push(EffectiveSegment { view, states, active, shadowed });
         }
         let live = parts.live.with(BUILT_IN_CHANGES.clone());
-        Snapshot { generation: parts.generation, lists, by_id, kinds, live, suppressed: parts.suppressed }
+        Snapshot { generation: parts.generation, lists, by_id, kinds, live, suppressed: parts.suppressed, has_shadow }
     }
 
     /// The generation's number.
@@ -194,6 +195,11 @@ impl Snapshot {
     /// Whether all that is held of `kind` can be asked.
     pub fn kind_state(&self, kind: Kind) -> &KindState {
         &self.of_kind(kind).state
+    }
+
+    /// Whether there is any list in shadow.
+    pub(crate) fn has_shadow(&self) -> bool {
+        self.has_shadow
     }
 
     /// The kinds that shadow lists hold.

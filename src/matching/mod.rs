@@ -85,19 +85,23 @@ pub fn answer(snapshot: &Snapshot, question: &Question<'_>) -> Result<Answers, Q
 }
 
 /// What the lists in shadow would say of every row of `question`; `None` if none of them holds any of its kinds. It
-/// changes nothing that [`answer`] says.
+/// changes nothing that [`answer`] says. Where something of a kind is loading or cannot be read, nobody knows whether they
+/// hold it: it is in [`Answers::incomplete`] then.
 ///
 /// # Errors
 /// As [`answer`].
 pub fn shadow(snapshot: &Snapshot, question: &Question<'_>) -> Result<Option<Shadow>, QuestionError> {
     let rows = check(question)?;
-    if !question.kinds.iter().any(|kind| snapshot.of_kind(*kind).shadowed) {
+    let incomplete = match snapshot.has_shadow() {
+        true => asked(snapshot, question.kinds).1,
+        false => Vec::new(),
+    };
+    if incomplete.is_empty() && !question.kinds.iter().any(|kind| snapshot.of_kind(*kind).shadowed) {
         return Ok(None);
     }
     let (generation, miss) = (snapshot.generation(), Verdict::Unknown);
     let (distinct, hits) = said_by(snapshot, ListState::Shadow, question, miss);
-    let (checked, incomplete) = (Vec::new(), Vec::new());
-    Ok(Some(Shadow(Answers { generation, rows, checked, incomplete, miss, distinct, hits })))
+    Ok(Some(Shadow(Answers { generation, rows, checked: Vec::new(), incomplete, miss, distinct, hits })))
 }
 
 /// What the lists in `state` say: each distinct answer, and the rows that have it.

@@ -19,7 +19,7 @@ use crate::events::{Asked, EventsCommand, Matched};
 use crate::fingerprint::{Kind, Radii};
 use crate::journal::{JournalError, ReadError, now_ms};
 use crate::list::ListName;
-use crate::matching::Answers;
+use crate::matching::{Answers, Shadow};
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
 use crate::store::command::{FeedChanges, FeedNote};
 use crate::store::{Command, Publish};
@@ -152,6 +152,9 @@ impl Asker {
     /// Counts what the client is answered, and that lists in shadow could not be asked in full.
     fn answered(&self, operation: Operation, began: Instant, Answered { answers, shadow, .. }: &Answered) {
         self.shared.metrics.answered(self.granted.protocol, operation, began.elapsed(), answers);
+        if shadow.as_ref().is_some_and(|Shadow(found)| !found.incomplete.is_empty()) {
+            self.shared.metrics.shadow_unasked(answers.rows);
+        }
     }
 
     /// Refuses those who have asked too much already.
@@ -257,7 +260,7 @@ impl Asker {
         let snapshot = shared.service.snapshot();
         let answered = shared.service.answer(snapshot, &shared.workshop, kinds, radii, values).await?;
         self.note_answers("lookup", kinds, values, &answered)?;
-        self.answered(Operation::about(kinds), began, &answered.answers);
+        self.answered(Operation::about(kinds), began, &answered);
         Ok(self.as_far_as_allowed(answered.answers))
     }
 
@@ -295,7 +298,7 @@ impl Asker {
     fn note_file(&mut self, began: Instant, file: AnsweredFile) -> Result<Answers, Failure> {
         let AnsweredFile { kinds, values, answered } = file;
         self.note_answers("content", &kinds, &values, &answered)?;
-        self.answered(Operation::Content, began, &answered.answers);
+        self.answered(Operation::Content, began, &answered);
         Ok(self.as_far_as_allowed(answered.answers))
     }
 

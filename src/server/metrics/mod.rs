@@ -226,6 +226,7 @@ pub(super) struct Metrics {
     undecided: Counts<{ Reason::ALL.len() }>,
     watched: AtomicU64,
     suppressed: AtomicU64,
+    shadow_unasked: AtomicU64,
     hits: ArcSwap<BTreeMap<ListName, Arc<AtomicU64>>>,
     /// For want of each right; the last, for want of any.
     lacking: Counts<{ Right::ALL.len() + 1 }>,
@@ -249,6 +250,7 @@ impl Metrics {
             undecided: Counts::default(),
             watched: AtomicU64::default(),
             suppressed: AtomicU64::default(),
+            shadow_unasked: AtomicU64::default(),
             hits: ArcSwap::default(),
             lacking: Counts::default(),
             accept_errors: AtomicU64::default(),
@@ -279,6 +281,11 @@ impl Metrics {
         for (answer, rows) in answers.distinct.iter().zip(rows_of) {
             self.answer(answer, rows);
         }
+    }
+
+    /// Of so many rows, lists in shadow could not be asked in full.
+    pub(super) fn shadow_unasked(&self, rows: u32) {
+        self.shadow_unasked.fetch_add(rows.into(), Ordering::Relaxed);
     }
 
     /// So many rows have this answer.

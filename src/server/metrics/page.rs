@@ -126,6 +126,11 @@ fn answers(page: &mut Page<'_>, metrics: &Metrics, snapshot: &Snapshot) -> fmt::
     )?;
     page.counter("hashward_watched", "Files that a list of role watch holds", one(read(&metrics.watched)))?;
     page.counter("hashward_suppressed", "Files with a match that is suppressed", one(read(&metrics.suppressed)))?;
+    page.counter(
+        "hashward_shadow_unasked",
+        "Files about which lists in shadow could not be asked in full: no event tells what those would have matched",
+        one(read(&metrics.shadow_unasked)),
+    )?;
     metrics.forget_all_but(snapshot);
     let hits = metrics.hits.load();
     page.counter(

@@ -90,14 +90,17 @@ fn the_trail_says_who_asked_what_matched_and_who_changed_what() {
 #[test]
 fn the_trail_says_which_config_was_read_and_that_the_daemon_stopped() {
     let mut daemon = Daemon::start(LISTEN);
-    let started = of(&records(&daemon), "started")[0]["config"].clone();
-    write_config(daemon.folder.path(), &format!("{LISTEN}[limits]\nconnections = 7\n[audit]\nfile_bytes = 1\n"));
+    let at_start = of(&records(&daemon), "started")[0].clone();
+    assert_eq!(at_start["records"], json!({"questions": true, "matches": true}));
+    let quiet = "[limits]\nconnections = 7\n[audit]\nfile_bytes = 1\nquestions = false\n[events]\nenabled = false\n";
+    write_config(daemon.folder.path(), &format!("{LISTEN}{quiet}"));
     daemon.signal(rustix::process::Signal::HUP);
-    let read =
-        std::iter::repeat_with(|| of(&records(&daemon), "config_read").first().map(|read| read["config"].clone()))
-            .take(1_000)
-            .find_map(|read| read);
-    assert!(read.is_some_and(|read| read.is_string() && read != started));
+    let read = std::iter::repeat_with(|| of(&records(&daemon), "config_read").first().map(|read| Value::clone(read)))
+        .take(1_000)
+        .find_map(|read| read);
+    let read = read.expect("the config is read again");
+    assert!(read["config"].is_string() && read["config"] != at_start["config"]);
+    assert_eq!(read["records"], json!({"questions": false, "matches": false}), "turning it off is seen");
     daemon.signal(rustix::process::Signal::TERM);
     assert!(daemon.wait().success());
     assert_eq!(records(&daemon).last().unwrap()["event"], "stopped");

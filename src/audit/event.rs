@@ -18,6 +18,8 @@ pub enum Event<'a> {
         version: &'a str,
         /// BLAKE3 of the config that it runs with, in hex.
         config: &'a str,
+        /// What is recorded.
+        records: Recorded,
     },
     /// The daemon ended in good order.
     Stopped,
@@ -25,6 +27,8 @@ pub enum Event<'a> {
     ConfigRead {
         /// BLAKE3 of the config that it runs with from now on, in hex.
         config: &'a str,
+        /// What is recorded from now on.
+        records: Recorded,
     },
     /// From here on this is allowed. After `started` there is one such record for each listener and principal, after
     /// `config_read` one for each that is new or another than before.
@@ -118,6 +122,15 @@ pub enum Event<'a> {
         /// How many were given.
         events: u64,
     },
+}
+
+/// What a config has recorded: else whoever turns it off is not seen doing it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Recorded {
+    /// Whether questions are, in the trail.
+    pub questions: bool,
+    /// Whether matches are, as events.
+    pub matches: bool,
 }
 
 /// How many rows have which verdict.

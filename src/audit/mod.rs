@@ -14,7 +14,7 @@ mod read;
 mod tests;
 
 pub use checkpoint::{BadCheckpoint, Checkpoint, SigningKey};
-pub use event::{Event, Tally, told_in_parts};
+pub use event::{Event, Recorded, Tally, told_in_parts};
 pub use permit::Permit;
 pub use read::{RECORDS_MAX, Record, TrailCommand, TrailOutcome};
 

@@ -14,7 +14,7 @@ use crossbeam_channel::{RecvTimeoutError, bounded};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Exit;
-use crate::audit::{Event, Permit, Trail};
+use crate::audit::{Event, Permit, Recorded, Trail};
 use crate::config::Config;
 use crate::events::Events;
 use crate::journal::{JournalError, WhenUnwritable};
@@ -177,16 +177,19 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
 #[derive(Clone, PartialEq)]
 struct InForce {
     digest: String,
+    records: Recorded,
     permits: Vec<Permit>,
 }
 
 impl InForce {
     fn of(config: &Config) -> InForce {
-        InForce { digest: config.digest(), permits: config.permits() }
+        let records = Recorded { questions: config.audit.questions, matches: config.events.enabled };
+        InForce { digest: config.digest(), records, permits: config.permits() }
     }
 
     fn started(&self) -> Vec<Event<'_>> {
-        let started = Event::Started { version: env!("CARGO_PKG_VERSION"), config: &self.digest };
+        let (version, config, records) = (env!("CARGO_PKG_VERSION"), &self.digest, self.records);
+        let started = Event::Started { version, config, records };
         std::iter::once(started).chain(self.permits.iter().map(Event::Allowed)).collect()
     }
 
@@ -222,7 +225,7 @@ impl InForce {
         let Some(trail) = service.trail() else { return Ok(()) };
         let gone = before.permits.iter().filter(|permit| !self.permits.contains(permit)).map(Event::Revoked);
         let new = self.permits.iter().filter(|permit| !before.permits.contains(permit)).map(Event::Allowed);
-        let read = Event::ConfigRead { config: &self.digest };
+        let read = Event::ConfigRead { config: &self.digest, records: self.records };
         trail.note_all(&std::iter::once(read).chain(gone).chain(new).collect::<Vec<_>>())?;
         trail.journal().sync()
     }

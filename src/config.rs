@@ -40,7 +40,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::access::{Access, BadAccess, PrincipalConfig, UserId};
+use crate::access::{Access, BadPrincipal, PrincipalConfig, UserId};
 use crate::audit::{AuditConfig, Permit};
 use crate::events::EventsConfig;
 use crate::feed::{FeedConfig, FeedSection};
@@ -141,17 +141,33 @@ impl Config {
         };
         let mut checked = Checked { settings: settings.as_ref(), mistakes: bad_feeds };
         config.check(&mut checked);
-        match checked.mistakes.is_empty() {
-            true => Ok(config),
-            false => Err(SettingsError::Refused(checked.mistakes)),
+        checked.done().map(|()| config)
+    }
+
+    /// Reads the certificates and keys that listeners name, in the config that stands in `settings`. Gives what there is
+    /// to warn of.
+    ///
+    /// # Errors
+    /// [`SettingsError::Refused`], with all that cannot be used.
+    pub fn check_certificates(&self, settings: Option<&Settings>) -> Result<Vec<String>, SettingsError> {
+        let (mut checked, mut warnings) = (Checked { settings, mistakes: Vec::new() }, Vec::new());
+        for (number, entry) in self.listen.iter().enumerate() {
+            match entry.load_tls() {
+                Ok(identity) => {
+                    let warning = identity.and_then(|identity| identity.warning());
+                    warnings.extend(warning.map(|warning| format!("{}: {warning}", entry.address)));
+                }
+                Err(bad) => checked.note(&["listen", &number.to_string(), "tls"], Some(bad)),
+            }
         }
+        checked.done().map(|()| warnings)
     }
 
     /// Who may do what, where this process is the daemon.
     ///
     /// # Errors
-    /// [`BadAccess`]; a config that was resolved has none.
-    pub fn access(&self) -> Result<Access, BadAccess> {
+    /// [`BadPrincipal`]; a config that was resolved has none.
+    pub fn access(&self) -> Result<Access, BadPrincipal> {
         Access::new(UserId(rustix::process::geteuid().as_raw()), &self.principals)
     }
 
@@ -205,7 +221,9 @@ impl Config {
             checked.note(&["listen", &number, "address"], entry.check(self.plaintext_beyond_loopback).err());
             checked.note(&["listen", &number, "address"], twice);
         }
-        checked.note(&["principal"], self.access().err());
+        let bad_principal = self.access().err();
+        let number = bad_principal.as_ref().map_or(0, |bad| bad.number).to_string();
+        checked.note(&["principal", &number], bad_principal);
         checked.note(&["log", "filter"], self.log.check().err());
         let (limits, gate, pictures) = (self.limits.check(), self.gate.check(), self.pictures.check());
         checked.note(&["events", "files_kept"], self.events.check().err());
@@ -229,6 +247,10 @@ impl Checked<'_> {
             Some(settings) => settings.mistake_at(path, bad),
             None => Mistake { place: None, what: bad.to_string() },
         });
+    }
+
+    fn done(self) -> Result<(), SettingsError> {
+        if self.mistakes.is_empty() { Ok(()) } else { Err(SettingsError::Refused(self.mistakes)) }
     }
 }
 
@@ -300,12 +322,14 @@ mod tests {
     fn all_that_cannot_work_is_told_at_once_with_its_place() {
         let text = "[limits]\ncommands = 1\nconnections = 0\n[[listen]]\naddress = 'a'\n[[listen]]\n\
                     address = 'tcp:0.0.0.0:1'\n[gate]\ngrowth = { share = -1, entries = 1 }\n\
-                    [pictures]\nqueue = 0\n[[feed]]\nname = 'f'\nsource = 'ncmec'\nurl = 'h'\n";
+                    [pictures]\nqueue = 0\n[[feed]]\nname = 'f'\nsource = 'ncmec'\nurl = 'h'\n\
+                    [[principal]]\nname = 'a'\nuid = 1\nrights = []\n[[principal]]\nname = 'a'\nuid = 2\nrights = []\n";
         let error = resolve(text).unwrap_err();
         let places: Vec<&str> = error.lines().map(|line| line.split_once("toml:").unwrap().1).collect();
         let expected = [
             ("15:1", "feed `f`: url"),
             ("7:1", "listen address"),
+            ("20:1", "principal a: its name stands twice"),
             ("3:1", "limits.connections"),
             ("9:12", "gate.growth.share"),
             ("11:1", "pictures.queue"),
@@ -332,6 +356,7 @@ mod tests {
             ("[[principal]]\nname = 'a'\nrights = []", "expected exactly one of uid, gid, token"),
             ("[[principal]]\nname = 'a'\ntoken = 'secret'\nrights = []", "expected the digest of a token"),
             ("[limits]\nconnections = 0", "limits.connections: expected at least 1"),
+            ("[limits]\nidle_s = 9223372036854775807", "limits.idle_s: expected 1 to 31536000"),
             ("[events]\nfiles_kept = 1", "events.files_kept: expected at least 2"),
             ("[limits]\nconections = 1", "unknown field `conections`"),
             ("[limits]\nradii = { pdq = 64 }", "expected at most 63"),

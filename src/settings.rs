@@ -11,7 +11,7 @@
 //! so a section may be moved between files and means the same.
 //!
 //! What is wrong is told with file, line, column and key, and one mistake of each section at once. No message holds
-//! a line of a file, nor a text that stands where none belongs: either may be a secret.
+//! a line of a file, nor a value that stands where another belongs: either may be a secret.
 
 use std::fmt;
 use std::fs;
@@ -27,6 +27,9 @@ pub const FOLDER: &str = "conf.d";
 
 /// The end of the names of files that are read there.
 const SUFFIX: &str = "toml";
+
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 
 /// A config's files, as read.
 #[derive(Debug)]
@@ -53,6 +56,15 @@ pub struct Place {
     pub line: usize,
     /// The character in the line, from 1.
     pub column: usize,
+}
+
+impl Place {
+    /// The end of `before`, which the file begins with.
+    fn after(path: &Path, before: &str) -> Place {
+        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
+        let line = before.matches('\n').count() + 1;
+        Place { path: path.to_owned(), line, column: before[line_start..].chars().count() + 1 }
+    }
 }
 
 impl fmt::Display for Place {
@@ -127,8 +139,16 @@ impl Settings {
     }
 
     fn add(&mut self, path: PathBuf) -> Result<(), SettingsError> {
-        let text = fs::read_to_string(&path);
-        let text = text.map_err(|source| SettingsError::Read { path: path.clone(), source })?;
+        let bytes = fs::read(&path).map_err(|source| SettingsError::Read { path: path.clone(), source })?;
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let place = Place::after(&path, &String::from_utf8_lossy(before));
+            SettingsError::Refused(vec![Mistake {
+                place: Some(place),
+                what: "expected UTF-8, found other bytes".into(),
+            }])
+        })?;
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&text);
         // One further, so that the end of a file is another place than the beginning of the next.
         let start = self.files.last().map_or(0, |last| last.padded.len() + 1);
         self.files.push(SettingsFile { path, start, padded: format!("{}{text}", " ".repeat(start)) });
@@ -220,7 +240,7 @@ impl Settings {
     }
 
     fn mistake(&self, mut path: Vec<String>, error: &toml::de::Error) -> Mistake {
-        let message = without_text(error.message());
+        let message = without_value(error.message());
         // The message names the key itself, and its table's others.
         if message.starts_with("unknown field") {
             path.pop();
@@ -231,10 +251,7 @@ impl Settings {
 
     fn place(&self, at: usize) -> Place {
         let file = self.files.iter().find(|file| at <= file.padded.len()).unwrap_or(&self.files[0]);
-        let before = file.padded.get(file.start..at.max(file.start)).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = before.matches('\n').count() + 1;
-        Place { path: file.path.clone(), line, column: before[line_start..].chars().count() + 1 }
+        Place::after(&file.path, file.padded.get(file.start..at.max(file.start)).unwrap_or_default())
     }
 }
 
@@ -243,13 +260,15 @@ fn are_tables(value: &DeValue<'_>) -> bool {
     value.as_array().is_some_and(|array| array.iter().all(|element| element.get_ref().is_table()))
 }
 
-/// A message of serde's without a text that stood in the file: that is quoted between these two.
-fn without_text(message: &str) -> String {
-    let quoted = message.find(": string \"").zip(message.rfind("\", expected "));
-    match quoted {
-        Some((start, end)) if start < end => format!("{}: a text{}", &message[..start], &message[end + 1..]),
-        _ => message.to_owned(),
-    }
+/// A message of serde's without the value that stood in the file, which it quotes behind the value's type.
+fn without_value(message: &str) -> String {
+    let quoted = ["invalid type: ", "invalid value: "].iter().find_map(|wrong| {
+        let (found, expected) = message.strip_prefix(wrong)?.rsplit_once(", expected ")?;
+        let of_type = found.split(['"', '`']).next().unwrap_or_default().trim_end();
+        let of_type = if of_type == "string" { "a text" } else { of_type };
+        Some(format!("{wrong}{of_type}, expected {expected}"))
+    });
+    quoted.unwrap_or_else(|| message.to_owned())
 }
 
 /// The keys and element numbers that lead to what stands at `at`.
@@ -403,6 +422,36 @@ mod tests {
             "main.toml:7:3: limits: unknown field `c`, expected one of `a`, `b`, `share`",
         ];
         assert_eq!(lines, expected);
+    }
+
+    #[test]
+    fn no_message_holds_a_value() {
+        for (main, expected) in [
+            ("data = 271828", "main.toml:1:8: data: invalid type: integer, expected a string"),
+            ("data = 2.71828", "main.toml:1:8: data: invalid type: floating point, expected a string"),
+            ("count = -271828", "main.toml:1:9: count: invalid value: integer, expected u32"),
+            ("count = 'a\\\", expected 271828'", "main.toml:1:9: count: invalid type: a text, expected u32"),
+            ("limits = 271828", "main.toml:1:10: limits: invalid type: integer, expected struct Limits"),
+        ] {
+            assert_eq!(parse(main, &[]).unwrap_err(), expected);
+        }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_told_with_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let main = folder.path().join("main.toml");
+        fs::write(&main, b"count = 1\ndata = 'caf\xe9'\n").unwrap();
+        let error = Settings::read(&main).unwrap_err().to_string();
+        assert!(error.ends_with("main.toml:2:12: expected UTF-8, found other bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_byte_order_mark_begins_a_file_or_none() {
+        let parsed = parse("\u{feff}count = 1\n", &[("a.toml", "\u{feff}data = 'd'\n")]).unwrap();
+        assert_eq!((parsed.count, parsed.data.as_deref()), (1, Some("d")));
+        let error = parse("\u{feff}cuont = 1\n", &[]).unwrap_err();
+        assert!(error.starts_with("main.toml:1:1: unknown field `cuont`"), "{error}");
     }
 
     #[test]

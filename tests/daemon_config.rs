@@ -112,3 +112,67 @@ fn the_daemon_listens_as_conf_d_says_and_tells_which_config_it_runs_with() {
     let text = String::from_utf8(status.stdout).unwrap();
     assert!(text.lines().any(|line| line.starts_with("config ") && line.ends_with(&running(&daemon))), "{text}");
 }
+
+#[test]
+fn check_config_names_every_certificate_that_cannot_be_used() {
+    let folder = tempfile::tempdir().unwrap();
+    let listen = |port: u32| {
+        format!("[[listen]]\naddress = 'tcp:127.0.0.1:{port}'\ntls = {{ certificate = '{port}.pem', key = 'k' }}\n")
+    };
+    write_config(folder.path(), &listen(1));
+    write_part(folder.path(), "a.toml", &listen(2));
+    let (output, errors) = check_config(folder.path());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(errors.contains("hashward.toml:4:1: cannot read") && errors.contains("1.pem"), "{errors}");
+    assert!(errors.contains("conf.d/a.toml:3:1: cannot read") && errors.contains("2.pem"), "{errors}");
+}
+
+/// All files and folders below `folder`, with their modes.
+fn modes(folder: &Path, found: &mut Vec<(PathBuf, fs::Metadata)>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = path.symlink_metadata().unwrap();
+        if metadata.is_dir() {
+            modes(&path, found);
+        }
+        found.push((path, metadata));
+    }
+}
+
+#[test]
+fn what_is_written_is_its_owners_alone_whatever_the_shell_says() {
+    // Beside a limit on descriptors, the shell says that everybody may do everything with new files.
+    let mut daemon = Daemon::start_under("-n 1024 && umask 000", "");
+    daemon.add("own", [daemon_support::known(1)]);
+    let index = Path::new(env!("CARGO_BIN_EXE_hashward")).with_file_name("hashward-index");
+    assert!(index.exists(), "expected {} beside hashward: cargo build --workspace", index.display());
+    let root = daemon.folder.path().to_owned();
+    let run = |script: &str| {
+        let mut shell = Process::new("sh");
+        shell.args(["-c", &format!("umask 000; {script}"), index.to_str().unwrap()]).current_dir(&root);
+        let output = shell.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    };
+    fs::write(root.join("list"), "5d41402abc4b2a76b9719d911017c592\n").unwrap();
+    run("$0 import list list --kind md5 --role illegal --data data && $0 backup kept --data data");
+    let mut found = Vec::new();
+    modes(&root.join("data"), &mut found);
+    let sockets: Vec<_> = found.extract_if(.., |(_, metadata)| metadata.file_type().is_socket()).collect();
+    assert!(sockets.iter().all(|(_, metadata)| metadata.permissions().mode() & 0o777 == 0o660) && sockets.len() == 1);
+    // What stands there without a daemon, too.
+    daemon.signal(Signal::TERM);
+    assert!(daemon.wait().success());
+    run("$0 add own md5:7d793037a0760186574b0282f2f435e7 --data data && $0 add new --role illegal --data other \
+         md5:7d793037a0760186574b0282f2f435e7");
+    for folder in ["data", "other", "kept"] {
+        modes(&root.join(folder), &mut found);
+    }
+    // The test has made `data`.
+    found.extend(["other", "kept"].map(|folder| (root.join(folder), root.join(folder).metadata().unwrap())));
+    assert!(found.len() > 20, "{found:?}");
+    for (path, metadata) in found {
+        let allowed = if metadata.is_dir() { 0o710 } else { 0o600 };
+        let mode = metadata.permissions().mode() & 0o777;
+        assert_eq!(mode & !allowed, 0, "{}: {mode:o}", path.display());
+    }
+}

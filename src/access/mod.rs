@@ -19,7 +19,9 @@ mod rights;
 mod token;
 
 pub use budget::{Bound, Budget, Cost, Counted, Meter, OverBudget, Refusals, Spent};
-pub use principal::{Access, BadAccess, Identity, Principal, PrincipalConfig, PrincipalName, UnknownToken};
+pub use principal::{
+    Access, BadAccess, BadPrincipal, Identity, Principal, PrincipalConfig, PrincipalName, UnknownToken,
+};
 pub use rights::{Right, Rights};
 pub use token::{BadTokenHash, Token, TokenHash};
 

@@ -98,6 +98,16 @@ pub enum BadAccess {
     Repeated(PrincipalName, &'static str),
 }
 
+/// One of several principals that is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{bad}")]
+pub struct BadPrincipal {
+    /// Its number among them, from 0.
+    pub number: usize,
+    /// Why.
+    pub bad: BadAccess,
+}
+
 /// Somebody who asks, and what was asked so far.
 #[derive(Clone, Debug)]
 pub struct Principal {
@@ -147,17 +157,19 @@ impl Access {
     /// The principals of the config, where the daemon runs as `daemon`.
     ///
     /// # Errors
-    /// [`BadAccess`].
-    pub fn new(daemon: UserId, configs: &[PrincipalConfig]) -> Result<Access, BadAccess> {
+    /// [`BadPrincipal`], the first.
+    pub fn new(daemon: UserId, configs: &[PrincipalConfig]) -> Result<Access, BadPrincipal> {
         let (mut names, mut identities) = (BTreeSet::new(), Vec::new());
         let mut named = Vec::new();
-        for config in configs {
-            let identity = config.identity()?;
+        for (number, config) in configs.iter().enumerate() {
+            let refused = |bad| BadPrincipal { number, bad };
+            let repeated = |what| Err(refused(BadAccess::Repeated(config.name.clone(), what)));
+            let identity = config.identity().map_err(refused)?;
             if !names.insert(&config.name) {
-                return Err(BadAccess::Repeated(config.name.clone(), "name"));
+                return repeated("name");
             }
             if identities.contains(&identity) {
-                return Err(BadAccess::Repeated(config.name.clone(), "uid, gid, token or anyone"));
+                return repeated("uid, gid, token or anyone");
             }
             identities.push(identity);
             named.push(Arc::new(Principal {

@@ -29,10 +29,8 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     for warning in passed_over.chain(config.weaknesses(files.iter().copied())) {
         eprintln!("hashward: warning: {warning}");
     }
-    for entry in &config.listen {
-        if let Some(warning) = entry.load_tls()?.and_then(|identity| identity.warning()) {
-            eprintln!("hashward: warning: {}: {warning}", entry.address);
-        }
+    for warning in config.check_certificates(settings.as_ref())? {
+        eprintln!("hashward: warning: {warning}");
     }
     if arguments.quiet {
         return Ok(Exit::Fine);

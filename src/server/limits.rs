@@ -67,6 +67,9 @@ const OWN_DESCRIPTORS: u64 = 256;
 /// The largest `frame_bytes`.
 const FRAME_BYTES_MAX: u32 = 1 << 30;
 
+/// The longest wait, a year: a moment so far ahead that no clock holds it would end whoever waits for it.
+const SECONDS_MAX: u64 = 365 * 86_400;
+
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
@@ -130,6 +133,12 @@ impl Limits {
             ("near_values", self.near_values.into()),
             ("content_bytes", self.content_bytes),
             ("content_memory_bytes", self.content_memory_bytes),
+        ] {
+            if value == 0 {
+                return bad(name, "at least 1".to_owned(), value);
+            }
+        }
+        for (name, value) in [
             ("content_s", self.content_s),
             ("stranger_s", self.stranger_s),
             ("idle_s", self.idle_s),
@@ -137,8 +146,8 @@ impl Limits {
             ("write_s", self.write_s),
             ("drain_s", self.drain_s),
         ] {
-            if value == 0 {
-                return bad(name, "at least 1".to_owned(), value);
+            if !(1..=SECONDS_MAX).contains(&value) {
+                return bad(name, format!("1 to {SECONDS_MAX}"), value);
             }
         }
         Ok(())
@@ -282,6 +291,7 @@ mod tests {
             Limits { frame_bytes: 100, ..Limits::default() },
             Limits { large_frame_bytes: 1, ..Limits::default() },
             Limits { drain_s: 0, ..Limits::default() },
+            Limits { idle_s: i64::MAX as u64, ..Limits::default() },
         ] {
             assert!(bad.check().is_err(), "{bad:?}");
         }

@@ -3,5 +3,6 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    hashward::store::keep_to_the_owner();
     hashward::cli::main()
 }

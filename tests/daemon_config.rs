@@ -4,7 +4,8 @@
 mod daemon_support;
 
 use std::fs;
-use std::path::Path;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 
 use daemon_support::{Daemon, until, write_config};

@@ -6,5 +6,6 @@ use clap::Parser;
 use hashward_index::verbs::{Cli, run};
 
 fn main() -> ExitCode {
+    hashward::store::keep_to_the_owner();
     run(Cli::parse())
 }

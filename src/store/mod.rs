@@ -26,6 +26,7 @@
 //! | `contents` | what a list holds, for those who read it out |
 //! | `explain` | everything behind a match |
 //! | `manifest`, `lock`, `incoming` | the commit point, the one writer, folders of tools |
+//! | `privacy` | who may read what is written |
 
 mod alarm;
 mod backup;
@@ -44,6 +45,7 @@ mod lock;
 mod manifest;
 mod merge;
 mod open;
+mod privacy;
 mod publish;
 mod records;
 mod restore;
@@ -57,6 +59,7 @@ pub use command::{Command, Outcome, Publish};
 pub use error::StoreError;
 pub use gate::{BadGateLimit, GateLimits, Limit};
 pub use incoming::Incoming;
+pub use privacy::keep_to_the_owner;
 pub use records::VersionRecords;
 
 use std::path::{Path, PathBuf};

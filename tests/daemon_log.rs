@@ -180,8 +180,39 @@ fn lines_for_the_journal_begin_with_their_level_and_have_no_time_of_their_own() 
         command.env("JOURNAL_STREAM", format!("{}:{}", log.dev(), log.ino()));
     });
     until(|| daemon.text().contains(": ready").then_some(()));
+    let is_good = |line: &str| line.starts_with("<6> INFO hashward::") || line.starts_with("<4> WARN");
+    assert!(daemon.text().lines().all(is_good), "{}", daemon.text());
+    // Each mistake of a config that is refused, too.
+    write_config(folder.path(), "[limits]\nconections = 1\n[log]\ncolour = 1\n");
+    kill_process(Pid::from_child(&daemon.process), Signal::HUP).unwrap();
+    until(|| (daemon.text().matches("the config stays as it was").count() == 2).then_some(()));
     let text = daemon.end();
-    assert!(text.lines().all(|line| line.starts_with("<6> INFO hashward::") || line.starts_with("<4> WARN")), "{text}");
+    let refused =
+        text.lines().filter(|line| line.starts_with("<3>ERROR hashward::") && line.contains("hashward.toml:"));
+    assert_eq!(refused.count(), 2, "{text}");
+    assert!(text.lines().all(|line| is_good(line) || line.starts_with("<3>ERROR")), "{text}");
+}
+
+#[test]
+fn what_ends_a_start_is_logged_like_everything_else() {
+    for (format, filter) in [("json", "info"), ("json", "off")] {
+        let folder = tempfile::tempdir().unwrap();
+        // No socket can be made where a file stands.
+        let config = format!("[[listen]]\naddress = 'unix:log'\n[log]\nformat = '{format}'\nfilter = '{filter}'\n");
+        let mut daemon = Logging::start(folder.path(), &config, |_| {});
+        assert_eq!(daemon.process.wait().unwrap().code(), Some(2));
+        let text = daemon.text();
+        match filter {
+            // Where nothing is logged it is said all the same.
+            "off" => assert!(text.starts_with("hashward: ") && text.contains("found a file of another sort"), "{text}"),
+            _ => {
+                let last: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+                assert_eq!(last["level"], "ERROR");
+                let message = last["message"].as_str().unwrap();
+                assert!(message.contains("found a file of another sort"), "{message}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Exit;
+use super::{Exit, in_one_line};
 use crate::audit::{Event, Permit, Recorded, Trail};
 use crate::config::Config;
 use crate::events::Events;
@@ -65,7 +65,14 @@ pub(super) fn run(arguments: &Arguments) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build()?;
     let served = runtime.block_on(serve(arguments, config, passed));
     runtime.shutdown_timeout(END_TIMEOUT);
-    served.map(|()| Exit::Fine)
+    match served {
+        // With its level, and in the form that the log has.
+        Err(error) if tracing::enabled!(tracing::Level::ERROR) => {
+            tracing::error!("{}", in_one_line(&error));
+            Ok(Exit::Incomplete)
+        }
+        served => served.map(|()| Exit::Fine),
+    }
 }
 
 async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> Result<()> {
@@ -143,16 +150,10 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
                                 follow(&mut server, arguments, &reread);
                                 tracing::info!("config read again");
                             }
-                            Err(error) => {
-                                server.tell_config_refused();
-                                tracing::error!(error = format!("{error:#}"), "the config stays as it was");
-                            }
+                            Err(error) => refuse(&server, &error),
                         }
                     }
-                    Err(error) => {
-                        server.tell_config_refused();
-                        tracing::error!(%error, "the config stays as it was");
-                    }
+                    Err(error) => refuse(&server, &error),
                 }
                 notifier.ready(&state);
             }
@@ -171,6 +172,14 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
     note(&service, &Event::Stopped);
     tracing::info!("bye");
     Ok(())
+}
+
+/// Tells that a config that was read again is refused: each mistake in a line of its own, so that each has its level.
+fn refuse(server: &Server, error: &anyhow::Error) {
+    server.tell_config_refused();
+    for mistake in format!("{error:#}").lines() {
+        tracing::error!(error = mistake, "the config stays as it was");
+    }
 }
 
 /// What the trail says of a config.

@@ -7,7 +7,9 @@ use std::path::Path;
 use std::process::{Command as Process, Stdio};
 
 /// Stand-ins: the daemon is started and told to reload as its unit does.
-const STAND_INS: [(&str, &str); 6] = [
+const STAND_INS: [(&str, &str); 7] = [
+    // Everybody on a machine sees the arguments of its processes.
+    ("curl", "printf '%s\\n' \"$@\" >> ROOT/arguments; PATH=${PATH#*:}; exec curl \"$@\""),
     ("systemd-sysusers", "true"),
     ("useradd", "true"),
     ("usermod", "true"),
@@ -15,12 +17,16 @@ const STAND_INS: [(&str, &str); 6] = [
     ("runuser", "while [ \"$1\" != -- ]; do shift; done; shift; exec \"$@\""),
     (
         "systemctl",
-        "case \"$1\" in
-           enable) mkdir -p ROOT/var/lib ROOT/run/hashward
-             hashward serve --config ROOT/etc/hashward/hashward.toml > ROOT/daemon.log 2>&1 &
-             echo $! > ROOT/daemon.pid
-             until hashward status --socket ROOT/var/lib/hashward/hashward.sock 2>&1 | grep -q 'ready$'; do
-               kill -0 $(cat ROOT/daemon.pid) || exit 1; sleep 0.1; done;;
+        "start() {
+           hashward serve --config ROOT/etc/hashward/hashward.toml >> ROOT/daemon.log 2>&1 &
+           echo $! > ROOT/daemon.pid
+           until hashward status --socket ROOT/var/lib/hashward/hashward.sock 2>&1 | grep -q 'ready$'; do
+             kill -0 $(cat ROOT/daemon.pid) || exit 1; sleep 0.1; done
+         }
+         case \"$1\" in
+           enable) mkdir -p ROOT/var/lib ROOT/run/hashward; start;;
+           restart) kill $(cat ROOT/daemon.pid)
+             while kill -0 $(cat ROOT/daemon.pid) 2>/dev/null; do sleep 0.1; done; start;;
            reload) hashward check-config --quiet --config ROOT/etc/hashward/hashward.toml && kill -HUP $(cat ROOT/daemon.pid);;
          esac",
     ),
@@ -108,4 +114,9 @@ fn from_nothing_to_a_service() {
     assert!(root.join("var/backups/hashward/first/backup.json").exists());
     assert!(fs::read_to_string(root.join("root/checkpoint.txt")).unwrap().contains("signature"));
     assert!(!log.contains("ERROR"), "{log}");
+    assert_eq!(log.matches(" ready ").count(), 2, "started, and started again for the upgrade: {log}");
+
+    let token = fs::read_to_string(root.join("root/scanner.token")).unwrap();
+    let arguments = fs::read_to_string(root.join("arguments")).unwrap();
+    assert!(arguments.contains("/v1/lookup/") && !arguments.contains(token.trim_end()), "{arguments}");
 }

@@ -124,6 +124,56 @@ fn the_reference_tells_of_every_key_with_its_default() {
     }
 }
 
+/// Bounds that are no settings: the row that tells of each, by its beginning, with what it says, and where it is so.
+const FIXED_BOUNDS: [(&str, &str, &str, &str); 29] = [
+    ("values in one LOOKUP", "65,536", "src/protocol/mod.rs", "MAX_VALUES: u32 = 65_536"),
+    ("a token", "256", "src/protocol/hello.rs", "TOKEN_BYTES_MAX: usize = 256"),
+    ("descriptors that", "4", "src/server/descriptors.rs", "WAITING_MAX: usize = 4"),
+    ("the head of", "32 KiB", "src/server/protocol/http/mod.rs", "HEAD_BYTES_MAX: usize = 32 << 10"),
+    ("the head of", "60 s", "src/server/protocol/http/mod.rs", "HEAD_TIMEOUT: Duration = Duration::from_secs(60)"),
+    ("a line of", "64 KiB", "src/server/protocol/http/lines.rs", "LINE_BYTES_MAX: usize = 64 << 10"),
+    ("files being read", "256", "src/media/source.rs", "READERS_MAX: usize = 256"),
+    ("a file that is sent", "16 KiB a second", "src/server/content.rs", "BYTES_PER_S_MIN: u64 = 16 << 10"),
+    ("nearest codes", "100", "src/matching/verdict.rs", "NEAREST_MAX: usize = 100"),
+    ("records of the trail", "10,000", "src/audit/read.rs", "RECORDS_MAX: u32 = 10_000"),
+    ("events in one", "10,000", "src/events/read.rs", "EVENTS_MAX: u32 = 10_000"),
+    ("a page of entries", "256 KiB", "src/store/command.rs", "PAGE_BYTES: usize = 256 << 10"),
+    ("a reason", "2,000", "src/store/suppress.rs", "REASON_CHARS_MAX: usize = 2_000"),
+    ("a reason", "1,000", "src/store/command.rs", "REASON_MAX: usize = 1_000"),
+    ("a list's name", "64", "src/list/mod.rs", "(1..=64).contains(&name.len())"),
+    ("a principal's name", "64", "src/access/principal.rs", "(1..=64).contains(&name.len())"),
+    ("syncs at once", "2", "src/server/feeds.rs", "SYNCS_MAX: usize = 2"),
+    ("lines of a sync", "1,000", "src/server/feeds.rs", "LINES_MAX: usize = 1_000"),
+    ("a certificate", "1 MiB", "src/server/tls.rs", "PEM_BYTES_MAX: u64 = 1 << 20"),
+    ("a feed's secret", "64 KiB", "src/feed.rs", "SECRET_BYTES_MAX: u64 = 64 << 10"),
+    ("every setting in seconds", "31,536,000", "src/server/limits.rs", "SECONDS_MAX: u64 = 365 * 86_400"),
+    ("`limits.frame_bytes`", "1 GiB", "src/server/limits.rs", "FRAME_BYTES_MAX: u32 = 1 << 30"),
+    ("`limits.frame_bytes`", "4 KiB", "src/server/limits.rs", "FRAME_BYTES_MIN: u32 = 4 << 10"),
+    ("`pictures.workers`", "1,024 and 65,536", "src/media/worker/config.rs", "self.queue as u64, 1, 65_536"),
+    ("`pictures.deadline_s`", "3,600", "src/media/worker/config.rs", "self.cpu_s, 1, 3_600"),
+    ("`pictures.input_bytes`", "1 GiB", "src/media/worker/wire.rs", "PICTURE_BYTES_MAX: u64 = 1 << 30"),
+    ("`pictures.pixels`", "300,000,000", "src/media/worker/config.rs", "PIXELS_MAX: u64 = 300_000_000"),
+    ("`pictures.memory_bytes`", "1 TiB", "src/media/worker/config.rs", "MEMORY_BYTES_MIN, 1 << 40)"),
+    ("`pictures.memory_bytes`", "16 MiB", "src/media/worker/config.rs", "MEMORY_BYTES_MIN: u64 = 16 << 20"),
+];
+
+#[test]
+fn the_reference_tells_of_bounds_that_are_no_settings() {
+    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    let section = page.split("\n### ").find(|section| section.starts_with("Bounds that are no settings\n")).unwrap();
+    let table = section.lines().skip_while(|line| !line.starts_with("| ")).take_while(|line| line.starts_with('|'));
+    let rows: Vec<&str> = table.skip(2).collect();
+    for (row, said, path, code) in FIXED_BOUNDS {
+        let told = rows.iter().find(|line| line[2..].starts_with(row)).unwrap_or_else(|| panic!("no row `{row}`"));
+        assert!(told.contains(said), "{told}: {said}");
+        let text = fs::read_to_string(root().join(path)).unwrap();
+        assert!(text.contains(code), "{path} has no `{code}`");
+    }
+    for row in rows {
+        assert!(FIXED_BOUNDS.iter().any(|(known, ..)| row[2..].starts_with(known)), "{row}: held against nothing");
+    }
+}
+
 fn run(program: &Path, arguments: &[&str]) -> Output {
     Process::new(program).args(arguments).output().unwrap()
 }

@@ -174,17 +174,28 @@ impl Store {
         }
     }
 
-    /// Does one step of what is due in the background: seals a large live layer, merges segments, forgets withdrawals
+    /// Does one step of what is due in the background: finishes what a change left, seals a large live layer, merges segments, forgets withdrawals
     /// that count nowhere, removes what killed tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; the store is as it was, and the step will be due again.
     pub fn maintain(&self) -> Result<bool, StoreError> {
+        self.settle_if_due()?;
         if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? || self.forget_withdrawals()? {
             return Ok(true);
         }
         incoming::sweep(&self.folder).map_err(StoreError::io("tidy", &self.folder.join(incoming::INCOMING)))?;
         Ok(false)
+    }
+
+    /// Finishes what a change could not, and shows questions what came of it.
+    fn settle_if_due(&self) -> Result<(), StoreError> {
+        let mut state = self.state();
+        if state.unsettled {
+            state.ready_to_change()?;
+            self.show(&state);
+        }
+        Ok(())
     }
 
     /// The state, for a short time. A panic elsewhere leaves it usable: what is durable is decided by the catalogue

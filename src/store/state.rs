@@ -36,7 +36,7 @@ pub(super) struct State {
     pub(super) next_file: u64,
     /// Versions of a list that are kept.
     keep_versions: usize,
-    /// The catalogue may lag behind the manifest: [`State::settle`] is due.
+    /// The catalogue may lag behind the manifest, or questions behind the catalogue: [`State::settle`] is due.
     pub(super) unsettled: bool,
     /// Of each feed: what its window has deleted so far.
     pub(super) feed_deletions: BTreeMap<ListId, FeedDeletions>,
@@ -53,6 +53,8 @@ pub(super) struct Served {
     /// Changes since a seal froze the live layer, while it is being written.
     pub(super) since_freeze: Option<LiveLayer>,
     pub(super) lists: Vec<ListView>,
+    /// Why these are perhaps not the lists that answer: the catalogue could not be read when they changed.
+    pub(super) lists_unread: Option<String>,
 }
 
 /// A segment of the generation.
@@ -209,6 +211,7 @@ impl State {
         if manifest != self.manifest {
             self.commit_manifest(manifest)?;
         }
+        self.refresh_lists()?;
         self.unsettled = false;
         self.sweep_segments()
     }
@@ -362,14 +365,17 @@ impl State {
         Ok(withdrawn)
     }
 
-    /// Shows questions the lists as they are.
+    /// Shows questions the lists as they are. Where they cannot be read, what those of before do not know is undecided until
+    /// they can be: a version that answers already would else be passed over.
     pub(super) fn refresh_lists(&mut self) -> Result<(), StoreError> {
         if self.served.is_none() {
             return Ok(());
         }
-        let views = self.list_views()?;
+        let views = self.list_views();
+        self.unsettled |= views.is_err();
         if let Some(served) = &mut self.served {
-            served.lists = views;
+            served.lists_unread = views.as_ref().err().map(ToString::to_string);
+            served.lists = views?;
         }
         Ok(())
     }
@@ -424,6 +430,9 @@ impl State {
                             parts.states.insert(slot.kind, KindState::Failed(message.clone()));
                         }
                     }
+                }
+                if let Some(cause) = &served.lists_unread {
+                    parts.states = Kind::ALL.map(|kind| (kind, KindState::Failed(cause.clone()))).into();
                 }
             }
         }

@@ -215,6 +215,9 @@ impl State {
 
     pub(super) fn describe(&self, kind: Kind) -> String {
         let Some(served) = &self.served else { return "not served".to_owned() };
+        if let Some(cause) = &served.lists_unread {
+            return format!("failed: {cause}");
+        }
         let mut described = "ready".to_owned();
         for slot in served.slots.values().filter(|slot| slot.kind == kind) {
             match &slot.condition {

@@ -1,10 +1,12 @@
-//! An import's radii and its version come into force together, wherever a crash falls between the steps.
+//! An import's radii and its version come into force together, wherever a crash falls between the steps; and so does what
+//! questions see of it.
 
 use super::super::StoreOptions;
 use super::super::command::{Command, ListInfo};
 use super::*;
-use crate::fingerprint::KindRadius;
-use crate::list::{ListId, Role};
+use crate::fingerprint::{KindRadius, hash_bytes};
+use crate::list::{Entry, ListId, Role};
+use crate::matching::{self, Question, Reason, Verdict};
 
 fn open(folder: &Path) -> Store {
     Store::open(folder, StoreOptions { create: true, ..StoreOptions::default() }).unwrap()
@@ -101,4 +103,39 @@ fn a_crash_leaves_the_radii_of_the_version_that_answers() {
     }
     let history = store.inspect(&"seized".parse().unwrap()).unwrap().history;
     assert_eq!(history[0].action, format!("published version {} with radius pdq=40", version.number));
+}
+
+#[test]
+fn lists_that_could_not_be_read_leave_what_nobody_knows_undecided() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let (known, other) = (hash_bytes(Kind::Md5, b"known"), hash_bytes(Kind::Md5, b"other"));
+    let fingerprints = vec![known.clone()];
+    let entries = vec![Entry { source_id: "1".to_owned(), fingerprints, ..Entry::default() }];
+    let list = "own".parse().unwrap();
+    store.execute(Command::Add { list, role: Some(Role::Illegal), entries }).unwrap();
+    let verdicts = || {
+        let rows = [known.value(), other.value()].concat();
+        let question = Question { kinds: &[Kind::Md5], rows: &rows, radii: &Radii::none() };
+        let answers = matching::answer(&store.snapshot(), &question).unwrap();
+        answers.iter().map(|answer| answer.map_or(answers.miss, |answer| answer.verdict)).collect::<Vec<_>>()
+    };
+    let version = stage(&store, &radii("pdq=10"));
+    name_in_manifest(&store, &version);
+    store.maintain().unwrap();
+    assert_eq!(verdicts(), [Verdict::Known, Verdict::Unknown]);
+    {
+        let mut state = store.state();
+        // No catalogue tells of this version.
+        state.manifest.current.insert(version.list, VersionNumber(99));
+        state.refresh_lists().unwrap_err();
+        // As what goes on in the background may do at any time.
+        store.show(&state);
+        state.manifest.current.insert(version.list, version.number);
+    }
+    assert_eq!(verdicts(), [Verdict::Known, Verdict::Undecided(Reason::Failed)]);
+    assert!(store.state().describe(Kind::Md5).starts_with("failed: "));
+    store.maintain().unwrap();
+    assert_eq!(store.state().describe(Kind::Md5), "ready");
+    assert_eq!(verdicts(), [Verdict::Known, Verdict::Unknown]);
 }

@@ -176,6 +176,9 @@ fn what_was_answered_survives_a_kill_and_a_checkpoint_tells_a_cut() {
     let mut files = fs::read_dir(trail_folder(&daemon)).unwrap().map(|file| file.unwrap().path());
     let file = files.find(|file| file.extension().is_some_and(|end| end == "ndjson")).unwrap();
     let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, &text[..text.len() - 1]).unwrap();
+    let (whole, said) = audit(&daemon, &["verify"]);
+    assert!(whole && said.contains("a record that is being written, or was cut short"), "{said}");
     let cut: String = text.lines().take(10).map(|line| format!("{line}\n")).collect();
     fs::write(&file, &cut).unwrap();
     assert!(verify(&trail_folder(&daemon), NAME, &[]).is_ok(), "a cut end alone leaves a whole trail");

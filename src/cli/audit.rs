@@ -11,7 +11,7 @@ use super::Exit;
 use super::output::Output;
 use crate::access::PrincipalName;
 use crate::audit::{AuditConfig, Checkpoint, FOLDER, NAME, RECORDS_MAX, Record, Trail, TrailCommand, TrailOutcome};
-use crate::journal::{Head, now_ms, verify};
+use crate::journal::{Head, Verified, now_ms, verify};
 use crate::protocol::{Address, Client, DEFAULT_DATA, SOCKET_NAME};
 use crate::store::{Store, StoreOptions};
 
@@ -153,7 +153,7 @@ fn verify_trail(arguments: &VerifyArguments) -> Result<Exit> {
         anyhow::ensure!(!read.is_empty(), "{}: expected checkpoints, found none", path.display());
         noted.extend(read);
     }
-    let last = verify(&arguments.data.data.join(FOLDER), NAME, &noted)?;
+    let Verified { last, rest_bytes } = verify(&arguments.data.data.join(FOLDER), NAME, &noted)?;
     let mut output = Output::new();
     output.line(&format!(
         "the trail is whole up to record {}, link {}; {} checkpoints agree",
@@ -161,6 +161,10 @@ fn verify_trail(arguments: &VerifyArguments) -> Result<Exit> {
         last.link.to_hex(),
         noted.len()
     ))?;
+    if rest_bytes > 0 {
+        output
+            .line(&format!("{rest_bytes} bytes behind it are of a record that is being written, or was cut short"))?;
+    }
     output.flush()?;
     Ok(Exit::Fine)
 }

@@ -144,6 +144,14 @@ fn split(line: &[u8]) -> Option<(&[u8], Link)> {
     Some((rest.strip_suffix(LINK_MARK)?, Link::from_hex(hex)?))
 }
 
+/// Bytes of a line's end from the mark before its link on.
+pub(super) const END_BYTES: usize = LINK_MARK.len() + 2 * blake3::OUT_LEN + b"\"}\n".len();
+
+/// The link in the last [`END_BYTES`] of a line.
+pub(super) fn link_in_end(end: &[u8]) -> Option<Link> {
+    split(end.strip_suffix(b"\n")?).map(|(_, link)| link)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

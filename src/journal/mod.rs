@@ -21,7 +21,7 @@ mod read;
 mod tests;
 
 pub use line::{JournalLine, Link};
-pub use read::{JournalReader, ReadError, first_records, verify};
+pub use read::{JournalReader, ReadError, Verified, first_records, verify};
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -156,7 +156,8 @@ struct Writer {
 }
 
 impl Journal {
-    /// Opens the journal in `folder`, or begins it there. Every line of its last file is checked.
+    /// Opens the journal in `folder`, or begins it there. Every line of its last file is checked, and that this one goes on
+    /// from the one before.
     ///
     /// # Errors
     /// [`JournalError`]; a broken line is named, and nothing is changed.
@@ -166,8 +167,14 @@ impl Journal {
             let make = || fs::create_dir_all(folder).and_then(|()| File::open(parent)?.sync_all());
             make().map_err(JournalError::io(folder, "make"))?;
         }
-        let (writer, recovered_bytes) = match read::files(folder)?.pop() {
-            Some((first, path)) => resume(name, first, &path)?,
+        let mut files = read::files(folder)?;
+        let (writer, recovered_bytes) = match files.pop() {
+            Some((first, path)) => {
+                if let Some((_, before)) = files.last() {
+                    read::check_follows(&path, first, name, before)?;
+                }
+                resume(name, first, &path)?
+            }
             None => (begin(folder, name, Head { seq: 0, link: Link::ROOT })?, 0),
         };
         if recovered_bytes > 0 {

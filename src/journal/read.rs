@@ -228,12 +228,21 @@ pub(super) fn files(folder: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError> 
     Ok(found)
 }
 
-/// Reads all that is kept of the journal `name`, and holds it against heads that were noted elsewhere. Returns the last record.
+/// A journal that is as it was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Its last record.
+    pub last: Head,
+    /// Bytes behind it, without the end of a line: a record that is being written, or was cut short.
+    pub rest_bytes: usize,
+}
+
+/// Reads all that is kept of the journal `name`, and holds it against heads that were noted elsewhere.
 ///
 /// # Errors
 /// [`JournalError`], which names the first record that is not what was written, is missing, or is another than the one
 /// that was noted.
-pub fn verify(folder: &Path, name: &'static str, noted: &[Head]) -> Result<Head, JournalError> {
+pub fn verify(folder: &Path, name: &'static str, noted: &[Head]) -> Result<Verified, JournalError> {
     let broken = |path: &Path, seq, found| JournalError::Broken { path: path.to_owned(), seq, found };
     let listed: BTreeMap<u64, PathBuf> = files(folder)?.into_iter().collect();
     if listed.is_empty() {
@@ -271,5 +280,24 @@ pub fn verify(folder: &Path, name: &'static str, noted: &[Head]) -> Result<Head,
         let found = format!("expected it before record {first} of {}", path.display());
         return Err(broken(folder, last.seq + 1, found));
     }
-    Ok(last)
+    Ok(Verified { last, rest_bytes: reader.file.map_or(0, |file| file.partial.len()) })
+}
+
+/// Checks that the file at `path`, whose first record has number `first`, goes on from the last record in the file at
+/// `before`. What stands there otherwise is not read.
+pub(super) fn check_follows(path: &Path, first: u64, name: &'static str, before: &Path) -> Result<(), JournalError> {
+    let head = JournalReader::of_file(path, first, name)?.head;
+    let read_end = || {
+        let (mut file, mut end) = (File::open(before)?, Vec::new());
+        let from = file.metadata()?.len().saturating_sub(line::END_BYTES as u64);
+        file.seek(SeekFrom::Start(from))?;
+        file.read_to_end(&mut end)?;
+        Ok(end)
+    };
+    let end = read_end().map_err(JournalError::io(before, "read"))?;
+    if line::link_in_end(&end) == Some(head.link) {
+        return Ok(());
+    }
+    let found = "the file begins after another record than the last one before".to_owned();
+    Err(JournalError::Broken { path: path.to_owned(), seq: first, found })
 }

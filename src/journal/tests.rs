@@ -32,6 +32,10 @@ fn path_of(folder: &Path, first: u64) -> PathBuf {
     folder.join(read::file_name(first))
 }
 
+fn whole(last: Head) -> Verified {
+    Verified { last, rest_bytes: 0 }
+}
+
 /// The line of the record after `head`.
 fn line_after(head: Head, number: u64) -> Vec<u8> {
     let mut line = Vec::new();
@@ -50,7 +54,7 @@ fn records_are_read_from_anywhere_across_files_and_starts() {
         assert_eq!(numbers(folder.path(), after), expected, "after {after}");
     }
     assert_eq!(numbers(folder.path(), 99), []);
-    assert_eq!(verify(folder.path(), NAME, &[journal.head()]).unwrap(), journal.head());
+    assert_eq!(verify(folder.path(), NAME, &[journal.head()]).unwrap(), whole(journal.head()));
     assert_eq!(journal.unsynced(), 13);
     journal.sync().unwrap();
     assert_eq!(journal.unsynced(), 0);
@@ -81,7 +85,7 @@ fn old_files_are_put_away() {
     let kept = numbers(folder.path(), 3);
     assert_eq!(kept.last(), Some(&(40, 39)));
     assert!(kept.len() < 10 && kept.windows(2).all(|pair| pair[1].0 == pair[0].0 + 1));
-    assert_eq!(verify(folder.path(), NAME, &[]).unwrap(), journal.head());
+    assert_eq!(verify(folder.path(), NAME, &[]).unwrap(), whole(journal.head()));
 }
 
 #[test]
@@ -92,6 +96,7 @@ fn a_line_that_a_crash_cut_short_is_taken_back_and_nothing_else() {
     let whole = fs::read(&path).unwrap();
     for torn in [&b"{\"seq\":4,\"at\":1,\"rec"[..], &[0; 100], b"{"] {
         fs::write(&path, [&whole[..], torn].concat()).unwrap();
+        assert_eq!(verify(folder.path(), NAME, &[]).unwrap(), Verified { last: head, rest_bytes: torn.len() });
         let journal = Journal::open(folder.path(), NAME, options(1 << 20)).unwrap();
         assert_eq!((journal.recovered_bytes(), journal.head()), (torn.len() as u64, head));
         assert_eq!(fs::read(&path).unwrap(), whole);
@@ -140,6 +145,23 @@ fn a_file_that_was_changed_is_not_gone_on_with() {
         assert!(matches!(opened, Err(JournalError::Broken { .. })), "byte {at}: {opened:?}");
         assert_eq!(fs::read(&path).unwrap(), changed, "it is left as it was found");
     }
+}
+
+#[test]
+fn a_last_file_that_follows_upon_another_is_not_gone_on_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = filled(folder.path(), 10, 450).head();
+    drop(begin(folder.path(), NAME, Head { seq: 10, link: Link([9; 32]) }).unwrap());
+    let opened = Journal::open(folder.path(), NAME, options(450)).map(drop);
+    assert!(matches!(opened, Err(JournalError::Broken { seq: 11, .. })), "{opened:?}");
+    drop(begin(folder.path(), NAME, head).unwrap());
+    assert_eq!(Journal::open(folder.path(), NAME, options(450)).unwrap().head(), head);
+    // The end of the one before was cut.
+    let path = path_of(folder.path(), read::files(folder.path()).unwrap().iter().nth_back(1).unwrap().0);
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, &text[..text.len() - 1]).unwrap();
+    let opened = Journal::open(folder.path(), NAME, options(450)).map(drop);
+    assert!(matches!(opened, Err(JournalError::Broken { seq: 11, .. })), "{opened:?}");
 }
 
 #[test]
@@ -335,5 +357,5 @@ fn a_folder_without_files_is_no_journal() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(verify(folder.path(), NAME, &[]), Err(JournalError::Broken { seq: 1, .. })));
     drop(filled(folder.path(), 0, 1 << 20));
-    assert_eq!(verify(folder.path(), NAME, &[]).unwrap().seq, 0);
+    assert_eq!(verify(folder.path(), NAME, &[]).unwrap().last.seq, 0);
 }

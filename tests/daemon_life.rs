@@ -4,8 +4,8 @@ mod daemon_support;
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::UnixStream;
-use std::process::Command as Process;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::process::{Command as Process, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use daemon_support::{Daemon, PATIENCE, check_answers, known, until, write_config};
 use hashward::fingerprint::{Kind, Radii};
 use hashward::protocol::{Address, Client, ClientError, ErrorCode, Op, RequestId, decode_answers, encode_lookup};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 
 #[test]
 fn what_was_asked_before_the_end_is_answered() {
@@ -80,6 +80,44 @@ fn reloading_under_load_loses_nothing() {
         stop.store(true, Ordering::Relaxed);
         reloaded.unwrap();
     });
+}
+
+#[test]
+fn who_is_stopped_while_waiting_hears_the_answer_all_the_same() {
+    let daemon = Daemon::start("");
+    let between = daemon.folder.path().join("between.sock");
+    let listener = UnixListener::bind(&between).unwrap();
+    let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+    command.args(["lookup", "--socket", &format!("unix:{}", between.display()), &known(1).to_string()]);
+    let client = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (asking, _) = listener.accept().unwrap();
+    let state = |expected: &[char]| {
+        until(|| {
+            let stat = std::fs::read_to_string(format!("/proc/{}/stat", client.id())).unwrap();
+            let (_, after_name) = stat.rsplit_once(") ").unwrap();
+            after_name.starts_with(expected).then_some(())
+        });
+    };
+    let pid = Pid::from_child(&client);
+    // It waits for a greeting; a wait with a deadline ends when it is stopped and goes on.
+    state(&['S']);
+    kill_process(pid, Signal::STOP).unwrap();
+    state(&['T']);
+    kill_process(pid, Signal::CONT).unwrap();
+    state(&['S', 'Z']);
+    let answering = UnixStream::connect(daemon.socket()).unwrap();
+    let pass_on = |mut from: UnixStream, mut to: UnixStream| {
+        let _ = std::io::copy(&mut from, &mut to);
+        let _ = to.shutdown(std::net::Shutdown::Both);
+    };
+    thread::scope(|scope| {
+        let (asked, answered) = (asking.try_clone().unwrap(), answering.try_clone().unwrap());
+        scope.spawn(move || pass_on(asked, answered));
+        scope.spawn(move || pass_on(answering, asking));
+    });
+    let output = client.wait_with_output().unwrap();
+    let (said, error) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && said.contains("known"), "{said}{error}");
 }
 
 #[test]

@@ -24,7 +24,7 @@ use crate::access::Token;
 use crate::fingerprint::{Kind, Radii};
 use crate::matching::Answers;
 
-/// How long a daemon may take to greet, to answer a lookup or content, and to tell its status. Commands may take as long
+/// How long a daemon may take to greet, to take what is sent, to answer a lookup or content, and to tell its status. Commands may take as long
 /// as they need: publishing verifies whole segments.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -177,6 +177,7 @@ impl Client {
             stream: BufReader::with_capacity(READ_AHEAD_BYTES, stream),
             payload: Vec::new(),
             max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+            has_failed: false,
         };
         let id = RequestId(1);
         // A daemon that has no room says so and hangs up, perhaps before it reads this. What it said is worth more
@@ -450,15 +451,34 @@ pub struct Receiver {
     stream: BufReader<Stream>,
     payload: Vec<u8>,
     max_frame_bytes: u32,
+    /// Something could not be read.
+    has_failed: bool,
 }
 
 impl Receiver {
     /// Waits for the next answer. Answers may come in another order than the requests.
     ///
     /// # Errors
-    /// [`ClientError::Closed`] at the end of the stream, or why what came cannot be read.
+    /// [`ClientError::Closed`] at the end of the stream, or why what came cannot be read; after that, nothing more is.
     pub fn receive(&mut self) -> Result<(RequestId, Reply), ClientError> {
-        if self.stream.fill_buf()?.is_empty() {
+        // Of a frame that did not come whole the rest may still come, and would be taken for frames.
+        if std::mem::replace(&mut self.has_failed, true) {
+            return Err(ClientError::Closed);
+        }
+        let received = self.receive_frame()?;
+        self.has_failed = false;
+        Ok(received)
+    }
+
+    fn receive_frame(&mut self) -> Result<(RequestId, Reply), ClientError> {
+        let is_at_end = loop {
+            match self.stream.fill_buf() {
+                // Who was stopped and goes on waits on.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                filled => break filled?.is_empty(),
+            }
+        };
+        if is_at_end {
             return Err(ClientError::Closed);
         }
         let mut header = [0; HEADER_BYTES];
@@ -481,5 +501,62 @@ impl Receiver {
             }
         };
         Ok((header.id, reply))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::access::Rights;
+    use crate::matching::Verdict;
+    use crate::protocol::encode_answers;
+
+    fn answers(id: u32, miss: Verdict) -> Vec<u8> {
+        let (checked, incomplete) = (vec![Kind::Md5], Vec::new());
+        let answers =
+            Answers { generation: 1, rows: 1, checked, incomplete, miss, distinct: Vec::new(), hits: Vec::new() };
+        let mut out = Vec::new();
+        encode_answers(&mut out, RequestId(id), &answers).unwrap();
+        out
+    }
+
+    #[test]
+    fn the_rest_of_an_answer_that_came_too_late_is_no_answer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let listener = UnixListener::bind(&path).unwrap();
+        std::thread::scope(|scope| {
+            let daemon = scope.spawn(|| {
+                let (mut stream, _) = listener.accept().unwrap();
+                let welcome = Welcome {
+                    version: PROTOCOL_VERSION,
+                    rights: Rights::LOOKUP,
+                    max_frame_bytes: DEFAULT_MAX_FRAME_BYTES,
+                    max_values: MAX_VALUES,
+                    max_commands: 1,
+                    max_near_values: 1,
+                    max_content_bytes: 1,
+                };
+                let mut out = Vec::new();
+                welcome.encode(&mut out, RequestId(1));
+                // Half of a frame, whose other half is a frame in itself.
+                let inner = answers(3, Verdict::Unknown);
+                let mut outer = Vec::new();
+                encode_frame(&mut outer, Op::Json, RequestId(2), &inner);
+                out.extend_from_slice(&outer[..HEADER_BYTES]);
+                stream.write_all(&out).unwrap();
+                (stream, inner)
+            });
+            let mut client = Client::connect(&Address::Unix(path)).unwrap();
+            let (mut stream, rest) = daemon.join().unwrap();
+            client.receiver.stream.get_ref().set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+            let late = client.lookup(&[Kind::Md5], &Radii::none(), &[0; 16]);
+            assert!(matches!(late, Err(ClientError::Timeout)), "{late:?}");
+            stream.write_all(&rest).unwrap();
+            let next = client.lookup(&[Kind::Md5], &Radii::none(), &[0; 16]);
+            assert!(matches!(next, Err(ClientError::Closed)), "{next:?}");
+        });
     }
 }

@@ -19,7 +19,8 @@ pub(super) enum Stream {
 }
 
 impl Stream {
-    /// Connects. Nothing that is read later, the daemon's part of a TLS handshake included, may take longer than `timeout`.
+    /// Connects. Nothing that is read or written later, the daemon's part of a TLS handshake included, may wait longer than
+    /// `timeout` for the daemon.
     pub(super) fn connect(address: &Address, authorities: Option<&Path>, timeout: Duration) -> io::Result<Stream> {
         let stream = match address {
             Address::Unix(path) => Stream::Unix(UnixStream::connect(path)?),
@@ -37,6 +38,7 @@ impl Stream {
             }
         };
         stream.set_read_timeout(Some(timeout))?;
+        stream.set_write_timeout(timeout)?;
         Ok(stream)
     }
 
@@ -55,6 +57,15 @@ impl Stream {
             Stream::Tcp(stream) => stream.set_read_timeout(timeout),
             #[cfg(feature = "tls")]
             Stream::Tls(stream) => stream.set_read_timeout(timeout),
+        }
+    }
+
+    fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+        match self {
+            Stream::Unix(stream) => stream.set_write_timeout(Some(timeout)),
+            Stream::Tcp(stream) => stream.set_write_timeout(Some(timeout)),
+            #[cfg(feature = "tls")]
+            Stream::Tls(stream) => stream.set_write_timeout(timeout),
         }
     }
 
@@ -100,5 +111,23 @@ impl Write for Stream {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn a_daemon_that_takes_nothing_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _listener = UnixListener::bind(&path).unwrap();
+        let mut stream = Stream::connect(&Address::Unix(path), None, Duration::from_millis(10)).unwrap();
+        assert_eq!(stream.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        let more_than_is_kept = vec![0; 64 << 20];
+        assert_eq!(stream.write_all(&more_than_is_kept).unwrap_err().kind(), io::ErrorKind::WouldBlock);
     }
 }

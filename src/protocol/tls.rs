@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -27,6 +28,8 @@ pub(super) struct TlsHalf {
     session: Arc<Mutex<ClientConnection>>,
     /// What was read and is still encrypted.
     incoming: Vec<u8>,
+    /// How much of that the session has not taken.
+    untaken: Range<usize>,
     /// What is encrypted and not sent yet; empty between two writes.
     outgoing: Vec<u8>,
 }
@@ -48,16 +51,20 @@ impl TlsHalf {
             session.complete_io(&mut stream)?;
         }
         let session = Arc::new(Mutex::new(session));
-        Ok(TlsHalf { stream, session, incoming: Vec::new(), outgoing: Vec::new() })
+        Ok(TlsHalf { stream, session, incoming: Vec::new(), untaken: 0..0, outgoing: Vec::new() })
     }
 
     pub(super) fn try_clone(&self) -> io::Result<TlsHalf> {
         let (stream, session) = (self.stream.try_clone()?, Arc::clone(&self.session));
-        Ok(TlsHalf { stream, session, incoming: Vec::new(), outgoing: Vec::new() })
+        Ok(TlsHalf { stream, session, incoming: Vec::new(), untaken: 0..0, outgoing: Vec::new() })
     }
 
     pub(super) fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
         self.stream.set_read_timeout(timeout)
+    }
+
+    pub(super) fn set_write_timeout(&self, timeout: Duration) -> io::Result<()> {
+        self.stream.set_write_timeout(Some(timeout))
     }
 
     pub(super) fn shutdown_write(&mut self) -> io::Result<()> {
@@ -98,19 +105,16 @@ impl Read for TlsHalf {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 read => return read,
             }
-            drop(session);
-            self.incoming.resize(READ_BYTES, 0);
-            let count = self.stream.read(&mut self.incoming)?;
-            let mut unread = &self.incoming[..count];
-            let mut session = lock(&self.session);
-            // Also of nothing: so the session hears that the stream has ended.
-            loop {
-                session.read_tls(&mut unread)?;
-                session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-                if unread.is_empty() {
-                    break;
-                }
+            if self.untaken.is_empty() {
+                drop(session);
+                self.incoming.resize(READ_BYTES, 0);
+                self.untaken = 0..self.stream.read(&mut self.incoming)?;
+                session = lock(&self.session);
             }
+            // A piece at a time: the session takes no more than it has room for while nobody reads what it has decrypted.
+            // Also nothing, so that it hears that the stream has ended.
+            self.untaken.start += session.read_tls(&mut &self.incoming[self.untaken.clone()])?;
+            session.process_new_packets().map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
         }
     }
 }
@@ -166,4 +170,68 @@ fn roots(authorities: Option<&Path>) -> io::Result<RootCertStore> {
         return Err(unreadable("expected certificates of authorities in PEM, found none".to_owned()));
     }
     Ok(roots)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::thread;
+
+    use rcgen::{CertificateParams, KeyPair};
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+    use super::*;
+
+    /// Serves one connection over TLS; what it writes is read by a [`TlsHalf`].
+    fn read_of(serve: impl FnOnce(StreamOwned<ServerConnection, TcpStream>) + Send) -> (Vec<u8>, io::Result<usize>) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let trusted = folder.path().join("trusted.pem");
+        std::fs::write(&trusted, certificate.pem()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate.into()], PrivateKeyDer::try_from(key.serialize_der()).unwrap())
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                let (stream, _) = listener.accept().unwrap();
+                serve(StreamOwned::new(ServerConnection::new(Arc::new(config)).unwrap(), stream));
+            });
+            let patience = Duration::from_secs(10);
+            let mut client = TlsHalf::connect("localhost", port, Some(&trusted), patience).unwrap();
+            client.set_read_timeout(Some(patience)).unwrap();
+            // So that all reads are as long as they may be.
+            thread::sleep(Duration::from_millis(100));
+            let mut read = Vec::new();
+            let end = client.read_to_end(&mut read);
+            (read, end)
+        })
+    }
+
+    #[test]
+    fn what_comes_faster_than_it_is_read_comes_whole() {
+        let sent: Vec<u8> =
+            (0..2_000_000u32).map(|number| number.wrapping_mul(2_654_435_761).to_le_bytes()[3]).collect();
+        for part_bytes in [100, 700, 3_000, 6_000, 9_000, 16_384, 2_000_000] {
+            let (read, end) = read_of(|mut stream| {
+                sent.chunks(part_bytes).for_each(|part| stream.write_all(part).unwrap());
+                stream.conn.send_close_notify();
+                stream.flush().unwrap();
+            });
+            assert_eq!(end.map_err(|error| error.to_string()), Ok(sent.len()), "in parts of {part_bytes}");
+            assert!(read == sent, "in parts of {part_bytes}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_nobody_announced_is_an_error() {
+        let (read, end) = read_of(|mut stream| stream.write_all(b"half of an ans").unwrap());
+        assert_eq!((&read[..], end.unwrap_err().kind()), (&b"half of an ans"[..], io::ErrorKind::UnexpectedEof));
+    }
 }

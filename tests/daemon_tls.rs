@@ -9,10 +9,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon_support::tls::{Authority, Tls, write_key};
-use daemon_support::{Daemon, KNOWN_COUNT, PATIENCE, check_answers, free_port, known, write_config};
+use daemon_support::ways::hello;
+use daemon_support::{Daemon, KNOWN_COUNT, PATIENCE, check_answers, free_port, known, read_frame, write_config};
 use hashward::access::{Rights, Token};
 use hashward::fingerprint::{Kind, Radii};
-use hashward::protocol::{Address, Client, ClientError, ErrorCode, Failure, Reply, RequestId};
+use hashward::protocol::{Address, Client, ClientError, ErrorCode, Failure, Op, Reply, RequestId};
 use rustix::process::Signal;
 
 const TLS: &str = "tls = { certificate = 'chain.pem', key = 'key.pem' }\n";
@@ -118,6 +119,18 @@ fn many_large_questions_at_once_come_through_tls() {
         sent.join().unwrap();
         assert!(matches!(receiver.receive(), Err(ClientError::Closed)));
     });
+}
+
+#[test]
+fn who_has_finished_over_tls_is_told_that_nothing_more_comes() {
+    let secured = Secured::start("");
+    let mut tls = secured.authority.connect(secured.frames, &[]).unwrap();
+    tls.write_all(&hello()).unwrap();
+    tls.session.send_close_notify();
+    tls.flush().unwrap();
+    assert_eq!(read_frame(&mut tls).unwrap().0, Op::Welcome);
+    // A connection that was cut is an error here.
+    assert_eq!(tls.read(&mut [0; 100]).unwrap(), 0);
 }
 
 #[test]

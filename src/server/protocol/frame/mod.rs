@@ -55,6 +55,8 @@ pub(in crate::server) async fn serve<S: AsyncRead + AsyncWrite + Carrier + Unpin
     match end {
         End::Finished => {
             tracing::debug!(?peer, "connection finished");
+            // Over TLS the client hears that it missed nothing.
+            let _ = timeout(LINGER, connection.stream.shutdown()).await;
             Ended::Finished
         }
         End::Broken(error) => {

@@ -2,14 +2,14 @@
 
 mod daemon_support;
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
-use std::os::unix::net::{UnixDatagram, UnixListener};
+use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{Child, Command as Process, Stdio};
 use std::time::Duration;
 
-use daemon_support::{PATIENCE, write_config};
+use daemon_support::{PATIENCE, until, write_config};
 use hashward::fingerprint::{Kind, Radii, hash_bytes};
 use hashward::matching::Verdict;
 use hashward::protocol::{Address, Client};
@@ -128,6 +128,51 @@ fn a_watchdog_that_is_meant_for_another_process_is_not_answered() {
     assert!(daemon.messages.recv(&mut [0; 4096]).is_err());
 }
 
+#[test]
+fn nobody_who_reads_notifications_keeps_the_daemon_from_its_work() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), "");
+    let mut daemon = Supervised::start(folder.path(), |command| {
+        command.env("WATCHDOG_USEC", "150000");
+        // As full as it becomes: whoever sends one more waits until one is read.
+        let full = UnixDatagram::unbound().unwrap();
+        full.set_nonblocking(true).unwrap();
+        while full.send_to(b"STATUS=old", folder.path().join("notify")).is_ok() {}
+    });
+    let socket = Address::Unix(folder.path().join("data/hashward.sock"));
+    until(|| Client::connect(&socket).and_then(|mut client| client.status()).ok());
+    for signal in [Signal::HUP, Signal::TERM] {
+        daemon.signal(signal);
+    }
+    assert!(until(|| daemon.process.try_wait().unwrap()).success());
+}
+
+#[test]
+fn the_watchdog_is_told_nothing_while_the_daemon_is_stuck() {
+    let folder = tempfile::tempdir().unwrap();
+    write_config(folder.path(), "");
+    let (mut log, stderr) = std::io::pipe().unwrap();
+    let daemon = Supervised::start(folder.path(), |command| {
+        command.env("WATCHDOG_USEC", "150000").env("RUST_LOG", "debug").stderr(stderr);
+    });
+    daemon.expect(&["READY=1"]);
+    daemon.expect(&["STATUS=ready"]);
+    // A log that nobody reads: every thread that has something to say waits, until none is left that does not.
+    let socket = folder.path().join("data/hashward.sock");
+    daemon.messages.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let lives = || daemon.messages.recv(&mut [0; 4_096]).is_ok();
+    until(|| {
+        (0..100).for_each(|_| drop(UnixStream::connect(&socket)));
+        (!lives()).then_some(())
+    });
+    assert!(!lives(), "a daemon that answers nobody says that it lives");
+    // Read again, it works again, and says so.
+    std::thread::spawn(move || std::io::copy(&mut log, &mut std::io::sink()));
+    daemon.messages.set_read_timeout(Some(PATIENCE)).unwrap();
+    (0..3).for_each(|_| assert!(lives()));
+    assert!(Client::connect(&Address::Unix(socket)).unwrap().status().is_ok());
+}
+
 /// Has the program started with this socket as descriptor 3 and, if there is one, that one as 4, as systemd passes them.
 fn pass(command: &mut Process, first: OwnedFd, second: Option<OwnedFd>) {
     let program = command.get_program().to_owned();
@@ -185,17 +230,48 @@ fn sockets_that_systemd_passes_are_listened_at() {
     assert!(path.exists(), "the socket is systemd's to remove");
 }
 
+/// Starts the daemon with these sockets, expects that it ends at once, and returns why.
+fn refused(folder: &Path, config: &str, first: OwnedFd, second: Option<OwnedFd>) -> String {
+    write_config(folder, config);
+    let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
+    command.arg("serve").arg("--config").arg(folder.join("hashward.toml"));
+    pass(&mut command, first, second);
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    String::from_utf8(output.stderr).unwrap()
+}
+
 #[test]
 fn a_socket_that_nobody_would_answer_at_ends_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("passed.sock");
     let unix = UnixListener::bind(&path).unwrap();
-    write_config(folder.path(), "");
-    let mut command = Process::new(env!("CARGO_BIN_EXE_hashward"));
-    command.arg("serve").arg("--config").arg(folder.path().join("hashward.toml"));
-    pass(&mut command, OwnedFd::from(unix), None);
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(2));
-    let errors = String::from_utf8(output.stderr).unwrap();
+    let errors = refused(folder.path(), "", OwnedFd::from(unix), None);
     assert!(errors.contains(&format!("systemd passes a socket at unix:{}", path.display())), "{errors}");
+}
+
+#[test]
+fn a_passed_socket_that_does_not_listen_ends_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    // One that is connected is what `Accept=yes` passes; at its own end it has the listener's address.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let _other = TcpStream::connect(address).unwrap();
+    let (connected, _) = listener.accept().unwrap();
+    drop(listener);
+    let config = format!("[[listen]]\naddress = 'tcp:{address}'\n");
+    let errors = refused(folder.path(), &config, OwnedFd::from(connected), None);
+    assert!(errors.contains("found one that does not listen"), "{errors}");
+}
+
+#[test]
+fn two_sockets_passed_for_one_address_end_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let config = format!("[[listen]]\naddress = 'tcp:{address}'\n");
+    let again = OwnedFd::from(listener.try_clone().unwrap());
+    let errors = refused(folder.path(), &config, OwnedFd::from(listener), Some(again));
+    assert!(errors.contains("socket 1 passed by systemd: expected"), "{errors}");
+    assert!(errors.contains(&format!("found a second at tcp:{address}")), "{errors}");
 }

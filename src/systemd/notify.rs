@@ -3,6 +3,7 @@
 //! That a message cannot be sent ends nothing: answers matter more than who is told.
 
 use std::env;
+use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::time::Duration;
@@ -11,6 +12,10 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// How often within the time that systemd waits it is told that the daemon lives.
 const PER_WATCHDOG: u32 = 3;
+
+/// How long a message may wait for room. Whoever should read them and does not would else hold up whoever sends, and the
+/// daemon's end with it.
+const SEND_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Where the daemon tells how it is.
 #[derive(Debug, Default)]
@@ -28,7 +33,9 @@ impl Notifier {
                 Some(abstract_name) => SocketAddr::from_abstract_name(abstract_name),
                 None => SocketAddr::from_pathname(&name),
             };
-            Some((UnixDatagram::unbound().ok()?, address.ok()?))
+            let socket = UnixDatagram::unbound().ok()?;
+            socket.set_write_timeout(Some(SEND_TIMEOUT)).ok()?;
+            Some((socket, address.ok()?))
         });
         let number = |name: &str| env::var(name).ok()?.parse::<u64>().ok();
         let is_meant = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(std::process::id()));
@@ -74,8 +81,54 @@ impl Notifier {
 
     fn send(&self, message: &str) {
         let Some((socket, address)) = &self.socket else { return };
-        if let Err(error) = socket.send_to_addr(message.as_bytes(), address) {
+        let sent = loop {
+            match socket.send_to_addr(message.as_bytes(), address) {
+                // By a signal to the daemon, while it waits for room.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                sent => break sent,
+            }
+        };
+        if let Err(error) = sent {
             tracing::warn!(%error, "systemd cannot be told how the daemon is");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_work_is_not_said_to_live_until_it_works_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("notify");
+        let systemd = tokio::net::UnixDatagram::bind(&path).unwrap();
+        let socket = Some((UnixDatagram::unbound().unwrap(), SocketAddr::from_pathname(&path).unwrap()));
+        let notifier = Notifier { socket, watchdog: Some(Duration::from_millis(30)) };
+        let (works, asked) = (Arc::new(AtomicBool::new(true)), Arc::new(tokio::sync::Semaphore::new(0)));
+        let (does, asking) = (Arc::clone(&works), Arc::clone(&asked));
+        let task = tokio::spawn(async move {
+            let works = || {
+                asking.add_permits(1);
+                does.load(Ordering::SeqCst)
+            };
+            notifier.keep_alive(works).await;
+        });
+        let mut message = [0; 100];
+        for is_working in [true, false, true] {
+            works.store(is_working, Ordering::SeqCst);
+            // What was sent before.
+            while systemd.try_recv(&mut message).is_ok() {}
+            asked.forget_permits(usize::MAX);
+            asked.acquire_many(3).await.unwrap().forget();
+            match is_working {
+                true => assert_eq!(systemd.recv(&mut message).await.unwrap(), "WATCHDOG=1".len()),
+                false => assert!(systemd.try_recv(&mut message).is_err(), "{message:?}"),
+            }
+        }
+        task.abort();
     }
 }

@@ -3,9 +3,11 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixListener;
 
 use listenfd::ListenFd;
+use rustix::net::sockopt::socket_acceptconn;
 
 use crate::protocol::Address;
 
@@ -18,13 +20,25 @@ pub enum PassedListener {
     Tcp(TcpListener),
 }
 
+impl AsFd for PassedListener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            PassedListener::Unix(listener) => listener.as_fd(),
+            PassedListener::Tcp(listener) => listener.as_fd(),
+        }
+    }
+}
+
 /// All that were passed, by address.
 #[derive(Debug, Default)]
 pub struct PassedSockets(BTreeMap<Address, PassedListener>);
 
 /// A passed socket that the daemon cannot use.
 #[derive(Debug, thiserror::Error)]
-#[error("socket {number} passed by systemd: expected a listening stream socket at a path or of TCP, found {found}")]
+#[error(
+    "socket {number} passed by systemd: expected a listening stream socket at a path or of TCP, and one for each address, \
+     found {found}"
+)]
 pub struct BadSocket {
     /// Its number, from 0.
     number: usize,
@@ -50,7 +64,16 @@ impl PassedSockets {
                     Err(error) => return Err(bad(&error)),
                 },
             };
-            sockets.insert(address.map_err(|error| bad(&error))?, listener);
+            // Those that `Accept=yes` passes are connected, and nobody would ever be accepted at them.
+            if !socket_acceptconn(&listener).is_ok_and(|listens| listens) {
+                return Err(bad(&"one that does not listen"));
+            }
+            let address = address.map_err(|error| bad(&error))?;
+            if sockets.contains_key(&address) {
+                // Closed here, it stays open in systemd: whoever connects to it would wait for ever.
+                return Err(bad(&format_args!("a second at {address}")));
+            }
+            sockets.insert(address, listener);
         }
         Ok(PassedSockets(sockets))
     }

@@ -11,6 +11,7 @@ use hashward::protocol::{
     Client, ClientError, ErrorCode, Failure, HEADER_BYTES, LookupFrame, Op, RequestId, decode_answers, encode_lookup,
 };
 use hashward::store::Command;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
 /// A LOOKUP of `rows` unknown values.
 fn lookup(id: u32, rows: usize) -> Vec<u8> {
@@ -142,6 +143,24 @@ fn one_connection_too_many_is_told_so() {
     while let Err(error) = Client::connect(&daemon.address()) {
         assert!(matches!(error, ClientError::Busy(_)) && started_at.elapsed() < PATIENCE, "{error}");
     }
+}
+
+#[test]
+fn who_comes_while_no_descriptor_is_left_is_answered_once_there_is() {
+    let daemon = Daemon::start("");
+    let mut bystander = daemon.client();
+    let set = |limit| prlimit(Some(daemon.pid()), Resource::Nofile, limit).unwrap();
+    let before = set(Rlimit { current: Some(0), maximum: getrlimit(Resource::Nofile).maximum });
+    std::thread::scope(|scope| {
+        let newcomer = scope.spawn(|| daemon.check_answers());
+        for _ in 0..20 {
+            check_answers(&mut bystander);
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!newcomer.is_finished(), "there is no descriptor for it");
+        set(before);
+        newcomer.join().unwrap();
+    });
 }
 
 #[test]

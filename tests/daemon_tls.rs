@@ -3,17 +3,22 @@
 mod daemon_support;
 
 use std::io::{Read, Write};
+use std::net::{IpAddr, TcpStream, UdpSocket};
 use std::path::{Path, PathBuf};
 use std::process::{Command as Process, Output};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use daemon_support::tls::{Authority, Tls, write_key};
+use daemon_support::tls::{Authority, write_key};
 use daemon_support::ways::hello;
-use daemon_support::{Daemon, KNOWN_COUNT, PATIENCE, check_answers, free_port, known, read_frame, write_config};
+use daemon_support::{Daemon, KNOWN_COUNT, PATIENCE, check_answers, free_port, known, read_frame, until, write_config};
 use hashward::access::{Rights, Token};
 use hashward::fingerprint::{Kind, Radii};
-use hashward::protocol::{Address, Client, ClientError, ErrorCode, Failure, Op, Reply, RequestId};
+use hashward::protocol::{
+    Address, Client, ClientError, ContentOptions, ErrorCode, Failure, Hello, Op, PROTOCOL_VERSION, Reply, RequestId,
+    Welcome,
+};
+use hashward::store::Command;
 use rustix::process::Signal;
 
 const TLS: &str = "tls = { certificate = 'chain.pem', key = 'key.pem' }\n";
@@ -61,7 +66,7 @@ impl Secured {
     }
 }
 
-fn get(mut stream: Tls, path: &str, token: Option<&Token>) -> String {
+fn get(mut stream: impl Read + Write, path: &str, token: Option<&Token>) -> String {
     let authorization = token.map(|token| format!("authorization: Bearer {}\r\n", token.reveal()));
     let head =
         format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{}\r\n", authorization.unwrap_or_default());
@@ -280,6 +285,94 @@ fn plaintext_beyond_this_machine_must_be_said_twice_and_is_warned_of() {
     let output = serve.args(["serve", "--listen", "tcp:0.0.0.0:1", "--data"]).arg(folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("say so twice"));
+}
+
+/// This machine's own address by which others would reach it, if it has one.
+fn beyond_loopback() -> Option<IpAddr> {
+    // A datagram socket that is connected has chosen its way, and sent nothing.
+    let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+    socket.connect(("192.0.2.1", 9)).ok()?;
+    let own = socket.local_addr().ok()?.ip();
+    (!own.is_loopback() && !own.is_unspecified()).then_some(own)
+}
+
+#[test]
+fn listeners_beyond_loopback_must_be_meant_and_give_nothing_to_strangers() {
+    let Some(own) = beyond_loopback() else {
+        return eprintln!("skipped: this machine has no address beyond loopback");
+    };
+    let (authority, folder, token) = (Authority::new(), tempfile::tempdir().unwrap(), Token::generate().unwrap());
+    authority.issue_for(&[&own.to_string()], folder.path(), None);
+    let ca = authority.write_own(folder.path());
+    let [frames, http, tls] = [(); 3].map(|()| free_port());
+    let all = "rights = ['lookup', 'content', 'detail', 'import', 'suppress', 'audit', 'admin']\n";
+    let config = |above: &str, here: &str| {
+        format!(
+            "{above}\n[[listen]]\naddress = 'unix:data/hashward.sock'\n\
+             [[listen]]\naddress = 'tcp:0.0.0.0:{frames}'\n{all}{here}\n\
+             [[listen]]\naddress = 'tcp:{own}:{http}'\nprotocol = 'http'\n{all}{here}\n\
+             [[listen]]\naddress = 'tcp:{own}:{tls}'\n{all}{TLS}\
+             [[principal]]\nname = 'scanner'\ntoken = '{}'\nrights = ['lookup']\n",
+            token.hash()
+        )
+    };
+    let (here, above) = ("plaintext = true", "plaintext_beyond_loopback = true");
+    for (above, here) in [("", ""), ("", here), (above, "")] {
+        write_config(folder.path(), &config(above, here));
+        let mut serve = Process::new(env!("CARGO_BIN_EXE_hashward"));
+        let output = serve.arg("serve").arg("--config").arg(folder.path().join("hashward.toml")).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{above} {here}");
+    }
+    let daemon = Daemon::start_in(folder, &config(above, here));
+    daemon.add("known", (0..KNOWN_COUNT).map(known));
+
+    let forbidden = |answered: Result<(), ClientError>| match answered {
+        Err(ClientError::Failed(Failure { code: ErrorCode::Forbidden, .. })) => {}
+        other => panic!("expected a refusal, found {other:?}"),
+    };
+    let plain = Address::Tcp((own, frames).into());
+    let secured = Address::Tls(own.to_string(), tls);
+    for address in [&plain, &secured] {
+        let mut stranger = Client::connect_trusting(address, None, Some(&ca)).unwrap();
+        assert_eq!(stranger.welcome().rights, Rights::NONE);
+        forbidden(stranger.lookup(&[Kind::Md5], &Radii::none(), known(1).value()).map(drop));
+        forbidden(stranger.content(&ContentOptions::default(), &b"file 1"[..]).map(drop));
+        forbidden(stranger.status().map(drop));
+        for command in [Command::Lists, Command::Verify, Command::Remove { list: "known".parse().unwrap() }] {
+            forbidden(stranger.command_json(&serde_json::to_vec(&command).unwrap()).map(drop));
+        }
+    }
+    let request = |path: &str, token: Option<&Token>| {
+        let mut stream = TcpStream::connect((own, http)).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        get(&mut stream, path, token)
+    };
+    let path = format!("/v1/lookup/md5/{}", known(1).to_hex());
+    for path in [&path, "/v1/status", "/v1/lists", "/metrics"] {
+        let answer = request(path, None);
+        assert!(answer.starts_with("HTTP/1.1 403"), "{path}: {answer}");
+    }
+
+    // Whoever has a token may what it grants, and no more for the sake of the listener.
+    let answer = request(&path, Some(&token));
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains(r#""known""#), "{answer}");
+    check_answers(&mut Client::connect_trusting(&secured, Some(&token), Some(&ca)).unwrap());
+    let mut raw = TcpStream::connect((own, frames)).unwrap();
+    raw.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut hello = Vec::new();
+    let token = Some(token.reveal().to_owned());
+    Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION, token }.encode(&mut hello, RequestId(1));
+    raw.write_all(&hello).unwrap();
+    let (op, _, welcome) = read_frame(&mut raw).unwrap();
+    assert_eq!((op, Welcome::decode(&welcome).unwrap().rights), (Op::Welcome, Rights::LOOKUP));
+
+    // Once is too little for a reload, too: all stays as it was.
+    write_config(daemon.folder.path(), &config("", here));
+    daemon.signal(Signal::HUP);
+    until(|| {
+        String::from_utf8(daemon.client().status().unwrap()).unwrap().contains(r#""config_refused":true"#).then_some(())
+    });
+    assert_eq!(Client::connect(&plain).unwrap().welcome().rights, Rights::NONE);
 }
 
 #[test]

@@ -304,12 +304,18 @@ fn content_and_details_are_for_those_who_may() {
     let (verdict, answer) = only(&answers);
     let answer = answer.unwrap();
     assert_eq!((verdict, answer.matches[0].distance, answer.nearest.len()), (Verdict::Known, None, 0));
+    // Nor can they see which rows lie as far from a code as others, by which rows share an answer.
+    let original = pdq(&photo(1));
+    let rows = [pdq(&photo(2)).value(), original.value(), copy.value(), original.value()].concat();
+    let answers = limited.lookup(&[Kind::Pdq], &Radii::none(), &rows).unwrap();
+    assert_eq!((answers.distinct.len(), &answers.hits[..]), (1, &[(1, 0), (2, 0), (3, 0)][..]));
     assert_eq!(failure(limited.content(&plain, &b"text"[..])), ErrorCode::Forbidden);
     // A radius of one's own would tell distances.
     assert_eq!(failure(limited.lookup(&[Kind::Pdq], &radii("pdq=20"), copy.value())), ErrorCode::Forbidden);
 
     let mut trusted = client(ports[1]);
     check_known(&trusted.lookup(&[Kind::Pdq], &Radii::none(), copy.value()).unwrap());
+    assert_eq!(trusted.lookup(&[Kind::Pdq], &Radii::none(), &rows).unwrap().distinct.len(), 2);
     check_known(&trusted.content(&plain, &jpeg(&photo(1), 70)[..]).unwrap());
     assert!(trusted.content_of(&plain, File::open("/dev/null").unwrap()).is_err(), "TCP passes no descriptor");
 }

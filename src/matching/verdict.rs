@@ -179,6 +179,16 @@ impl Answer {
         Answer { verdict, watched, suppressed: false, matches, nearest: Vec::new(), further: 0 }
     }
 
+    /// Whether anything stands in it that only those may see who may see details.
+    fn has_detail(&self) -> bool {
+        !self.nearest.is_empty() || self.further > 0 || self.matches.iter().any(|found| found.distance.is_some())
+    }
+
+    fn without_detail(mut self) -> Answer {
+        self.matches.iter_mut().for_each(|found| found.distance = None);
+        Answer { nearest: Vec::new(), further: 0, ..self }
+    }
+
     /// Takes in what another row says of the same file: another variant of its picture.
     fn join(&mut self, other: Answer, miss: Verdict) {
         let same = |one: &Match, other: &Match| {
@@ -288,14 +298,26 @@ impl Answers {
         self
     }
 
-    /// Takes out what only those may see who may see details: distances, and the codes of lists.
+    /// Takes out what only those may see who may see details: distances, and the codes of lists. Answers that differ in
+    /// these alone become one: who sees which rows share an answer would see which lie as far from a code as others.
     pub fn without_detail(mut self) -> Answers {
-        for answer in &mut self.distinct {
-            answer.matches.iter_mut().for_each(|found| found.distance = None);
-            answer.nearest = Vec::new();
-            answer.further = 0;
+        if !self.distinct.iter().any(Answer::has_detail) {
+            return self;
         }
-        self
+        let mut numbers: HashMap<Answer, u32> = HashMap::new();
+        let mut distinct = Vec::new();
+        let mut places = Vec::with_capacity(self.distinct.len());
+        for answer in std::mem::take(&mut self.distinct) {
+            let answer = answer.without_detail();
+            let next = distinct.len() as u32;
+            let place = *numbers.entry(answer.clone()).or_insert(next);
+            if place == next {
+                distinct.push(answer);
+            }
+            places.push(place);
+        }
+        self.hits.iter_mut().for_each(|(_, number)| *number = places[*number as usize]);
+        Answers { distinct, ..self }
     }
 
     /// The answer of each row in turn; `None` stands for [`Answers::miss`] without a match.

@@ -16,7 +16,7 @@ use daemon_support::http::request;
 use daemon_support::{Daemon, PATIENCE};
 use hashward::access::{Right, Token};
 use hashward::fingerprint::{Kind, KindRadius, Radii, hash_bytes};
-use hashward::list::{ListId, ListState, Roles, SuppressionScope, VersionNumber};
+use hashward::list::{Entry, ListId, ListState, Roles, SuppressionScope, VersionNumber};
 use hashward::protocol::{Address, Client, ClientError, ContentOptions, ErrorCode, Op};
 use hashward::store::Command;
 use hashward::store::command::{FeedChanges, FeedNote, ImportCounts, Lifting, Publish};
@@ -60,6 +60,8 @@ enum Frame {
     Status,
     Lookup(Radii),
     Content(Radii),
+    /// Content in a file whose descriptor is passed.
+    File(Radii),
     Command(Vec<u8>),
 }
 
@@ -68,7 +70,7 @@ impl Frame {
         match self {
             Frame::Status => Op::Status,
             Frame::Lookup(_) => Op::Lookup,
-            Frame::Content(_) => Op::Content,
+            Frame::Content(_) | Frame::File(_) => Op::Content,
             Frame::Command(_) => Op::Command,
         }
     }
@@ -105,10 +107,21 @@ fn table() -> Vec<(Needs, Vec<Way>)> {
             Needs::All(&[Right::Lookup, Right::Detail]),
             vec![Way::Frame(Frame::Lookup(radii())), Way::Http("POST", "/v1/lookup", with_radii)],
         ),
-        (CONTENT, vec![Way::Frame(Frame::Content(none)), bytes("/v1/match", "application/octet-stream")]),
+        (
+            CONTENT,
+            vec![
+                Way::Frame(Frame::Content(none.clone())),
+                Way::Frame(Frame::File(none)),
+                bytes("/v1/match", "application/octet-stream"),
+            ],
+        ),
         (
             Needs::All(&[Right::Content, Right::Detail]),
-            vec![Way::Frame(Frame::Content(radii())), bytes("/v1/match?radii=pdq=20", "application/octet-stream")],
+            vec![
+                Way::Frame(Frame::Content(radii())),
+                Way::Frame(Frame::File(radii())),
+                bytes("/v1/match?radii=pdq=20", "application/octet-stream"),
+            ],
         ),
     ];
     for (needs, command, path) in commands() {
@@ -162,7 +175,6 @@ fn commands() -> Vec<(Needs, Vec<u8>, Option<Way>)> {
         ),
         (IMPORT, Command::ApplyFeed(FeedChanges::of(list.clone())), None),
         (IMPORT, Command::FeedState { list: list.clone() }, None),
-        (IMPORT, Command::SourceIds { list: list.clone(), after: String::new(), limit: 1 }, None),
         (IMPORT, Command::NoteFeed(note), None),
         (
             SUPPRESS,
@@ -193,6 +205,7 @@ fn commands() -> Vec<(Needs, Vec<u8>, Option<Way>)> {
         (ADMIN, Command::Explain { fingerprint, radius: None }, get("/v1/explain/{kind}/{hash}")),
         (ADMIN, Command::Contents { list: list.clone(), version: None }, get("/v1/lists/{list}/contents")),
         (ADMIN, Command::Entries { list: list.clone(), after: None }, get("/v1/lists/{list}/entries")),
+        (ADMIN, Command::SourceIds { list: list.clone(), after: String::new(), limit: 1 }, None),
         (
             ADMIN,
             Command::Withdrawals { list: list.clone(), version: VersionNumber(1), after: None },
@@ -254,13 +267,12 @@ fn ask(asker: &Asker, way: &Way) -> Option<String> {
     match way {
         Way::Frame(frame) => {
             let mut client = Client::connect_with(&asker.frames, Some(&asker.token)).unwrap();
+            let options = |radii: &Radii| ContentOptions { radii: radii.clone(), ..ContentOptions::default() };
             let asked = match frame {
                 Frame::Status => client.status().map(drop),
                 Frame::Lookup(radii) => client.lookup(&[Kind::Pdq], radii, &[0; 32]).map(drop),
-                Frame::Content(radii) => {
-                    let options = ContentOptions { radii: radii.clone(), ..ContentOptions::default() };
-                    client.content(&options, &b"text"[..]).map(drop)
-                }
+                Frame::Content(radii) => client.content(&options(radii), &b"text"[..]).map(drop),
+                Frame::File(radii) => client.content_of(&options(radii), tempfile::tempfile().unwrap()).map(drop),
                 Frame::Command(command) => client.command_json(command).map(drop),
             };
             match asked {
@@ -462,6 +474,12 @@ fn the_table_names_every_operation() {
         Way::Http(method, path, _) | Way::HttpBytes(method, path, ..) => Some((method.to_string(), template(path))),
     });
     assert_eq!(named.collect::<BTreeSet<_>>(), paths);
+    // The description names all but the path where it stands itself: there is no other way to make one.
+    let http = concat!(env!("CARGO_MANIFEST_DIR"), "/src/server/protocol/http");
+    let sources = std::fs::read_dir(http).unwrap().map(|file| std::fs::read_to_string(file.unwrap().path()).unwrap());
+    let makers = [".route(", ".route_service(", ".nest(", ".merge("];
+    let beside: usize = sources.flat_map(|text| makers.map(|maker| text.matches(maker).count())).sum();
+    assert_eq!(beside, 1, "a path that is not in the description is in no table");
 
     // Commands, as the description names them.
     let mut described = BTreeSet::new();
@@ -489,4 +507,40 @@ fn tags(schema: &Value, found: &mut BTreeSet<String>) {
         Value::Array(items) => items.iter().for_each(|item| tags(item, found)),
         _ => {}
     }
+}
+
+#[test]
+fn who_may_only_suppress_sees_no_hashes_of_lists() {
+    let vetoer = Token::generate().unwrap();
+    let config = format!(
+        "[[listen]]\naddress = 'unix:data/hashward.sock'\nrights = ['suppress']\n\
+         [[principal]]\nname = 'vetoer'\ntoken = '{}'\nrights = ['suppress']\n",
+        vetoer.hash()
+    );
+    let daemon = Daemon::start(&config);
+    let file = |number: u8| [Kind::Md5, Kind::Sha1].map(|kind| hash_bytes(kind, format!("a file {number}").as_bytes()));
+    let entry =
+        |number: u8| Entry { source_id: number.to_string(), fingerprints: file(number).into(), ..Entry::default() };
+    let add = Command::Add {
+        list: "of-two-kinds".parse().unwrap(),
+        role: Some(hashward::list::Role::Illegal),
+        entries: vec![entry(1), entry(2)],
+    };
+    daemon.client().command_json(&serde_json::to_vec(&add).unwrap()).unwrap();
+    let suppress = |client: &mut Client, number| {
+        let [known, other] = file(number);
+        let command = Command::Suppress {
+            fingerprint: known,
+            scope: SuppressionScope::Entry,
+            author: "an operator".to_owned(),
+            reason: "a test".to_owned(),
+        };
+        let told = client.command_json(&serde_json::to_vec(&command).unwrap()).unwrap();
+        let (told, other) = (String::from_utf8(told).unwrap(), other.to_hex());
+        assert!(told.contains("\"covers\":2"), "{told}");
+        told.contains(&other)
+    };
+    let mut client = Client::connect_with(&daemon.address(), Some(&vetoer)).unwrap();
+    assert!(!suppress(&mut client, 1), "what else the entry holds");
+    assert!(suppress(&mut daemon.client(), 2));
 }

@@ -353,6 +353,7 @@ impl Asker {
         let taken = self.shared.commands.take(1, limits.commands);
         let taken = taken.ok_or(NoAnswer::Busy("too many commands under way"))?;
         let from = self.from();
+        let sees_hashes = self.rights().has(Right::Admin);
         let (principal, shared) = (Arc::clone(self.principal()?), Arc::clone(&self.shared));
         Ok(Box::new(move || {
             let _taken: Taken = taken;
@@ -375,10 +376,10 @@ impl Asker {
                     tracing::error!(%error, command = name, "the audit trail does not say what became of a command");
                 }
             }
-            if executed.is_ok() {
-                shared.metrics.done(protocol, Operation::Command, began.elapsed());
-            }
-            executed
+            let outcome = executed?;
+            shared.metrics.done(protocol, Operation::Command, began.elapsed());
+            let outcome = if sees_hashes { outcome } else { outcome.without_hashes() };
+            serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
         }))
     }
 
@@ -461,7 +462,6 @@ fn what_it_is(command: &Command) -> (&'static str, Right) {
         Command::Withdraw { .. } => ("withdraw", Right::Import),
         Command::ApplyFeed(_) => ("apply_feed", Right::Import),
         Command::FeedState { .. } => ("feed_state", Right::Import),
-        Command::SourceIds { .. } => ("source_ids", Right::Import),
         Command::NoteFeed(_) => ("note_feed", Right::Import),
         Command::Suppress { .. } => ("suppress", Right::Suppress),
         Command::Lift { .. } => ("lift", Right::Suppress),
@@ -471,6 +471,8 @@ fn what_it_is(command: &Command) -> (&'static str, Right) {
         Command::Explain { .. } => ("explain", Right::Admin),
         Command::Contents { .. } => ("contents", Right::Admin),
         Command::Entries { .. } => ("entries", Right::Admin),
+        // An entry that was added by hand has its hash for an id.
+        Command::SourceIds { .. } => ("source_ids", Right::Admin),
         Command::Withdrawals { .. } => ("withdrawals", Right::Admin),
         Command::Backup => ("backup", Right::Admin),
         Command::Restore { .. } => ("restore", Right::Admin),

@@ -148,11 +148,11 @@ impl Service {
     }
 
     /// Carries a command out. Blocks for as long as the store needs.
-    pub(super) fn execute(&self, command: Command) -> Result<Vec<u8>, Failure> {
+    pub(super) fn execute(&self, command: Command) -> Result<Outcome, Failure> {
         let store = self.store.get().ok_or_else(|| Failure::new(ErrorCode::Internal, "the store is still loading"))?;
         let mut outcome = store.execute(command).map_err(|error| refused(Refusal::from(&error)))?;
         self.mark_stale(&mut outcome);
-        serde_json::to_vec(&outcome).map_err(|error| Failure::new(ErrorCode::Internal, error.to_string()))
+        Ok(outcome)
     }
 
     /// How the store is; `None` while it loads, or cannot say. Blocks for as long as the store needs.

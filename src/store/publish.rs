@@ -15,7 +15,7 @@ use super::records::verify_records;
 use super::state::State;
 use super::{SEGMENTS, Store, StoreError, alarm, now};
 use crate::catalogue::{ListRow, RecordsFile, SegmentFile, VersionRow, VersionState};
-use crate::fingerprint::{Fingerprint, Kind, Radii};
+use crate::fingerprint::{Kind, Radii};
 use crate::index::sealed::Segment;
 use crate::list::{ListName, ListShape, ListState, Roles, Source, VersionNumber};
 
@@ -403,18 +403,11 @@ impl State {
     /// What an import must know of the version that answers now.
     fn current_version(&self, row: &ListRow) -> Result<Option<CurrentVersion>, StoreError> {
         let Some(version) = self.current_version_row(row)? else { return Ok(None) };
-        let mut withdrawn = Vec::new();
-        for (kind, file) in &version.segments {
-            for value in self.withdrawn_from(&version, *kind, file)? {
-                withdrawn.push(Fingerprint::new(*kind, &value).expect("rows have their kind's width"));
-            }
-        }
         let path = |file: &SegmentFile| format!("{SEGMENTS}/{}", file.file);
         Ok(Some(CurrentVersion {
             version: version.number,
             roles: version.roles,
             segments: version.segments.iter().map(|(kind, file)| (*kind, path(file))).collect(),
-            withdrawn,
             sources: version.sources,
         }))
     }

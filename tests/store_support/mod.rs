@@ -18,7 +18,7 @@ use hashward::list::{
 use hashward::matching::{Match, Question, Verdict, answer};
 use hashward::records::{NewRecord, RecordsWriter};
 use hashward::segment::LabelTable;
-use hashward::store::command::{ImportCounts, IncomingSegment, Lifting};
+use hashward::store::command::{ImportCounts, IncomingSegment, Lifting, Page};
 use hashward::store::{Command, GateLimits, Incoming, Outcome, Publish, Store, StoreError, StoreOptions};
 
 /// Two exact kinds, to see them apart, and a perceptual one.
@@ -112,13 +112,17 @@ fn publish(
     let Outcome::ImportBegun(begun) = store.execute(Command::BeginImport { list: list.clone() })? else { panic!() };
     let mut all = said.clone();
     if let Some(current) = begun.current.as_ref().filter(|_| adds) {
+        let withdrawals = Command::Withdrawals { list: list.clone(), version: current.version, after: None };
+        let Outcome::Withdrawals(Page { items: withdrawn, more: false }) = store.execute(withdrawals)? else {
+            panic!()
+        };
         for file in current.segments.values() {
             let mut reader = SegmentReader::open(store.folder().join(file)).unwrap();
             let labels = reader.labels().clone();
             let kind = reader.kind();
             while let Some((digest, _, set)) = reader.next().unwrap() {
                 let held = Fingerprint::new(kind, digest).unwrap();
-                if !current.withdrawn.contains(&held) {
+                if !withdrawn.contains(&held) {
                     let codes = labels.set(set).map(|l| l.category.as_ref().map_or(0, |c| c.code.parse().unwrap()));
                     all.entry(held).or_default().extend(codes);
                 }

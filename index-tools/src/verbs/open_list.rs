@@ -272,7 +272,11 @@ pub(super) fn entries(
 }
 
 /// What was withdrawn from a version.
-fn withdrawals(session: &mut Session<'_>, list: &ListName, version: VersionNumber) -> anyhow::Result<Vec<Fingerprint>> {
+pub(super) fn withdrawals(
+    session: &mut Session<'_>,
+    list: &ListName,
+    version: VersionNumber,
+) -> anyhow::Result<Vec<Fingerprint>> {
     let mut all = Vec::new();
     loop {
         let command = Command::Withdrawals { list: list.clone(), version, after: all.last().cloned() };

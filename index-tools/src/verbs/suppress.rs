@@ -56,7 +56,7 @@ pub(super) fn suppress(args: SuppressArgs) -> anyhow::Result<ExitCode> {
     let hashes = counted(covers, "hash decides", "hashes decide");
     let mut text = format!("suppression {id}: {hashes} nothing any more, in all lists\n");
     covered.iter().for_each(|covered| text += &format!("  {covered}\n"));
-    if covers > covered.len() as u64 {
+    if !covered.is_empty() && covers > covered.len() as u64 {
         text += &format!("  and {} more\n", print::grouped(covers - covered.len() as u64));
     }
     let held_by: Vec<String> = held_by.iter().map(ToString::to_string).collect();

@@ -24,7 +24,7 @@ pub struct Suppressed {
     pub id: u64,
     /// How many fingerprints it covers.
     pub covers: u64,
-    /// The first of them, at most [`Suppressed::COVERED_MAX`].
+    /// The first of them, at most [`Suppressed::COVERED_MAX`]; none for those who may not see the hashes that lists hold.
     pub covered: Vec<Fingerprint>,
     /// The lists that hold the hash now.
     pub held_by: Vec<ListName>,

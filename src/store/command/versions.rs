@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::gate::Overlap;
-use crate::fingerprint::{Fingerprint, Kind, Radii};
+use crate::fingerprint::{Kind, Radii};
 use crate::list::{Category, ListId, ListName, Roles, VersionNumber};
 
 /// A version that a tool has built, for [`super::Command::Publish`].
@@ -86,7 +86,8 @@ pub struct ImportBegun {
     pub version: VersionNumber,
     /// What every segment of the version must carry as its `applied_seq`.
     pub applied_seq: u64,
-    /// The version that answers now, if there is one.
+    /// The version that answers now, if there is one. Of what it takes from there, `--add` must leave out what was withdrawn
+    /// since: [`super::Command::Withdrawals`].
     pub current: Option<CurrentVersion>,
 }
 
@@ -100,8 +101,6 @@ pub struct CurrentVersion {
     pub roles: Roles,
     /// Its segment files, as paths in the data folder, all labels in them being of this version.
     pub segments: BTreeMap<Kind, String>,
-    /// What was withdrawn from it since it was built: `--add` must leave these out of what it takes from the base.
-    pub withdrawn: Vec<Fingerprint>,
     /// What it was made from, oldest first: `--add` of one of these changes nothing, if the roles are the same.
     pub sources: Vec<String>,
 }

@@ -28,6 +28,7 @@ use read::Read;
 pub(super) use report::Report;
 use tempfile::TempDir;
 
+use super::open_list::withdrawals;
 use super::print::{self, ReportFormat};
 use super::progress::Progress;
 use super::{give_way, unexpected};
@@ -99,7 +100,7 @@ fn import(args: &ImportArgs, report: &mut Report) -> anyhow::Result<()> {
         args.list,
         version_of(now)
     );
-    let publish = build(args, keeper.data(), begun, plan, read, &incoming, &progress, report)?;
+    let publish = build(args, &keeper, begun, plan, read, &incoming, &progress, report)?;
     progress.waiting("publishing");
     match keeper.execute_or_create(Command::Publish(publish))? {
         Outcome::Published(published) => {
@@ -188,7 +189,7 @@ fn says_just_this(current: &VersionInfo, args: &ImportArgs, plan: &RolePlan, rea
 #[expect(clippy::too_many_arguments, reason = "the part of `import` that builds, cut out for reading")]
 fn build(
     args: &ImportArgs,
-    data: &Path,
+    keeper: &Keeper,
     begun: ImportBegun,
     plan: RolePlan,
     read: Read,
@@ -200,8 +201,8 @@ fn build(
     let base_version = current.as_ref().map_or(VersionNumber::LIVE, |current| current.version);
     let base = match current {
         Some(current) if args.add => BaseVersion {
-            segments: current.segments.iter().map(|(kind, path)| (*kind, data.join(path))).collect(),
-            withdrawn: current.withdrawn,
+            segments: current.segments.iter().map(|(kind, path)| (*kind, keeper.data().join(path))).collect(),
+            withdrawn: withdrawals(&mut keeper.session(), &args.list, current.version)?,
         },
         // What is replaced need not be read here: the store compares what it publishes.
         _ => BaseVersion::default(),

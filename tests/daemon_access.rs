@@ -2,11 +2,15 @@
 
 mod daemon_support;
 
-use daemon_support::{Daemon, write_config};
+use daemon_support::http::{Http, read_response};
+use daemon_support::{Daemon, until, write_config};
 use hashward::access::{Right, Rights, Token};
 use hashward::fingerprint::{Kind, Radii, hash_bytes};
 use hashward::matching::Verdict;
 use hashward::protocol::{Address, Client, ClientError, ContentOptions, ErrorCode, Failure};
+use rustix::process::Signal;
+use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -119,4 +123,29 @@ fn nobody_is_granted_what_only_the_listener_grants() {
     let failure = refused(stranger.status());
     assert_eq!(failure.code, ErrorCode::Forbidden);
     assert!(failure.text.contains("stranger has no right at all"), "{failure}");
+}
+
+#[test]
+fn a_right_that_is_taken_away_while_a_file_comes_is_gone_when_it_has_come() {
+    let scanner = Token::generate().unwrap();
+    let config = |rights: &str| {
+        let principal = principal("scanner", &scanner, "'lookup', 'content'", "content_per_day = 9");
+        format!(
+            "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
+             [[listen]]\naddress = 'unix:http.sock'\nprotocol = 'http'\nrights = [{rights}]\n{principal}"
+        )
+    };
+    let http = Http::start_at(&config("'lookup', 'content'"), "");
+    let bearer = format!("authorization: Bearer {}\r\n", scanner.reveal());
+    let mut stream = UnixStream::connect(&http.socket).unwrap();
+    let head = format!("POST /v1/match HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{bearer}content-length: 8\r\n\r\n");
+    stream.write_all(format!("{head}hash").as_bytes()).unwrap();
+    // It has begun when it is charged.
+    let begun = "hashward_budget_used{principal=\"scanner\",budget=\"content_per_day\"} 1\n";
+    until(|| String::from_utf8(http.get("/metrics").body).unwrap().contains(begun).then_some(()));
+    write_config(http.daemon.folder.path(), &config("'lookup'"));
+    http.daemon.signal(Signal::HUP);
+    until(|| (http.request("POST", "/v1/match", &bearer, b"").status == 403).then_some(()));
+    stream.write_all(b"ward").unwrap();
+    read_response(stream).problem(403, "forbidden");
 }

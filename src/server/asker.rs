@@ -276,8 +276,10 @@ impl Asker {
     }
 
     /// Answers it, once all has come.
-    pub(super) async fn answer_content(&mut self, incoming: Incoming) -> Result<Answers, NoAnswer> {
+    pub(super) async fn answer_content(&mut self, limits: &Limits, incoming: Incoming) -> Result<Answers, NoAnswer> {
         let began = Instant::now();
+        // A reload may have taken the right away while the content came.
+        self.need_for_content(limits, incoming.options())?;
         let answered = incoming.answer(&self.shared).await?;
         Ok(self.note_file(began, answered)?)
     }
@@ -303,9 +305,13 @@ impl Asker {
     }
 
     fn may_ask_content(&mut self, limits: &Limits, options: &ContentOptions) -> Result<(), Failure> {
-        self.need(Right::Content)?;
-        self.check_radii(limits, &options.radii)?;
+        self.need_for_content(limits, options)?;
         self.charge(Cost { questions: 1, near: 0, content: 1 })
+    }
+
+    fn need_for_content(&mut self, limits: &Limits, options: &ContentOptions) -> Result<(), Failure> {
+        self.need(Right::Content)?;
+        self.check_radii(limits, &options.radii)
     }
 
     /// Refuses radii that are wider than the config allows, and all radii of those who may not see details: by narrowing

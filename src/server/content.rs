@@ -117,6 +117,11 @@ impl Incoming {
         }
     }
 
+    /// How the file is asked about.
+    pub(super) fn options(&self) -> &ContentOptions {
+        &self.options
+    }
+
     /// By when more must have come: a frame's time after the moment at which all that came would be there, were it slow.
     pub(super) fn due_at(&self, limits: &Limits) -> Instant {
         self.began_at + limits.frame() + Duration::from_secs(self.total_bytes / BYTES_PER_S_MIN)

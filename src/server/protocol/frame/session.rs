@@ -218,7 +218,7 @@ impl Session {
         if frame.more {
             return Ok(Some(incoming));
         }
-        let answers = self.asker.answer_content(*incoming).await?;
+        let answers = self.asker.answer_content(limits, *incoming).await?;
         self.put_answers(limits, id, answers)?;
         Ok(None)
     }

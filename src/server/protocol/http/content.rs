@@ -93,6 +93,6 @@ pub(super) async fn match_content(
             }
         }
     }
-    let answers = asker.answer_content(incoming).await?;
+    let answers = asker.answer_content(&limits, incoming).await?;
     Ok(json(&OneAnswer::new(&answers)))
 }

@@ -1,6 +1,7 @@
 //! `/metrics` of a real daemon: it counts what happened, says so to those who may know, and is described whole.
 
 mod daemon_support;
+mod pictures_support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -11,13 +12,16 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use daemon_support::http::{Http, Response};
-use daemon_support::{PATIENCE, frame, known, write_config};
+use daemon_support::{PATIENCE, frame, known, until, write_config};
 use hashward::access::Token;
 use hashward::fingerprint::{Fingerprint, Kind, Radii, hash_bytes};
 use hashward::list::Role;
+use hashward::matching::Verdict;
 use hashward::protocol::{Client, ContentOptions, Op};
 use hashward::store::Command;
-use serde_json::json;
+use pictures_support::{pdq, photo, png};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
 
 /// Listeners for both protocols that grant more than looking up.
 const LISTEN: &str = "[[listen]]\naddress = 'unix:data/hashward.sock'\nrights = ['lookup', 'content', 'detail']\n\
@@ -289,7 +293,22 @@ fn every_alert_is_explained_and_is_about_metrics_that_there_are() {
     assert_eq!(alerts.collect::<BTreeSet<_>>(), explained.collect::<BTreeSet<_>>());
     let is_metric = |word: &&str| word.starts_with("hashward_") || word.starts_with("process_");
     let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let rules = rules.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let rules: Vec<&str> =
+        rules.lines().filter(|line| !["#", "summary:"].iter().any(|out| line.trim_start().starts_with(out))).collect();
+    // What they pick out by a label is there to be picked out, else they would never fire. The job is the scraper's.
+    let mut picked = 0;
+    for (before, after) in rules.iter().flat_map(|line| line.match_indices('{').map(|(at, _)| line.split_at(at))) {
+        let metric = before.rsplit(|c| !is_word(c)).next().unwrap();
+        let (label, values) = after[1..].split('}').next().unwrap().split_once('=').unwrap();
+        for value in values.trim_matches(['~', '"']).split('|').filter(|_| label != "job") {
+            let (metric, label) = (format!("{metric}{{"), format!("{label}=\"{value}\""));
+            let is_picked = |series: &String| series.starts_with(&metric) && series.contains(&label);
+            assert!(scraped.series.keys().any(is_picked), "no {metric}{label}}}");
+            picked += 1;
+        }
+    }
+    assert!(picked > 5, "{picked}");
+    let rules = rules.into_iter();
     let named: BTreeSet<&str> = rules.flat_map(|line| line.split(|c| !is_word(c))).filter(is_metric).collect();
     let unknown: Vec<_> = named.difference(&scraped.names()).copied().collect();
     assert!(named.len() > 20 && unknown.is_empty(), "{unknown:?}");
@@ -310,4 +329,53 @@ fn a_config_that_was_refused_is_told() {
     assert!(status.contains("\"config_refused\":true"), "{status}");
     reload(LISTEN);
     scrape_until(&http, "the config", |scraped| scraped.get(successful) == 1.0);
+}
+
+/// A process that stands still until this is dropped.
+struct Stopped(Pid);
+
+impl Stopped {
+    fn new(pid: Pid) -> Stopped {
+        kill_process(pid, Signal::STOP).unwrap();
+        Stopped(pid)
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
+}
+
+#[test]
+fn queues_rise_while_work_waits_and_fall_when_it_is_done() {
+    let http = Http::start_at(LISTEN, "[pictures]\nworkers = 1\nqueue = 4\ndeadline_s = 600\n");
+    http.daemon.add("seized", [pdq(&photo(1))]);
+    let worker = until(|| {
+        let status: Value = serde_json::from_slice(&http.daemon.client().status().unwrap()).unwrap();
+        Pid::from_raw(status["pictures"]["processes"][0].as_i64()? as i32)
+    });
+    let held = Stopped::new(worker);
+    let asked: Vec<_> = (0..3)
+        .map(|number| {
+            let (mut client, picture) = (http.daemon.client(), png(&photo(number)));
+            thread::spawn(move || client.content(&ContentOptions::default(), &picture[..]).unwrap())
+        })
+        .collect();
+    let readers = UnixStream::connect(&http.socket).unwrap();
+    (&readers).write_all(b"GET /v1/events?follow=true HTTP/1.1\r\nhost: x\r\n\r\n").unwrap();
+    let gauges = ["hashward_picture_queue_length", "hashward_content_memory_bytes", "hashward_event_readers"];
+    // One is with the worker.
+    let full = scrape_until(&http, "what waits", |scraped| {
+        scraped.get(gauges[0]) == 2.0 && scraped.get(gauges[1]) > 1_000.0 && scraped.get(gauges[2]) == 1.0
+    });
+    assert_eq!((full.get("hashward_picture_queue_limit"), full.get("hashward_workers")), (4.0, 1.0));
+    drop((held, readers));
+    let verdicts = asked.into_iter().map(|asked| {
+        let answers = asked.join().unwrap();
+        answers.iter().next().unwrap().map_or(answers.miss, |answer| answer.verdict)
+    });
+    assert_eq!(verdicts.collect::<Vec<_>>(), [Verdict::Unknown, Verdict::Known, Verdict::Unknown]);
+    let empty = scrape_until(&http, "the end", |scraped| gauges.iter().all(|gauge| scraped.get(gauge) == 0.0));
+    assert_eq!(empty.get("hashward_pictures_answered_total"), 3.0);
 }

@@ -1,8 +1,8 @@
 //! Threads for what takes long: questions by distance, and the hashing of content.
 //!
 //! They run at the lowest priority, so that however many such questions there are, an exact lookup that becomes ready
-//! takes the processor from them. A connection waits for its own question and so has one here at most; that bounds the
-//! queue.
+//! takes the processor from them. A connection waits for its own question and so has one here at most; what it no longer
+//! waits for is not done. That bounds the queue.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
@@ -64,7 +64,11 @@ impl Workshop {
 fn job<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Job, oneshot::Receiver<Option<T>>) {
     let (done, result) = oneshot::channel();
     let job = move || {
-        // Nobody waits any more if the connection was closed by force.
+        // Who asked is gone: the connection was closed, and its place may have been taken by another that asks, too.
+        if done.is_closed() {
+            return;
+        }
+        // It may be closed by now.
         let _ = done.send(catch_unwind(AssertUnwindSafe(work)).ok());
     };
     (Box::new(job), result)
@@ -74,5 +78,37 @@ fn job<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> (Job, on
 fn stand_back() {
     if let Err(error) = rustix::process::setpriority_process(Some(rustix::thread::gettid()), NICE) {
         tracing::warn!(%error, "costly questions run at ordinary priority");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+    use std::time::Duration;
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_done() {
+        let workshop = Workshop::start(1).unwrap();
+        let (release, held) = crossbeam_channel::bounded::<()>(0);
+        let done = Arc::new(AtomicU32::new(0));
+        let count = |done: &Arc<AtomicU32>| {
+            let done = Arc::clone(done);
+            move || done.fetch_add(1, Ordering::SeqCst)
+        };
+        let mut holds = Box::pin(workshop.run(move || held.recv().is_ok()));
+        let mut waits = Box::pin(workshop.run(count(&done)));
+        let mut leaves = Box::pin(workshop.run(count(&done)));
+        // Each is given to the thread when it is first asked.
+        for _ in 0..2 {
+            tokio::time::timeout(Duration::ZERO, &mut holds).await.unwrap_err();
+            tokio::time::timeout(Duration::ZERO, &mut leaves).await.unwrap_err();
+            tokio::time::timeout(Duration::ZERO, &mut waits).await.unwrap_err();
+        }
+        drop(leaves);
+        release.send(()).unwrap();
+        assert_eq!((holds.await, waits.await), (Some(true), Some(0)));
+        assert_eq!((done.load(Ordering::SeqCst), workshop.queued()), (1, 0));
     }
 }

@@ -430,6 +430,9 @@ impl Drop for Standing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::{Access, UserId};
+    use crate::media::worker::{Program, WorkerConfig, WorkerPool};
+    use crate::server::{Limits, Server, Service};
 
     #[test]
     fn numbers_are_places_without_gaps() {
@@ -438,6 +441,40 @@ mod tests {
         assert_eq!(Operation::ALL.map(|operation| operation as usize), [0, 1, 2, 3, 4]);
         assert_eq!(Protocol::ALL.map(|protocol| protocol as usize), [0, 1]);
         Reason::ALL.into_iter().enumerate().for_each(|(at, reason)| assert_eq!(number_of(reason), at));
+    }
+
+    #[tokio::test]
+    async fn the_queue_of_the_workshop_is_told_as_long_as_there_is_one() {
+        let none = WorkerConfig { workers: 0, ..WorkerConfig::default() };
+        let pictures = WorkerPool::start(none, Program::Itself).unwrap();
+        let access = Access::new(UserId(1), &[]).unwrap();
+        let service = Arc::new(Service::loading());
+        let server = Server::new(service, Limits::default(), access, pictures, 1).unwrap();
+        let shared = &server.shared;
+        let told = async || {
+            let text = scrape(shared).await;
+            let told = text.lines().find_map(|line| line.strip_prefix("hashward_workshop_queue_length "));
+            told.unwrap().parse::<u32>().unwrap()
+        };
+        let (release, held) = crossbeam_channel::bounded::<()>(0);
+        let (started, has_started) = crossbeam_channel::bounded(1);
+        let holds = shared.workshop.run(move || {
+            started.send(()).unwrap();
+            held.recv().is_ok()
+        });
+        let (mut holds, mut one, mut other) =
+            (Box::pin(holds), Box::pin(shared.workshop.run(|| 1)), Box::pin(shared.workshop.run(|| 2)));
+        // Each is given to the thread when it is first asked.
+        tokio::time::timeout(Duration::ZERO, &mut holds).await.unwrap_err();
+        has_started.recv().unwrap();
+        assert_eq!(told().await, 0);
+        tokio::time::timeout(Duration::ZERO, &mut one).await.unwrap_err();
+        assert_eq!(told().await, 1);
+        tokio::time::timeout(Duration::ZERO, &mut other).await.unwrap_err();
+        assert_eq!(told().await, 2);
+        release.send(()).unwrap();
+        assert_eq!((holds.await, one.await, other.await), (Some(true), Some(1), Some(2)));
+        assert_eq!(told().await, 0);
     }
 
     #[test]

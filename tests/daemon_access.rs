@@ -9,6 +9,7 @@ use hashward::fingerprint::{Kind, Radii, hash_bytes};
 use hashward::matching::Verdict;
 use hashward::protocol::{Address, Client, ClientError, ContentOptions, ErrorCode, Failure};
 use rustix::process::Signal;
+use std::fs;
 use std::io::Write;
 use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
@@ -123,6 +124,60 @@ fn nobody_is_granted_what_only_the_listener_grants() {
     let failure = refused(stranger.status());
     assert_eq!(failure.code, ErrorCode::Forbidden);
     assert!(failure.text.contains("stranger has no right at all"), "{failure}");
+}
+
+#[test]
+fn a_new_start_gives_nobody_a_second_day() {
+    let [first, second, third] = [(); 3].map(|()| Token::generate().unwrap());
+    let config = ["first", "second", "third"]
+        .into_iter()
+        .zip([&first, &second, &third])
+        .fold("[[listen]]\naddress = 'unix:data/hashward.sock'\n".to_owned(), |config, (name, token)| {
+            config + &principal(name, token, "'lookup'", "near_per_day = 2")
+        });
+    let near = |daemon: &Daemon, token: &Token| {
+        let mut client = Client::connect_with(&daemon.address(), Some(token)).unwrap();
+        client.lookup(&[Kind::Pdq], &Radii::none(), &[0; 32]).map(drop)
+    };
+    let spend = |daemon: &Daemon, token: &Token| {
+        (0..2).for_each(|_| near(daemon, token).unwrap());
+        assert_eq!(refused(near(daemon, token)).code, ErrorCode::OverBudget);
+    };
+    let again = |daemon: &mut Daemon, signal| {
+        daemon.signal(signal);
+        daemon.wait();
+        daemon.start_again(&config);
+    };
+    let mut daemon = Daemon::start(&config);
+    let file = daemon.folder.path().join("data/budgets");
+
+    // One that ended in good order.
+    spend(&daemon, &first);
+    again(&mut daemon, Signal::TERM);
+    assert_eq!(refused(near(&daemon, &first)).code, ErrorCode::OverBudget);
+
+    // One that was killed, a second later.
+    spend(&daemon, &second);
+    until(|| fs::read_to_string(&file).is_ok_and(|text| text.contains("second")).then_some(()));
+    again(&mut daemon, Signal::KILL);
+    assert_eq!(refused(near(&daemon, &second)).code, ErrorCode::OverBudget);
+    assert_eq!(refused(near(&daemon, &first)).code, ErrorCode::OverBudget);
+
+    // One that cannot tell what was used: nobody gets a second day, and what no daily budget bounds is answered.
+    daemon.signal(Signal::TERM);
+    daemon.wait();
+    let kept = fs::read_to_string(&file).unwrap();
+    fs::write(&file, kept.replace("\"near\":2", "\"near\":0")).unwrap();
+    daemon.start_again(&config);
+    for token in [&first, &second, &third] {
+        assert_eq!(refused(near(&daemon, token)).code, ErrorCode::OverBudget);
+        ask(&mut Client::connect_with(&daemon.address(), Some(token)).unwrap(), 1).unwrap();
+    }
+    daemon.signal(Signal::TERM);
+    daemon.wait();
+    fs::remove_file(&file).unwrap();
+    daemon.start_again(&config);
+    spend(&daemon, &third);
 }
 
 #[test]

@@ -11,14 +11,16 @@
 //! open the socket may look up, unless the config says otherwise; whoever comes over TCP without a token may nothing,
 //! unless the config says so.
 //!
-//! All rules are pure functions, checked as tables.
+//! All rules are pure functions, checked as tables. What was used of daily budgets is kept in a file: see [`KeptBudgets`].
 
 mod budget;
+mod kept;
 mod principal;
 mod rights;
 mod token;
 
-pub use budget::{Bound, Budget, Cost, Counted, Meter, OverBudget, Refusals, Spent};
+pub use budget::{Bound, Budget, Clocks, Cost, Counted, Meter, OverBudget, Refusals, Spent, UsedDay};
+pub use kept::{BadKept, KeptBudgets};
 pub use principal::{
     Access, BadAccess, BadPrincipal, Identity, Principal, PrincipalConfig, PrincipalName, UnknownToken,
 };

@@ -1,12 +1,18 @@
 //! Principals: those whom the config names, and how somebody is recognised as one of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Budget, GroupId, Meter, Peer, Refusals, Right, Rights, Token, TokenHash, UserId};
+use super::{Budget, GroupId, Meter, Peer, Refusals, Right, Rights, Token, TokenHash, UsedDay, UserId};
+
+/// The names of those who have one without the config.
+const OWN_NAME: &str = "daemon";
+const ROOT_NAME: &str = "root";
+const LOCAL_NAME: &str = "local";
+const STRANGER_NAME: &str = "stranger";
 
 /// The user that may do everything on every machine.
 const ROOT: UserId = UserId(0);
@@ -93,6 +99,9 @@ pub enum BadAccess {
     /// Nobody can tell who is meant.
     #[error("principal {0}: expected exactly one of uid, gid, token and anyone = true, found {1}")]
     Identity(PrincipalName, usize),
+    /// A name with which records tell of somebody else.
+    #[error("principal {0}: so is called who is in no config; expected another name")]
+    Taken(PrincipalName),
     /// Two of the same name, or two by the same means.
     #[error("principal {0}: its {1} stands twice; expected each once")]
     Repeated(PrincipalName, &'static str),
@@ -165,6 +174,9 @@ impl Access {
             let refused = |bad| BadPrincipal { number, bad };
             let repeated = |what| Err(refused(BadAccess::Repeated(config.name.clone(), what)));
             let identity = config.identity().map_err(refused)?;
+            if [OWN_NAME, ROOT_NAME, LOCAL_NAME, STRANGER_NAME].contains(&config.name.as_str()) {
+                return Err(refused(BadAccess::Taken(config.name.clone())));
+            }
             if !names.insert(&config.name) {
                 return repeated("name");
             }
@@ -196,10 +208,10 @@ impl Access {
         let anyone = named.iter().find(|principal| principal.identity == Some(Identity::Anyone)).cloned();
         Ok(Access {
             daemon,
-            own: unnamed("daemon", Rights::ALL, false),
-            root: unnamed("root", Rights::ALL, false),
-            local: anyone.clone().unwrap_or_else(|| unnamed("local", Rights::LOOKUP, true)),
-            stranger: anyone.unwrap_or_else(|| unnamed("stranger", Rights::NONE, true)),
+            own: unnamed(OWN_NAME, Rights::ALL, false),
+            root: unnamed(ROOT_NAME, Rights::ALL, false),
+            local: anyone.clone().unwrap_or_else(|| unnamed(LOCAL_NAME, Rights::LOOKUP, true)),
+            stranger: anyone.unwrap_or_else(|| unnamed(STRANGER_NAME, Rights::NONE, true)),
             named,
         })
     }
@@ -233,6 +245,19 @@ impl Access {
     /// Those whom the config names.
     pub fn principals(&self) -> impl Iterator<Item = &Principal> {
         self.named.iter().map(|principal| &**principal)
+    }
+
+    /// What they have used of daily budgets on the day of `utc_ms`, those who have used any.
+    pub fn used(&self, utc_ms: u64) -> BTreeMap<PrincipalName, UsedDay> {
+        let used = self.principals().map(|principal| (principal.name.clone(), principal.meter.used(utc_ms)));
+        used.filter(|(_, used)| !used.is_nothing()).collect()
+    }
+
+    /// Each of them goes on from what `used` says that was used before.
+    pub fn resume(&self, used: impl Fn(&PrincipalName) -> Option<UsedDay>) {
+        for principal in self.principals() {
+            used(&principal.name).into_iter().for_each(|used| principal.meter.resume(used));
+        }
     }
 
     /// The same, where those who were principals before have used of their budgets what they had used then.
@@ -343,7 +368,8 @@ mod tests {
         let content = super::super::Cost { content: 1, ..Default::default() };
         let take = |access: &Access, peer| {
             let principal = access.identify(peer, None).unwrap();
-            principal.meter.take(&principal.budget, content, 1_000).is_ok()
+            let now = super::super::Clocks { utc_ms: 1_000, steady_ms: 1_000 };
+            principal.meter.take(&principal.budget, content, now).is_ok()
         };
         let mut access = new();
         for peer in [tcp(), unix(7, 7)] {
@@ -352,6 +378,12 @@ mod tests {
             assert!(!take(&access, peer));
         }
         assert!(!take(&access, unix(8, 8)), "the same whoever, by another way");
+        // Nor does a start that knows what was used.
+        let (started, used) = (new(), access.used(1_000));
+        started.resume(|name| used.get(name).copied());
+        for peer in [tcp(), unix(7, 7), unix(8, 8)] {
+            assert!(!take(&started, peer));
+        }
     }
 
     #[test]
@@ -359,6 +391,8 @@ mod tests {
         let token = Token::generate().unwrap().hash();
         let bad = [
             (vec![config("a", &[])], "found 0"),
+            (vec![PrincipalConfig { token: Some(token), ..config("root", &[]) }], "expected another name"),
+            (vec![PrincipalConfig { anyone: true, ..config("local", &[]) }], "expected another name"),
             (vec![PrincipalConfig { uid: Some(1), gid: Some(1), ..config("a", &[]) }], "found 2"),
             (vec![PrincipalConfig { uid: Some(1), ..config("a", &[]) }; 2], "its name stands twice"),
             (

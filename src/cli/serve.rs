@@ -10,14 +10,16 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use arc_swap::ArcSwap;
 use crossbeam_channel::{RecvTimeoutError, bounded};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, in_one_line};
+use crate::access::{Access, KeptBudgets, UsedDay};
 use crate::audit::{Event, Permit, Recorded, Trail};
 use crate::config::Config;
 use crate::events::Events;
-use crate::journal::{JournalError, WhenUnwritable};
+use crate::journal::{JournalError, WhenUnwritable, now_ms};
 use crate::media::worker::{Program, WorkerPool};
 use crate::protocol::Address;
 use crate::server::{Server, Service, SyncProgram};
@@ -82,13 +84,16 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
     let service = Arc::new(Service::loading());
     let pictures = WorkerPool::start(config.pictures.clone(), Program::Itself)?;
     let limits = config.limits.clone();
-    let mut server =
-        Server::new(Arc::clone(&service), limits.clone(), config.access()?, pictures, config.near_threads)?;
+    let (access, kept) = (config.access()?, Arc::new(KeptBudgets::in_folder(&config.data)));
+    resume(&access, &kept);
+    let mut server = Server::new(Arc::clone(&service), limits.clone(), access, pictures, config.near_threads)?;
     server.adopt(passed);
     server.reconfigure(&config.listen, config.access()?, config.audit, config.events, limits)?;
     follow(&mut server, arguments, &config);
 
     let (data, opened, audit, events) = (config.data.clone(), Arc::clone(&service), config.audit, config.events);
+    let (access, budgets) = (server.access(), Arc::clone(&kept));
+    let used = Arc::clone(&access);
     // What holds now, and what of it the trail was told.
     let mut current = InForce::of(&config);
     server.tell_config(&current.digest);
@@ -97,7 +102,8 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
     let options = StoreOptions { create: true, gate: config.gate.clone(), ..StoreOptions::default() };
     let open = move || {
         let store = Arc::new(Store::open(&data, options)?);
-        // The store's lock is held from here on, so that nobody else writes the trail.
+        // The store's lock is held from here on, so that nobody else writes the budgets and the trail.
+        keep_budgets(&budgets, &used)?;
         let trail = Arc::new(Trail::open(&data, &audit)?);
         if let Err(error) = trail.note_all(&at_start.started()) {
             anyhow::ensure!(audit.when_unwritable == WhenUnwritable::Answer, error);
@@ -169,6 +175,9 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
     if let Some(maintenance) = maintenance {
         tokio::task::spawn_blocking(|| maintenance.stop()).await?;
     }
+    if service.trail().is_some() {
+        write_budgets(&kept, &access);
+    }
     note(&service, &Event::Stopped);
     tracing::info!("bye");
     Ok(())
@@ -237,6 +246,38 @@ impl InForce {
         let read = Event::ConfigRead { config: &self.digest, records: self.records };
         trail.note_all(&std::iter::once(read).chain(gone).chain(new).collect::<Vec<_>>())?;
         trail.journal().sync()
+    }
+}
+
+/// Goes on from what principals had used of daily budgets. If that cannot be told, all is spent: else who can damage the
+/// file could ask on.
+fn resume(access: &Access, kept: &KeptBudgets) {
+    match kept.read() {
+        Ok(used) => access.resume(|name| used.get(name).copied()),
+        Err(error) => {
+            tracing::error!(%error, "what was used of daily budgets is not known; they count as spent until midnight UTC");
+            access.resume(|_| Some(UsedDay::all(now_ms())));
+        }
+    }
+}
+
+/// Writes what was used of daily budgets, once a second, as long as anybody asks.
+fn keep_budgets(kept: &Arc<KeptBudgets>, access: &Arc<ArcSwap<Access>>) -> Result<()> {
+    let (kept, access) = (Arc::clone(kept), Arc::downgrade(access));
+    let work = move || {
+        while let Some(access) = access.upgrade() {
+            write_budgets(&kept, &access);
+            drop(access);
+            thread::sleep(Duration::from_secs(1));
+        }
+    };
+    thread::Builder::new().name("budgets".to_owned()).spawn(work)?;
+    Ok(())
+}
+
+fn write_budgets(kept: &KeptBudgets, access: &ArcSwap<Access>) {
+    if let Err(error) = kept.write(access.load().used(now_ms())) {
+        tracing::error!(%error, "a new start would forget what was used of daily budgets");
     }
 }
 

@@ -108,9 +108,9 @@ impl Failure {
         Failure { code, text: text.into(), retry_after_ms: None }
     }
 
-    /// The same, which may be asked again in `retry_after_ms` milliseconds.
-    pub fn until(self, retry_after_ms: u64) -> Failure {
-        Failure { retry_after_ms: Some(retry_after_ms), ..self }
+    /// The same, which may be asked again in `retry_after_ms` milliseconds, if ever.
+    pub fn until(self, retry_after_ms: Option<u64>) -> Failure {
+        Failure { retry_after_ms, ..self }
     }
 
     /// Reads the payload of an ERROR.

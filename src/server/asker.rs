@@ -13,7 +13,7 @@ use super::limits::{Limits, Taken};
 use super::metrics::{self, Operation, Told};
 use super::service::Answered;
 use super::{Granted, Protocol, Shared, Status};
-use crate::access::{Access, Cost, Counted, Peer, Principal, Refusals, Right, Rights, Token, UnknownToken};
+use crate::access::{Access, Clocks, Cost, Counted, Peer, Principal, Refusals, Right, Rights, Token, UnknownToken};
 use crate::audit::{Event, Tally, TrailCommand, TrailOutcome, told_in_parts};
 use crate::events::{Asked, EventsCommand, Matched};
 use crate::fingerprint::{Kind, Radii};
@@ -160,7 +160,8 @@ impl Asker {
     /// Refuses those who have asked too much already.
     fn charge(&mut self, cost: Cost) -> Result<(), Failure> {
         let principal = Arc::clone(self.principal()?);
-        principal.meter.take(&principal.budget, cost, now_ms()).map_err(|over| {
+        let steady_ms = self.shared.started_at.elapsed().as_millis() as u64;
+        principal.meter.take(&principal.budget, cost, Clocks { utc_ms: now_ms(), steady_ms }).map_err(|over| {
             self.note_refusal(&principal, &over.to_string());
             Failure::new(ErrorCode::OverBudget, over.to_string()).until(over.retry_after_ms)
         })

@@ -118,7 +118,7 @@ impl Granted {
 struct Shared {
     service: Arc<Service>,
     limits: ArcSwap<Limits>,
-    access: ArcSwap<Access>,
+    access: Arc<ArcSwap<Access>>,
     audit: ArcSwap<AuditConfig>,
     events: ArcSwap<EventsConfig>,
     connections: Gauge,
@@ -216,7 +216,7 @@ impl Server {
         let shared = Shared {
             service,
             limits: ArcSwap::from_pointee(limits),
-            access: ArcSwap::from_pointee(access),
+            access: Arc::new(ArcSwap::from_pointee(access)),
             audit: ArcSwap::default(),
             events: ArcSwap::default(),
             connections: Gauge::default(),
@@ -237,6 +237,11 @@ impl Server {
         };
         let (listening, passed) = (BTreeMap::new(), PassedSockets::default());
         Ok(Server { shared: Arc::new(shared), listening, passed, schedule })
+    }
+
+    /// Who may ask what, as the config says that is in force by then.
+    pub fn access(&self) -> Arc<ArcSwap<Access>> {
+        Arc::clone(&self.shared.access)
     }
 
     /// Listens at sockets that systemd passes, where their addresses are listened at.

@@ -3,9 +3,11 @@
 mod daemon_support;
 
 use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use daemon_support::{Daemon, PATIENCE, check_answers, frame, known};
+use daemon_support::ways::hello;
+use daemon_support::{Daemon, PATIENCE, check_answers, frame, free_port, known, read_frame};
 use hashward::fingerprint::{Kind, Radii};
 use hashward::protocol::{
     Client, ClientError, ErrorCode, Failure, HEADER_BYTES, LookupFrame, Op, RequestId, decode_answers, encode_lookup,
@@ -117,6 +119,28 @@ fn who_never_reads_is_cut_off() {
         check_answers(&mut bystander);
     }
     check_answers(&mut bystander);
+}
+
+#[test]
+fn little_is_kept_for_who_never_reads_over_tcp() {
+    let port = free_port();
+    let _daemon = Daemon::start(&format!(
+        "[[listen]]\naddress = 'unix:data/hashward.sock'\n[[listen]]\naddress = 'tcp:127.0.0.1:{port}'\n\
+         [[principal]]\nname = 'public'\nanyone = true\nrights = ['lookup']\n[limits]\nwrite_s = 60"
+    ));
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+    stream.write_all(&hello()).unwrap();
+    assert_eq!(read_frame(&mut stream).unwrap().0, Op::Welcome);
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let requests = frame(Op::Status, 2, &[]).repeat(1_000);
+    while stream.write_all(&requests).is_ok() {}
+    // The daemon's end, as the kernel tells of it: both ports, and what waits to be taken by the other end.
+    let (ours, theirs) = (stream.local_addr().unwrap().port(), format!(":{port:04X}"));
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let mut sockets = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let socket = sockets.find(|fields| fields[1].ends_with(&theirs) && fields[2].ends_with(&format!(":{ours:04X}")));
+    let kept = u64::from_str_radix(socket.unwrap()[4].split(':').next().unwrap(), 16).unwrap();
+    assert!((1..1 << 20).contains(&kept), "{kept} bytes of answers are kept");
 }
 
 #[test]

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream as BlockingUnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rustix::net::sockopt::set_socket_send_buffer_size;
 use serde::{Deserialize, Serialize};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 
@@ -26,6 +27,10 @@ const SOCKET_MODE: u32 = 0o660;
 
 /// Connections that the kernel keeps while the daemon has not accepted them.
 const BACKLOG: u32 = 1_024;
+
+/// Bytes of answers that the kernel keeps for a TCP connection, and about as many again for its own: as for a Unix socket. Left
+/// to itself it keeps megabytes, and whoever never reads would be answered until they are full.
+const SEND_BUFFER_BYTES: usize = 208 << 10;
 
 /// One `[[listen]]` of the config.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -239,6 +244,7 @@ impl Socket {
                 let (stream, address) = listener.accept().await?;
                 // Of one that is gone already, its connection will tell.
                 let _ = stream.set_nodelay(true);
+                let _ = set_socket_send_buffer_size(&stream, SEND_BUFFER_BYTES);
                 Ok(Accepted::Tcp(stream, Peer::Tcp(address)))
             }
         }

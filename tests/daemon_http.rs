@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 
-use daemon_support::http::{Http, read_response, request};
+use daemon_support::http::{Http, Response, read_response, request};
 use hashward::access::Token;
 use hashward::fingerprint::{Kind, Radii, hash_bytes};
 use hashward::list::Entry;
@@ -125,42 +125,83 @@ fn what_is_wrong_is_a_problem_and_never_an_answer() {
     assert_eq!(said, ["malformed", "known", "malformed", "known", "known"]);
 }
 
-#[test]
-fn a_body_that_is_not_just_the_file_is_not_asked_about() {
-    let http = Http::start("");
-    let ask = |header: &str| http.request("POST", "/v1/match", &format!("{header}\r\n"), b"file 1");
-    for header in [
-        "content-encoding: gzip",
-        "content-encoding: identity, br",
-        "content-type: multipart/form-data; boundary=x",
-        "content-type: Multipart/Form-Data",
-        "content-range: bytes 0-5/100",
-    ] {
-        ask(header).problem(400, "unsupported");
-    }
-    for header in ["content-encoding: identity", "content-type: application/x-www-form-urlencoded", "x-y: z"] {
-        assert_eq!(ask(header).json()["verdict"], "known", "{header}");
-    }
-    let coded = |coding: &str| {
-        let mut stream = UnixStream::connect(&http.socket).unwrap();
-        let head = format!("POST /v1/match HTTP/1.1\r\nhost: x\r\ntransfer-encoding: {coding}\r\n\r\n");
-        stream.write_all(format!("{head}6\r\nfile 1\r\n0\r\n\r\n").as_bytes()).unwrap();
-        read_response(stream)
-    };
-    assert_eq!(coded("Chunked").json()["verdict"], "known");
-    coded("gzip, chunked").problem(400, "unsupported");
+/// The response to a request that is sent just so.
+fn raw(http: &Http, request: &str) -> Response {
+    let mut stream = UnixStream::connect(&http.socket).unwrap();
+    stream.write_all(request.as_bytes()).unwrap();
+    read_response(stream)
 }
 
 #[test]
-fn how_far_to_search_is_not_passed_over_where_it_cannot_be_said() {
+fn a_body_that_is_not_simply_the_file_is_refused_and_never_hashed() {
     let http = Http::start("");
-    let some = "00".repeat(32);
-    let body = json!({"kinds": ["pdq"], "rows": [some]});
-    for query in ["radii=pdq=40", "radius=40"] {
-        http.get(&format!("/v1/lookup/pdq/{some}?{query}")).problem(400, "malformed");
-        http.post(&format!("/v1/lookup?{query}"), &body).problem(400, "malformed");
+    let verdict = |headers: &str| http.request("POST", "/v1/match", headers, b"file 1").json()["verdict"].clone();
+    let plain = ["", "content-encoding: identity\r\n", "content-type: application/x-www-form-urlencoded\r\n"];
+    for headers in plain {
+        assert_eq!(verdict(headers), json!("known"), "{headers}");
     }
-    assert_eq!(http.post("/v1/lookup?", &body).status, 200);
+    for headers in [
+        "content-encoding: gzip\r\n",
+        "content-encoding: identity, br\r\n",
+        "content-encoding: identity\r\ncontent-encoding: x\r\n",
+        "content-type: Multipart/Form-Data; boundary=b\r\n",
+    ] {
+        http.request("POST", "/v1/match", headers, b"file 1").problem(415, "unsupported-media-type");
+    }
+    let chunks = "6\r\nfile 1\r\n0\r\n\r\n";
+    let chunked = |codings: &str| raw(&http, &format!("POST /v1/match HTTP/1.1\r\nhost: x\r\n{codings}\r\n{chunks}"));
+    assert_eq!(chunked("transfer-encoding: chunked\r\n").json()["verdict"], json!("known"));
+    for codings in [
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+    ] {
+        chunked(codings).problem(400, "malformed");
+    }
+    // Without a length HTTP takes a body for an empty one, and an empty file is ignorable. What is in it is no request.
+    for path in ["/v1/match", "/v1/lookup"] {
+        for version in ["HTTP/1.0", "HTTP/1.1"] {
+            let head = format!("POST {path} {version}\r\nhost: x\r\n");
+            let file = "DELETE /v1/lists/known HTTP/1.1\r\nhost: x\r\n\r\n";
+            raw(&http, &format!("{head}\r\n{file}")).problem(411, "length-required");
+            raw(&http, &format!("{head}authorization: x\r\n\r\n{file}")).problem(401, "unauthenticated");
+        }
+    }
+    assert_eq!(verdict(""), json!("known"));
+}
+
+#[test]
+fn what_would_not_be_heeded_is_refused() {
+    let http = Http::start("");
+    let one = format!("/v1/lookup/md5/{}", md5("file 1"));
+    let all = json!({"kinds": ["pdq"], "rows": ["00".repeat(32)]}).to_string();
+    for (method, path, body) in [
+        ("GET", format!("/v1/lookup/pdq/{}?radius=40", "00".repeat(32)), ""),
+        ("POST", "/v1/lookup?radius=40".to_owned(), all.as_str()),
+        ("POST", "/v1/lookup?radii=pdq=40".to_owned(), &all),
+        ("DELETE", "/v1/lists/known?version=1".to_owned(), ""),
+        ("GET", "/v1/lists?after=x".to_owned(), ""),
+    ] {
+        http.request(method, &path, "", body.as_bytes()).problem(400, "malformed");
+    }
+    assert_eq!(http.get(&format!("{one}?")).json()["verdict"], json!("known"));
+}
+
+#[test]
+fn no_answer_is_kept_by_anybody_in_between() {
+    let http = Http::start("");
+    for (method, path, body) in [
+        ("GET", format!("/v1/lookup/md5/{}", md5("file 1")), ""),
+        ("HEAD", format!("/v1/lookup/md5/{}", md5("file 1")), ""),
+        ("POST", "/v1/match".to_owned(), "file 1"),
+        ("POST", "/v1/lookup".to_owned(), "rubbish"),
+        ("OPTIONS", "/v1/lookup".to_owned(), ""),
+        ("GET", "/v1/lookups".to_owned(), ""),
+        ("GET", "/health/ready".to_owned(), ""),
+    ] {
+        let response = http.request(method, &path, "", body.as_bytes());
+        assert_eq!(response.headers["cache-control"], "no-store", "{method} {path}");
+    }
 }
 
 #[test]
@@ -181,7 +222,7 @@ fn one_connection_too_many_is_a_problem_too() {
     };
     let refused = read_response(&refused[..]);
     assert!(refused.problem(503, "busy").contains("all 2 connections are taken"), "{refused:?}");
-    assert_eq!(refused.headers["retry-after"], "1");
+    assert_eq!((&*refused.headers["retry-after"], &*refused.headers["cache-control"]), ("1", "no-store"));
 }
 
 #[test]
@@ -258,6 +299,103 @@ fn answers_in_lines_that_are_cut_short_break_off() {
     // A whole one does have that end.
     let whole = raw_lines(&http, "connection: close\r\n", &lines, true);
     assert!(whole.ends_with("\r\n0\r\n\r\n") && !whole.contains("urn:hashward:problem"), "{whole}");
+}
+
+#[test]
+fn where_an_answer_cannot_break_off_it_does_not_come_in_lines() {
+    let http = Http::start("");
+    let line = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", md5("file 1"));
+    let headers = format!("content-type: application/x-ndjson\r\ncontent-length: {}\r\n", line.len());
+    let lines = |version: &str| raw(&http, &format!("POST /v1/lookup {version}\r\nhost: x\r\n{headers}\r\n{line}"));
+    lines("HTTP/1.0").problem(505, "http-version-not-supported");
+    raw(&http, "GET /v1/events HTTP/1.0\r\n\r\n").problem(505, "http-version-not-supported");
+    // A whole document says how long it is.
+    let one = raw(&http, &format!("GET /v1/lookup/md5/{} HTTP/1.0\r\n\r\n", md5("file 1")));
+    assert_eq!(one.json()["verdict"], json!("known"));
+}
+
+#[test]
+fn answers_that_cannot_be_recorded_are_none() {
+    // Every record begins a file, so that a folder which is gone is noticed at once.
+    let http = Http::start("[audit]\nfile_bytes = 1\n");
+    let [folder, away] = ["data/audit", "away"].map(|name| http.daemon.folder.path().join(name));
+    let line = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", md5("file 1"));
+    let document = json!({"kinds": ["md5"], "rows": [md5("file 1")]});
+    let mut stream = UnixStream::connect(&http.socket).unwrap();
+    let head = "POST /v1/lookup HTTP/1.1\r\nhost: x\r\ncontent-type: application/x-ndjson\r\n";
+    write!(stream, "{head}content-length: {}\r\n\r\n{line}", 2 * line.len()).unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"}\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    std::fs::rename(&folder, &away).unwrap();
+    stream.write_all(line.as_bytes()).unwrap();
+    stream.read_to_end(&mut answer).unwrap();
+    let answer = String::from_utf8(answer).unwrap();
+    assert_eq!(answer.matches("\"verdict\":\"known\"").count(), 1, "{answer}");
+    assert!(answer.contains("urn:hashward:problem:internal-error") && !answer.ends_with("\r\n0\r\n\r\n"), "{answer}");
+    http.get(&format!("/v1/lookup/md5/{}", md5("file 1"))).problem(500, "internal-error");
+    http.post("/v1/lookup", &document).problem(500, "internal-error");
+    http.request("POST", "/v1/match", "", b"file 1").problem(500, "internal-error");
+    http.request("DELETE", "/v1/lists/known", "", b"").problem(500, "internal-error");
+    std::fs::rename(&away, &folder).unwrap();
+    assert_eq!(http.post("/v1/lookup", &document).json()["answers"][0]["verdict"], json!("known"));
+}
+
+#[test]
+fn who_goes_away_while_they_ask_has_asked_nothing() {
+    let http = Http::start("");
+    let content = |stream: &mut UnixStream, headers: &str, body: &str| {
+        write!(stream, "POST /v1/match HTTP/1.1\r\nhost: x\r\n{headers}\r\n{body}").unwrap();
+    };
+    // What came until then is a known file.
+    for (headers, body) in [
+        ("content-length: 7\r\n", "file 1"),
+        ("transfer-encoding: chunked\r\n", "6\r\nfile 1\r\n"),
+        ("transfer-encoding: chunked\r\n", "6\r\nfile 1\r\n0\r\n"),
+    ] {
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        content(&mut stream, headers, body);
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        let _ = stream.read_to_string(&mut answer);
+        assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
+    }
+    assert!(http.get("/v1/events").body.is_empty());
+    let asked = || String::from_utf8(http.get("/v1/audit").body).unwrap().matches("\"what\":\"content\"").count();
+    assert_eq!(asked(), 0);
+    assert_eq!(http.request("POST", "/v1/match", "", b"file 1").status, 200);
+    assert_eq!(asked(), 1);
+    assert_eq!(http.get("/v1/events").body.iter().filter(|byte| **byte == b'\n').count(), 1);
+}
+
+#[test]
+fn who_waits_to_be_told_to_go_on_is_told() {
+    let http = Http::start("");
+    let line = format!("{{\"kind\":\"md5\",\"hash\":\"{}\"}}\n", md5("file 1"));
+    let document = json!({"kinds": ["md5"], "rows": [md5("file 1")]}).to_string();
+    for (path, sort, body) in [
+        ("/v1/match", "application/octet-stream", "file 1"),
+        ("/v1/lookup", "application/json", &document),
+        ("/v1/lookup", "APPLICATION/x-ndjson; charset=utf-8", &line),
+    ] {
+        let mut stream = UnixStream::connect(&http.socket).unwrap();
+        stream.set_read_timeout(Some(daemon_support::PATIENCE)).unwrap();
+        let length = body.len();
+        let head = format!("POST {path} HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-type: {sort}\r\n");
+        write!(stream, "{head}connection: close\r\ncontent-length: {length}\r\n\r\n").unwrap();
+        let mut go_on = [0; 25];
+        stream.read_exact(&mut go_on).unwrap();
+        assert_eq!(String::from_utf8_lossy(&go_on), "HTTP/1.1 100 Continue\r\n\r\n", "{path} {sort}");
+        stream.write_all(body.as_bytes()).unwrap();
+        let answer = String::from_utf8(read_response(stream).body).unwrap();
+        assert!(answer.contains("\"verdict\":\"known\""), "{path} {sort}: {answer}");
+    }
+    // Who is refused need not send anything.
+    let head = "POST /v1/match HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-encoding: gzip\r\n";
+    raw(&http, &format!("{head}content-length: 6\r\n\r\n")).problem(415, "unsupported-media-type");
 }
 
 #[test]

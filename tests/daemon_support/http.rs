@@ -32,6 +32,10 @@ impl Response {
     }
 }
 
+/// A listener for frames, and one for HTTP that grants looking up and content.
+pub(crate) const LISTEN: &str = "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
+    [[listen]]\naddress = 'unix:http.sock'\nprotocol = 'http'\nrights = ['lookup', 'content']\n";
+
 pub(crate) struct Http {
     pub(crate) daemon: Daemon,
     pub(crate) socket: PathBuf,
@@ -40,9 +44,7 @@ pub(crate) struct Http {
 impl Http {
     /// A daemon whose HTTP listener grants looking up and content.
     pub(crate) fn start(more: &str) -> Http {
-        let listen = "[[listen]]\naddress = 'unix:data/hashward.sock'\n\
-            [[listen]]\naddress = 'unix:http.sock'\nprotocol = 'http'\nrights = ['lookup', 'content']\n";
-        Http::start_at(listen, more)
+        Http::start_at(LISTEN, more)
     }
 
     /// A daemon with these listeners, one of them for HTTP at `unix:http.sock`.

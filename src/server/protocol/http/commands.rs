@@ -4,8 +4,7 @@
 //! a backup make sense only together with the data folder, and it takes every other command as well, as a frame does.
 
 use axum::body::Bytes;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, Request};
+use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::header;
 use axum::http::request::Parts;
 use axum::response::{IntoResponse, Response};
@@ -13,9 +12,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use utoipa::IntoParams;
 
+use super::body::{Whole, read_body};
 use super::problem::Problem;
 use super::schema::{AuditCheckpointOutcome, AuditRecordsOutcome};
-use super::{Ask, JSON, Whole, read_body};
+use super::{Ask, Asked, JSON};
 use crate::access::Right;
 use crate::audit::{TrailCommand, TrailOutcome};
 use crate::events::{EventLine, EventsCommand, EventsOutcome};
@@ -26,6 +26,8 @@ use crate::store::Command;
 use crate::store::command::Outcome;
 
 /// The list that a path names.
+#[derive(IntoParams)]
+#[into_params(names("list"), parameter_in = Path)]
 pub(super) struct List(pub(super) ListName);
 
 impl<S: Send + Sync> FromRequestParts<S> for List {
@@ -36,9 +38,6 @@ impl<S: Send + Sync> FromRequestParts<S> for List {
         name.parse().map(List).map_err(|error| Problem::malformed(format!("{error}")))
     }
 }
-
-/// What stands behind the `?`.
-pub(super) type Asked<T> = Result<Query<T>, QueryRejection>;
 
 /// What is read of the audit trail.
 #[derive(Deserialize, IntoParams)]
@@ -61,8 +60,7 @@ fn some_records() -> u32 {
 #[utoipa::path(
     get, path = "/v1/audit", tag = "audit", params(AuditPart), responses((status = 200, body = AuditRecordsOutcome), Problem),
 )]
-pub(super) async fn audit(ask: Ask, part: Asked<AuditPart>) -> Result<Response, Problem> {
-    let Query(AuditPart { after, limit }) = part?;
+pub(super) async fn audit(Asked(ask, AuditPart { after, limit }): Asked<AuditPart>) -> Result<Response, Problem> {
     execute_trail(ask, TrailCommand::AuditRead { after, limit }).await
 }
 

@@ -1,24 +1,21 @@
 //! Questions about a file's content: its bytes come as the request's body, and are hashed as they come.
 
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, Request};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt;
 use serde::Deserialize;
 use tokio::time::{Instant, timeout_at};
 use utoipa::IntoParams;
 
-use super::Ask;
+use super::body::is_of_type;
 use super::lookup::{OneAnswer, json};
 use super::problem::Problem;
 use super::schema::Bytes;
+use super::{Ask, Asked};
 use crate::fingerprint::{KindRadius, Radii};
 use crate::protocol::{ContentOptions, ErrorCode, Failure, RequestId};
 use crate::server::content::Incoming;
-
-/// What a body is that holds a file among other things.
-const FORM: &str = "multipart/form-data";
 
 /// How a file is asked about.
 #[derive(Deserialize, IntoParams)]
@@ -37,22 +34,13 @@ pub(super) struct MatchOptions {
 /// Refuses a body that is anything but the bytes of one file: hashes of its wrapping, or of a part, are those of no file
 /// that a list knows.
 fn is_the_file(headers: &HeaderMap) -> Result<(), Problem> {
-    let refused = |found: &str| {
-        let text = format!("expected the bytes of one file, whole and as they are, found {found}");
-        Err(Failure::new(ErrorCode::Unsupported, text).into())
-    };
-    let is_coded = |name, plain: &str| {
-        headers.get_all(name).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(plain.as_bytes()))
-    };
-    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if is_coded(header::CONTENT_ENCODING, "identity") || is_coded(header::TRANSFER_ENCODING, "chunked") {
-        return refused("them coded; send no content-encoding, and no transfer-encoding but chunked");
-    }
-    if content_type.get(..FORM.len()).is_some_and(|start| start.eq_ignore_ascii_case(FORM.as_bytes())) {
-        return refused("a form; send the file alone, as `curl --data-binary @FILE` does");
+    if is_of_type(headers, "multipart/form-data") {
+        let text =
+            "expected the bytes of one file, found a form; send the file alone, as `curl --data-binary @FILE` does";
+        return Err(Problem::of(StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
     }
     if headers.contains_key(header::CONTENT_RANGE) {
-        return refused("a part of it");
+        return Err(Problem::malformed("expected the bytes of one file, found a part of it"));
     }
     Ok(())
 }
@@ -68,11 +56,9 @@ fn is_the_file(headers: &HeaderMap) -> Result<(), Problem> {
     ),
 )]
 pub(super) async fn match_content(
-    Ask { mut asker, limits }: Ask,
-    options: Result<Query<MatchOptions>, QueryRejection>,
+    Asked(Ask { mut asker, limits }, options): Asked<MatchOptions>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let Query(options) = options?;
     is_the_file(request.headers())?;
     let radii = options.radii.as_deref().unwrap_or_default().split(',').filter(|one| !one.is_empty());
     let radii = radii.map(str::parse::<KindRadius>).collect::<Result<Radii, _>>();

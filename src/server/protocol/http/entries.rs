@@ -1,17 +1,17 @@
 //! Entries of lists, in and out. Who gets them out gets hashes of the list, so that needs the right `admin`.
 
-use axum::extract::{Query, Request};
+use axum::extract::Request;
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Ask;
-use super::commands::{Asked, List, execute, parse};
+use super::commands::{List, execute, parse};
 use super::problem::Problem;
 use super::schema::{AddedOutcome, ContentsOutcome, EntriesOutcome, WithdrawalsOutcome, WithdrawnOutcome};
+use super::{Ask, Asked};
 use crate::access::Right;
 use crate::fingerprint::Fingerprint;
-use crate::list::{Entry, ListName, Role, VersionNumber};
+use crate::list::{Entry, Role, VersionNumber};
 use crate::store::Command;
 
 /// Entries for a list that changes entry by entry.
@@ -26,8 +26,7 @@ pub(super) struct AddRequest {
 
 /// Adds or replaces entries, by their source ids.
 #[utoipa::path(
-    post, path = "/v1/lists/{list}/entries", tag = "entries",
-    params(("list" = ListName, Path, description = "The list")), request_body = AddRequest,
+    post, path = "/v1/lists/{list}/entries", tag = "entries", params(List), request_body = AddRequest,
     responses((status = 200, body = AddedOutcome), Problem),
 )]
 pub(super) async fn add(mut ask: Ask, List(list): List, request: Request) -> Result<Response, Problem> {
@@ -46,12 +45,13 @@ pub(super) struct EntriesPart {
 
 /// A page of the entries of a list that changes entry by entry, ascending by source id.
 #[utoipa::path(
-    get, path = "/v1/lists/{list}/entries", tag = "entries",
-    params(("list" = ListName, Path, description = "The list"), EntriesPart),
+    get, path = "/v1/lists/{list}/entries", tag = "entries", params(List, EntriesPart),
     responses((status = 200, body = EntriesOutcome), Problem),
 )]
-pub(super) async fn entries(ask: Ask, List(list): List, part: Asked<EntriesPart>) -> Result<Response, Problem> {
-    let Query(EntriesPart { after }) = part?;
+pub(super) async fn entries(
+    Asked(ask, EntriesPart { after }): Asked<EntriesPart>,
+    List(list): List,
+) -> Result<Response, Problem> {
     execute(ask, Command::Entries { list, after }).await
 }
 
@@ -64,8 +64,7 @@ pub(super) struct WithdrawRequest {
 
 /// Makes a list say nothing of some fingerprints any more.
 #[utoipa::path(
-    post, path = "/v1/lists/{list}/withdrawals", tag = "entries",
-    params(("list" = ListName, Path, description = "The list")), request_body = WithdrawRequest,
+    post, path = "/v1/lists/{list}/withdrawals", tag = "entries", params(List), request_body = WithdrawRequest,
     responses((status = 200, body = WithdrawnOutcome), Problem),
 )]
 pub(super) async fn withdraw(mut ask: Ask, List(list): List, request: Request) -> Result<Response, Problem> {
@@ -86,12 +85,13 @@ pub(super) struct WithdrawalsPart {
 
 /// A page of what was withdrawn from a version since it was built, ascending by kind and value.
 #[utoipa::path(
-    get, path = "/v1/lists/{list}/withdrawals", tag = "entries",
-    params(("list" = ListName, Path, description = "The list"), WithdrawalsPart),
+    get, path = "/v1/lists/{list}/withdrawals", tag = "entries", params(List, WithdrawalsPart),
     responses((status = 200, body = WithdrawalsOutcome), Problem),
 )]
-pub(super) async fn withdrawals(ask: Ask, List(list): List, part: Asked<WithdrawalsPart>) -> Result<Response, Problem> {
-    let Query(WithdrawalsPart { version, after }) = part?;
+pub(super) async fn withdrawals(
+    Asked(ask, WithdrawalsPart { version, after }): Asked<WithdrawalsPart>,
+    List(list): List,
+) -> Result<Response, Problem> {
     execute(ask, Command::Withdrawals { list, version, after }).await
 }
 
@@ -106,11 +106,12 @@ pub(super) struct ContentsPart {
 
 /// What a list holds, and in which files of the data folder.
 #[utoipa::path(
-    get, path = "/v1/lists/{list}/contents", tag = "entries",
-    params(("list" = ListName, Path, description = "The list"), ContentsPart),
+    get, path = "/v1/lists/{list}/contents", tag = "entries", params(List, ContentsPart),
     responses((status = 200, body = ContentsOutcome), Problem),
 )]
-pub(super) async fn contents(ask: Ask, List(list): List, part: Asked<ContentsPart>) -> Result<Response, Problem> {
-    let Query(ContentsPart { version }) = part?;
+pub(super) async fn contents(
+    Asked(ask, ContentsPart { version }): Asked<ContentsPart>,
+    List(list): List,
+) -> Result<Response, Problem> {
     execute(ask, Command::Contents { list, version }).await
 }

@@ -3,15 +3,14 @@
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
-use axum::extract::Query;
-use axum::http::header;
+use axum::http::{Version, header};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::commands::Asked;
+use super::body::need_chunks;
 use super::problem::Problem;
-use super::{Ask, Ending, NDJSON};
+use super::{Ask, Asked, Ending, NDJSON};
 use crate::events::{EVENTS_MAX, EventLine, Page};
 use crate::server::events::Delivery;
 
@@ -42,11 +41,11 @@ pub(super) struct EventsPart {
     responses((status = 200, body = EventLine, content_type = "application/x-ndjson"), Problem),
 )]
 pub(super) async fn events(
-    Ask { asker, limits }: Ask,
+    Asked(Ask { asker, limits }, EventsPart { after, limit, follow }): Asked<EventsPart>,
     ending: Ending,
-    part: Asked<EventsPart>,
+    version: Version,
 ) -> Result<Response, Problem> {
-    let Query(EventsPart { after, limit, follow }) = part?;
+    need_chunks(version)?;
     let mut delivery = Delivery::new(asker, &limits, after)?;
     let left = limit.unwrap_or(u64::MAX);
     // What is wrong with the question is said before the answer begins.

@@ -4,16 +4,17 @@
 
 use axum::body::{Body, BodyDataStream, Bytes};
 use axum::extract::Request;
-use axum::http::{HeaderMap, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, timeout_at};
 
+use super::body::linger;
 use super::lookup::{OneAnswer, tell_rows};
 use super::problem::Problem;
 use super::rows::push_hex;
-use super::{Ask, NDJSON, linger};
+use super::{Ask, NDJSON};
 use crate::fingerprint::{Kind, Radii};
 use crate::protocol::{ErrorCode, Failure};
 use crate::server::Limits;
@@ -24,11 +25,6 @@ const LINES_AT_ONCE: usize = 4_096;
 
 /// The longest line.
 const LINE_BYTES_MAX: usize = 64 << 10;
-
-/// Whether a request comes in lines.
-pub(super) fn is_lines(headers: &HeaderMap) -> bool {
-    headers.get(header::CONTENT_TYPE).is_some_and(|found| found.as_bytes().starts_with(NDJSON.as_bytes()))
-}
 
 /// One line of a question in lines.
 #[derive(Deserialize)]
@@ -42,9 +38,12 @@ struct Line<'a> {
 /// Answers line by line, in their order. What cannot be answered says so in its line, and ends the answers if that is
 /// not the line's own fault. Then the body breaks off, without the end that a whole one has: who only looks for certain
 /// verdicts in it must not take the lines without an answer for ones that nobody knows.
-pub(super) fn lookup_lines(ask: Ask, request: Request) -> Response {
+pub(super) async fn lookup_lines(ask: Ask, request: Request) -> Result<Response, Problem> {
     let Ask { asker, limits } = ask;
-    let input = Lines { body: request.into_body().into_data_stream(), buffer: Vec::new(), ended: false };
+    let mut input = Lines { body: request.into_body().into_data_stream(), buffer: Vec::new(), ended: false };
+    // Before the answer begins: a client that waits to be told to go on (`Expect: 100-continue`) is told when its body is
+    // asked for, and not any more once there is an answer.
+    input.take_part(&mut Instant::now(), &limits).await?;
     let answers = futures_util::stream::unfold(Turn::Answer(Box::new(asker), input), move |turn| {
         let limits = limits.clone();
         async move {
@@ -74,7 +73,7 @@ pub(super) fn lookup_lines(ask: Ask, request: Request) -> Response {
             Some((Ok(Bytes::from(out)), next))
         }
     });
-    ([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response()
+    Ok(([(header::CONTENT_TYPE, NDJSON)], Body::from_stream(answers)).into_response())
 }
 
 /// What comes next of answers in lines.
@@ -111,23 +110,29 @@ impl Lines {
                     "expected lines of at most {LINE_BYTES_MAX} bytes, found more"
                 )));
             }
-            // A line that has begun must be complete as soon as a frame must.
-            let patience = if self.buffer.is_empty() { limits.idle() } else { limits.frame() };
-            match timeout_at(began_at + patience, self.body.next()).await {
-                Ok(Some(Ok(part))) => {
-                    if self.buffer.is_empty() {
-                        began_at = Instant::now();
-                    }
-                    self.buffer.extend_from_slice(&part);
+            self.take_part(&mut began_at, limits).await?;
+        }
+    }
+
+    /// Takes in what comes next of the body.
+    async fn take_part(&mut self, began_at: &mut Instant, limits: &Limits) -> Result<(), Problem> {
+        // A line that has begun must be complete as soon as a frame must.
+        let patience = if self.buffer.is_empty() { limits.idle() } else { limits.frame() };
+        match timeout_at(*began_at + patience, self.body.next()).await {
+            Ok(Some(Ok(part))) => {
+                if self.buffer.is_empty() {
+                    *began_at = Instant::now();
                 }
-                Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
-                Ok(None) => self.ended = true,
-                Err(_) => {
-                    let text = format!("no whole line within {} s", patience.as_secs());
-                    return Err(Failure::new(ErrorCode::Timeout, text).into());
-                }
+                self.buffer.extend_from_slice(&part);
+            }
+            Ok(Some(Err(error))) => return Err(Problem::malformed(error.to_string())),
+            Ok(None) => self.ended = true,
+            Err(_) => {
+                let text = format!("no whole line within {} s", patience.as_secs());
+                return Err(Failure::new(ErrorCode::Timeout, text).into());
             }
         }
+        Ok(())
     }
 }
 

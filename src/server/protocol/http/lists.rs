@@ -26,7 +26,7 @@ pub(super) async fn lists(ask: Ask) -> Result<Response, Problem> {
 
 /// One list with its versions and its history.
 #[utoipa::path(
-    get, path = "/v1/lists/{list}", tag = "lists", params(("list" = ListName, Path, description = "The list")),
+    get, path = "/v1/lists/{list}", tag = "lists", params(List),
     responses((status = 200, body = InspectedOutcome), Problem),
 )]
 pub(super) async fn inspect(ask: Ask, List(list): List) -> Result<Response, Problem> {
@@ -35,7 +35,7 @@ pub(super) async fn inspect(ask: Ask, List(list): List) -> Result<Response, Prob
 
 /// Removes a list with all its versions and entries.
 #[utoipa::path(
-    delete, path = "/v1/lists/{list}", tag = "lists", params(("list" = ListName, Path, description = "The list")),
+    delete, path = "/v1/lists/{list}", tag = "lists", params(List),
     responses((status = 200, body = RemovedOutcome), Problem),
 )]
 pub(super) async fn remove(ask: Ask, List(list): List) -> Result<Response, Problem> {
@@ -44,8 +44,7 @@ pub(super) async fn remove(ask: Ask, List(list): List) -> Result<Response, Probl
 
 /// How many entries a list has in each category.
 #[utoipa::path(
-    get, path = "/v1/lists/{list}/categories", tag = "lists",
-    params(("list" = ListName, Path, description = "The list")),
+    get, path = "/v1/lists/{list}/categories", tag = "lists", params(List),
     responses((status = 200, body = CategoriesOutcome), Problem),
 )]
 pub(super) async fn categories(ask: Ask, List(list): List) -> Result<Response, Problem> {
@@ -61,7 +60,7 @@ pub(super) struct StateRequest {
 
 /// Enables, shadows or disables a list.
 #[utoipa::path(
-    put, path = "/v1/lists/{list}/state", tag = "lists", params(("list" = ListName, Path, description = "The list")),
+    put, path = "/v1/lists/{list}/state", tag = "lists", params(List),
     request_body = StateRequest, responses((status = 200, body = StateSetOutcome), Problem),
 )]
 pub(super) async fn set_state(mut ask: Ask, List(list): List, request: Request) -> Result<Response, Problem> {
@@ -80,9 +79,7 @@ pub(super) struct RadiusRequest {
 /// Gives a list a radius of its own for a perceptual kind.
 #[utoipa::path(
     put, path = "/v1/lists/{list}/radii/{kind}", tag = "lists",
-    params(
-        ("list" = ListName, Path, description = "The list"), ("kind" = Kind, Path, description = "A perceptual kind"),
-    ),
+    params(List, ("kind" = Kind, Path, description = "A perceptual kind")),
     request_body = RadiusRequest, responses((status = 200, body = RadiusSetOutcome), Problem),
 )]
 pub(super) async fn set_radius(
@@ -105,8 +102,7 @@ pub(super) struct RollbackRequest {
 
 /// Returns a list to a version that is still kept.
 #[utoipa::path(
-    post, path = "/v1/lists/{list}/rollback", tag = "lists",
-    params(("list" = ListName, Path, description = "The list")),
+    post, path = "/v1/lists/{list}/rollback", tag = "lists", params(List),
     request_body = RollbackRequest, responses((status = 200, body = RolledBackOutcome), Problem),
 )]
 pub(super) async fn rollback(mut ask: Ask, List(list): List, request: Request) -> Result<Response, Problem> {
@@ -116,7 +112,7 @@ pub(super) async fn rollback(mut ask: Ask, List(list): List, request: Request) -
 
 /// The version of a list that is held, with all that the gate says of it.
 #[utoipa::path(
-    get, path = "/v1/lists/{list}/held", tag = "lists", params(("list" = ListName, Path, description = "The list")),
+    get, path = "/v1/lists/{list}/held", tag = "lists", params(List),
     responses((status = 200, body = HeldOutcome), Problem),
 )]
 pub(super) async fn held(ask: Ask, List(list): List) -> Result<Response, Problem> {
@@ -144,7 +140,7 @@ enum AcceptAnswer {
 
 /// Puts a held version into force, or acknowledges what alarms a list has raised.
 #[utoipa::path(
-    post, path = "/v1/lists/{list}/accept", tag = "lists", params(("list" = ListName, Path, description = "The list")),
+    post, path = "/v1/lists/{list}/accept", tag = "lists", params(List),
     request_body = AcceptRequest, responses((status = 200, body = AcceptAnswer), Problem),
 )]
 pub(super) async fn accept(mut ask: Ask, List(list): List, request: Request) -> Result<Response, Problem> {

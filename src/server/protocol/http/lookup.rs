@@ -9,10 +9,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
-use super::lines::{is_lines, lookup_lines};
+use super::body::{is_of_type, need_chunks, read_body};
+use super::lines::lookup_lines;
 use super::problem::Problem;
 use super::rows::Rows;
-use super::{Ask, JSON, NoQuery, read_body};
+use super::{Ask, JSON, NDJSON};
 use crate::access::Right;
 use crate::fingerprint::{Encoding, Fingerprint, Kind, Radii};
 use crate::matching::{Answer, Answers};
@@ -140,7 +141,7 @@ impl<'a> OneAnswer<'a> {
 /// Asks about many hashes. As a JSON document all answers are of one generation; as lines, `{"kind":…,"hash":…}` each,
 /// answers come while questions go. A problem may stand among the answers in lines: what is wrong with one line is said
 /// in its place; any other problem is the last line, and the body then breaks off without its proper end. Lines without
-/// an answer are not `unknown`.
+/// an answer are not `unknown`. Empty lines are passed over: they have no answer.
 #[utoipa::path(
     post, path = "/v1/lookup", tag = "questions",
     request_body(content((LookupRequest = "application/json"), (String = "application/x-ndjson"))),
@@ -149,12 +150,13 @@ impl<'a> OneAnswer<'a> {
         Problem,
     ),
 )]
-pub(super) async fn lookup(ask: Ask, _: NoQuery, request: Request) -> Result<Response, Problem> {
+pub(super) async fn lookup(ask: Ask, request: Request) -> Result<Response, Problem> {
     let Ask { mut asker, limits } = ask;
     // Before anything of the body is read.
     asker.need(Right::Lookup)?;
-    if is_lines(request.headers()) {
-        return Ok(lookup_lines(Ask { asker, limits }, request));
+    if is_of_type(request.headers(), NDJSON) {
+        need_chunks(request.version())?;
+        return lookup_lines(Ask { asker, limits }, request).await;
     }
     let body = read_body(request, &limits, &asker.shared.large_frames).await?;
     let request: LookupRequest<'_> =
@@ -182,7 +184,6 @@ pub(super) async fn lookup(ask: Ask, _: NoQuery, request: Request) -> Result<Res
 )]
 pub(super) async fn lookup_one(
     Ask { mut asker, limits }: Ask,
-    _: NoQuery,
     path: Result<Path<(String, String)>, PathRejection>,
 ) -> Result<Response, Problem> {
     let Path((kind, hash)) = path?;

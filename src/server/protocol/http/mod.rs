@@ -2,6 +2,7 @@
 //!
 //! | file | what |
 //! |---|---|
+//! | `body` | bodies of requests: which are taken, and how they are read |
 //! | `lookup` | questions about hashes: a document, or one in the path |
 //! | `rows` | hashes in JSON, read into packed values |
 //! | `lines` | questions and answers as lines |
@@ -18,6 +19,7 @@
 //! The description that `/openapi.json` gives is made from the code of the handlers. What a request may do is decided by
 //! [`Asker`], as for every other protocol.
 
+mod body;
 mod commands;
 mod content;
 mod entries;
@@ -31,19 +33,21 @@ mod rows;
 mod schema;
 mod suppressions;
 
+use std::convert::Infallible;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, BodyDataStream, Bytes};
-use axum::extract::{FromRequestParts, Request};
+use axum::body::{Body, Bytes};
+use axum::extract::{FromRequestParts, Query};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, header};
-use futures_util::StreamExt;
-use hyper::body::{Body as _, Incoming};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio_io_timeout::TimeoutStream;
@@ -53,10 +57,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::access::{Peer, Rights, Token};
-use crate::protocol::{ErrorCode, Failure};
+use crate::protocol::ErrorCode;
 use crate::server::asker::Asker;
-use crate::server::inbox::OWN_BYTES;
-use crate::server::limits::{Gauge, Taken};
 use crate::server::metrics::{Ended, Told};
 use crate::server::stranger::Stranger;
 use crate::server::{Granted, Limits, Phase, Protocol, Shared};
@@ -64,6 +66,9 @@ use problem::{PROBLEM_JSON, Problem};
 
 const JSON: &str = "application/json";
 const NDJSON: &str = "application/x-ndjson";
+
+/// Nobody in between may keep an answer and give it again: lists change, and what was unknown becomes known.
+const NO_STORE: &str = "no-store";
 
 /// How long the head of the next request may take to come, however slowly.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -114,8 +119,10 @@ pub(in crate::server) fn router() -> Router {
             "/openapi.json",
             axum::routing::get(move || async move { ([(header::CONTENT_TYPE, JSON)], description) }),
         )
-        .fallback(|| async { Problem::not_found("no such path; /openapi.json lists them all") })
-        .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
+        .fallback(|| async { Problem::of(StatusCode::NOT_FOUND, "no such path; /openapi.json lists them all") })
+        .method_not_allowed_fallback(|| async {
+            Problem::of(StatusCode::METHOD_NOT_ALLOWED, "see /openapi.json for this path's methods")
+        })
 }
 
 /// What a connection is, for each of its requests.
@@ -128,16 +135,32 @@ struct Connection {
     phase: watch::Receiver<Phase>,
 }
 
-/// Whoever makes a request, and within which limits.
+/// Whoever makes a request, and within which limits. Nothing stands behind the `?` of its path, or it is refused: a question
+/// of which something is not heeded is another than the one that was meant.
 struct Ask {
     asker: Asker,
     limits: Arc<Limits>,
 }
 
-impl<S: Sync> FromRequestParts<S> for Ask {
+/// The same, with what stands behind the `?`.
+struct Asked<T>(Ask, T);
+
+impl<S: Send + Sync> FromRequestParts<S> for Ask {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Ask, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Ask, Problem> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Nothing {}
+        let Asked(ask, Nothing {}) = Asked::from_request_parts(parts, state).await?;
+        Ok(ask)
+    }
+}
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Asked<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Asked<T>, Problem> {
         let connection = parts.extensions.get::<Connection>().expect("every request comes over a connection");
         let Connection { peer, stranger, granted, shared, .. } = connection.clone();
         let limits = shared.limits.load_full();
@@ -148,22 +171,9 @@ impl<S: Sync> FromRequestParts<S> for Ask {
         if asker.rights() != Rights::NONE {
             stranger.introduce();
         }
-        Ok(Ask { asker, limits })
-    }
-}
-
-/// That the path has no query. What one would say in it, such as how far to search, is said elsewhere, and must not be
-/// passed over in silence.
-struct NoQuery;
-
-impl<S: Sync> FromRequestParts<S> for NoQuery {
-    type Rejection = Problem;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<NoQuery, Problem> {
-        match parts.uri.query() {
-            None | Some("") => Ok(NoQuery),
-            Some(_) => Err(Problem::malformed("expected no query behind this path; see /openapi.json")),
-        }
+        body::check(parts)?;
+        let Query(asked) = Query::from_request_parts(parts, state).await?;
+        Ok(Asked(Ask { asker, limits }, asked))
     }
 }
 
@@ -171,7 +181,7 @@ impl<S: Sync> FromRequestParts<S> for NoQuery {
 struct Ending(watch::Receiver<Phase>);
 
 impl<S: Sync> FromRequestParts<S> for Ending {
-    type Rejection = std::convert::Infallible;
+    type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Ending, Self::Rejection> {
         let connection = parts.extensions.get::<Connection>().expect("every request comes over a connection");
@@ -199,72 +209,13 @@ fn bearer(headers: &HeaderMap) -> Option<Option<Token>> {
     Some(text.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).and_then(|(_, token)| Token::parse(token)))
 }
 
-/// All of a request's body, in memory that is accounted for as that of a frame is.
-struct Whole {
-    bytes: Vec<u8>,
-    room: Taken,
-}
-
-impl Whole {
-    /// Takes the next part of a body; `length` is that of all of it, where the client says so.
-    fn take(&mut self, part: &[u8], length: Option<u64>, limits: &Limits) -> Result<(), Problem> {
-        let max = limits.frame_bytes as usize;
-        let needed = self.bytes.len() + part.len();
-        if needed > max {
-            let text = format!("expected a body of at most {max} bytes, found more; ask in parts");
-            return Err(Failure::new(ErrorCode::TooLarge, text).into());
-        }
-        let before = self.bytes.capacity();
-        if needed > before {
-            let length = length.and_then(|length| usize::try_from(length).ok());
-            let capacity = length.unwrap_or(before * 2).clamp(needed, max);
-            // Up to there it is a connection's own.
-            let (counted, counts) = (if before > OWN_BYTES { before } else { 0 }, capacity > OWN_BYTES);
-            if counts && !self.room.grow((capacity - counted) as u64, limits.large_frame_bytes) {
-                return Err(Problem::busy("no memory for a body of this size now"));
-            }
-            self.bytes.reserve_exact(capacity - self.bytes.len());
-        }
-        self.bytes.extend_from_slice(part);
-        Ok(())
-    }
-}
-
-/// All of a request's body, as long as a frame may be. What comes beyond that, or finds no room, is thrown away for a
-/// moment, so that the client, which is still sending, gets to read why.
-async fn read_body(request: Request, limits: &Limits, large_frames: &Gauge) -> Result<Whole, Problem> {
-    let length = request.body().size_hint().exact();
-    let mut parts = request.into_body().into_data_stream();
-    let mut body = Whole { bytes: Vec::new(), room: large_frames.take_nothing() };
-    let read = async {
-        while let Some(part) = parts.next().await {
-            body.take(&part.map_err(|error| Problem::malformed(error.to_string()))?, length, limits)?;
-        }
-        Ok(())
-    };
-    let read = tokio::time::timeout(limits.frame(), read).await;
-    if let Ok(Err(_)) = &read {
-        // Whoever is refused keeps no room meanwhile.
-        body.bytes = Vec::new();
-        body.room = large_frames.take_nothing();
-        linger(&mut parts).await;
-    }
-    let late = format!("the request was not complete within {} s", limits.frame_s);
-    read.unwrap_or_else(|_| Err(Failure::new(ErrorCode::Timeout, late).into())).map(|()| body)
-}
-
 /// The whole response to a connection for which there is no room, of which no request is read.
 pub(in crate::server) fn busy_response(text: &str) -> Vec<u8> {
     let body = serde_json::to_string(&Problem::busy(text)).expect("a problem is plain data");
     let length = body.len();
     let head = format!("HTTP/1.1 503 Service Unavailable\r\ncontent-type: {PROBLEM_JSON}\r\nretry-after: 1");
+    let head = format!("{head}\r\ncache-control: {NO_STORE}");
     format!("{head}\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}").into_bytes()
-}
-
-/// Throws away for a moment what still comes of a body.
-async fn linger(parts: &mut BodyDataStream) {
-    let rest = async { while let Some(Ok(_)) = parts.next().await {} };
-    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 /// Serves one connection until it ends or `phase` says to end it. Returns how it ended.
@@ -281,22 +232,24 @@ pub(in crate::server) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 
     let connection = Connection { peer, stranger, granted, shared, phase: phase.clone() };
     let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
         // A body of chunks ends its connection (RFC 9112 §6.1): its request may also have named a length, which whoever is in
-        // between may have gone by, and then what follows was never meant as a request.
-        let is_last = request.headers().contains_key(header::TRANSFER_ENCODING);
+        // between may have gone by, and then what follows was never meant as a request. Nor was what follows a request
+        // that does not say where its body ends: most likely it is that body.
+        let headers = request.headers();
+        let is_last = headers.contains_key(header::TRANSFER_ENCODING) || !body::says_its_end(request.method(), headers);
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(connection.clone());
         let (router, shared) = (router.clone(), Arc::clone(&connection.shared));
         Box::pin(async move {
-            let mut answered = router.oneshot(request).await;
-            if let Ok(response) = &mut answered
-                && is_last
-            {
-                response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            }
-            if let Some(told) = answered.as_ref().ok().and_then(|response| response.extensions().get::<Told>()) {
+            let Ok(mut response) = router.oneshot(request).await;
+            if let Some(told) = response.extensions().get::<Told>() {
                 shared.metrics.told(Protocol::Http, *told);
             }
-            answered
+            let headers = response.headers_mut();
+            headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(NO_STORE));
+            if is_last {
+                headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
         })
     });
     // A client that takes no answers is cut off, as it is elsewhere.

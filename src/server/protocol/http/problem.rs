@@ -49,15 +49,10 @@ impl Problem {
         Problem { retry_after_s: Some(1), ..problem }
     }
 
-    /// A method that the path does not have.
-    pub(super) fn method_not_allowed() -> Problem {
-        let detail = "see /openapi.json for this path's methods";
-        Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed", detail, Told::Failure(ErrorCode::Malformed))
-    }
-
-    /// No such resource.
-    pub(super) fn not_found(detail: impl Into<String>) -> Problem {
-        Problem::new(StatusCode::NOT_FOUND, "not found", detail, Told::Failure(ErrorCode::Malformed))
+    /// What HTTP itself has a status and a name for.
+    pub(super) fn of(status: StatusCode, detail: &str) -> Problem {
+        let title = status.canonical_reason().expect("a status that has a name").to_lowercase();
+        Problem::new(status, &title, detail, Told::Failure(ErrorCode::Malformed))
     }
 
     /// As what it is counted.

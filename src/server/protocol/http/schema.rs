@@ -137,7 +137,7 @@ fn outcome<T: PartialSchema>(name: &str) -> RefOr<Schema> {
 }
 
 /// The statuses with which there is a problem instead of an answer.
-const PROBLEMS: [(&str, &str); 12] = [
+const PROBLEMS: [(&str, &str); 15] = [
     ("400", "What was asked is not what this description says."),
     ("401", "Nobody has this token."),
     ("403", "Who asks lacks the right."),
@@ -145,11 +145,14 @@ const PROBLEMS: [(&str, &str); 12] = [
     ("408", "The request did not come in time."),
     ("409", "Something else was changed meanwhile; trying again may help."),
     ("410", "What was asked for is no longer kept."),
+    ("411", "It is not said how long the body is."),
     ("413", "A limit is exceeded."),
+    ("415", "The body is not simply the bytes that are meant: compressed, or a form."),
     ("422", "What was asked is understood and refused."),
     ("429", "The budget is used up; Retry-After says until when."),
     ("500", "The daemon failed; its log says why."),
     ("503", "No room now; try again."),
+    ("505", "Answers that come bit by bit need HTTP/1.1."),
 ];
 
 impl IntoResponses for Problem {

@@ -1,16 +1,16 @@
 //! The operator's veto, and what stands behind a match.
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, Query, Request};
+use axum::extract::{Path, Request};
 use axum::response::Response;
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
 
-use super::Ask;
-use super::commands::{Asked, execute, parse};
+use super::commands::{execute, parse};
 use super::lookup::fingerprint;
 use super::problem::Problem;
 use super::schema::{ExplainedOutcome, LiftedOutcome, SuppressedOutcome, SuppressionsOutcome};
+use super::{Ask, Asked};
 use crate::access::Right;
 use crate::fingerprint::{Fingerprint, Kind, Radius};
 use crate::list::SuppressionScope;
@@ -36,12 +36,10 @@ pub(super) struct ExplainPart {
     responses((status = 200, body = ExplainedOutcome), Problem),
 )]
 pub(super) async fn explain(
-    ask: Ask,
+    Asked(ask, ExplainPart { radius }): Asked<ExplainPart>,
     path: Result<Path<(String, String)>, PathRejection>,
-    part: Asked<ExplainPart>,
 ) -> Result<Response, Problem> {
     let Path((kind, hash)) = path?;
-    let Query(ExplainPart { radius }) = part?;
     execute(ask, Command::Explain { fingerprint: fingerprint(&kind, &hash)?, radius }).await
 }
 
@@ -62,8 +60,9 @@ pub(super) struct SuppressionsPart {
     get, path = "/v1/suppressions", tag = "suppressions", params(SuppressionsPart),
     responses((status = 200, body = SuppressionsOutcome), Problem),
 )]
-pub(super) async fn suppressions(ask: Ask, part: Asked<SuppressionsPart>) -> Result<Response, Problem> {
-    let Query(SuppressionsPart { before, lifted }) = part?;
+pub(super) async fn suppressions(
+    Asked(ask, SuppressionsPart { before, lifted }): Asked<SuppressionsPart>,
+) -> Result<Response, Problem> {
     execute(ask, Command::Suppressions { before, lifted }).await
 }
 

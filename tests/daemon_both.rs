@@ -4,12 +4,14 @@ mod daemon_support;
 
 use std::collections::BTreeSet;
 
-use daemon_support::http::Http;
+use daemon_support::http::{Http, LISTEN};
+use daemon_support::{known, until};
 use hashward::audit::TrailCommand;
 use hashward::events::EventsCommand;
-use hashward::fingerprint::{Kind, Radius, hash_bytes};
+use hashward::fingerprint::{Kind, Radii, Radius, hash_bytes};
 use hashward::list::{ListState, SuppressionScope, VersionNumber};
-use hashward::protocol::Op;
+use hashward::matching::{Reason, Verdict};
+use hashward::protocol::{ClientError, Op};
 use hashward::store::Command;
 use hashward::store::command::Lifting;
 use serde_json::{Value, json};
@@ -211,4 +213,81 @@ fn without_times(mut value: Value) -> Value {
         _ => {}
     }
     value
+}
+
+/// What is said of a file that a list knows, of one that none does and of the empty one, in every way to ask over HTTP.
+fn verdicts(http: &Http) -> [[Value; 3]; 4] {
+    let files = ["file 1", "nobody knows", ""];
+    let hashes = files.map(|file| hash_bytes(Kind::Md5, file.as_bytes()).to_hex());
+    let said = |answer: &Value| json!([answer["verdict"], answer["reason"]]);
+    let document = http.post("/v1/lookup", &json!({"kinds": ["md5"], "rows": hashes})).json();
+    let lines = hashes.each_ref().map(|hash| format!("{{\"kind\":\"md5\",\"hash\":\"{hash}\"}}\n")).concat();
+    let lines = http.request("POST", "/v1/lookup", "content-type: application/x-ndjson\r\n", lines.as_bytes());
+    let lines: Vec<Value> =
+        lines.body.split_inclusive(|byte| *byte == b'\n').map(|line| serde_json::from_slice(line).unwrap()).collect();
+    assert_eq!((document["answers"].as_array().unwrap().len(), lines.len()), (files.len(), files.len()));
+    [
+        std::array::from_fn(|row| said(&document["answers"][row])),
+        std::array::from_fn(|row| said(&lines[row])),
+        hashes.map(|hash| said(&http.get(&format!("/v1/lookup/md5/{hash}")).json())),
+        files.map(|file| said(&http.request("POST", "/v1/match", "", file.as_bytes()).json())),
+    ]
+}
+
+#[test]
+fn while_the_store_loads_nothing_is_unknown() {
+    let mut http = Http::start("");
+    http.daemon.client().command_json(&serde_json::to_vec(&Command::Compact).unwrap()).unwrap();
+    http.daemon.signal(rustix::process::Signal::TERM);
+    http.daemon.wait();
+    let loading = http.daemon.start_loading(LISTEN);
+    until(|| std::os::unix::net::UnixStream::connect(&http.socket).ok());
+
+    // It lives, and is not ready.
+    assert_eq!(http.get("/health/live").status, 200);
+    let ready = http.get("/health/ready");
+    assert_eq!((ready.status, &ready.json()["because"]), (503, &json!("still loading")));
+    assert_eq!(http.get("/v1/status").json()["state"], json!("loading"));
+    assert_eq!(http.get("/metrics").status, 200);
+
+    // Only what is built in is answered; of all else it is said, of each row, that it cannot be asked yet.
+    let undecided = json!(["undecided", "loading"]);
+    let expected = [undecided.clone(), undecided, json!(["ignorable", null])];
+    for found in verdicts(&http) {
+        assert_eq!(found, expected);
+    }
+    let document = http.post("/v1/lookup", &json!({"kinds": ["md5", "pdq"], "rows": []})).json();
+    let incomplete = ["md5", "pdq"].map(|kind| json!({"kind": kind, "reason": "loading"}));
+    assert_eq!((&document["checked"], &document["incomplete"]), (&json!([]), &json!(incomplete)));
+    let mut client = http.daemon.client();
+    let frame = client.lookup(&[Kind::Md5], &Radii::none(), known(1).value()).unwrap();
+    assert_eq!((frame.miss, frame.hits.len()), (Verdict::Undecided(Reason::Loading), 0));
+
+    // Whatever needs the store is told to come back.
+    for command in commands() {
+        let (method, path, body) = request_of(&command);
+        let body = body.map(|body| body.to_string()).unwrap_or_default();
+        let told = http.request(&method.to_uppercase(), &path, "", body.as_bytes());
+        assert!(told.problem(503, "busy").contains("the store is still loading"), "{command:?}");
+        assert_eq!(told.headers["retry-after"], "1");
+        let told = client.command_json(&serde_json::to_vec(&command).unwrap());
+        assert!(matches!(told, Err(ClientError::Busy(_))), "{command:?}");
+    }
+    for path in ["/v1/audit", "/v1/audit/checkpoint", "/v1/events", "/v1/events?follow=true"] {
+        assert!(http.get(path).problem(503, "busy").contains("the store is still loading"), "{path}");
+    }
+
+    // From here on nothing is unknown before it is ready, and what is known is at no time anything else.
+    loading.go_on();
+    let is_ready = || http.get("/health/ready").status == 200;
+    while !is_ready() {
+        for [known, unknown, ..] in verdicts(&http) {
+            assert!(known != json!(["unknown", null]), "{known}");
+            assert!(unknown != json!(["unknown", null]) || is_ready(), "{unknown}");
+        }
+    }
+    let expected = [json!(["known", null]), json!(["unknown", null]), json!(["ignorable", null])];
+    for found in verdicts(&http) {
+        assert_eq!(found, expected);
+    }
 }

@@ -78,7 +78,18 @@ impl Daemon {
         self.wait_until_ready();
     }
 
-    fn wait_until_ready(&self) {
+    /// The same, and keeps it loading until it is [let go on](Loading::go_on).
+    pub(crate) fn start_loading(&mut self, config: &str) -> Loading {
+        let previous = self.folder.path().join("data/manifest.previous");
+        let bytes = fs::read(&previous).unwrap();
+        fs::remove_file(&previous).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, &previous, rustix::fs::Mode::RWXU).unwrap();
+        self.process = spawn(hashward(), self.folder.path(), config);
+        until(|| Client::connect(&self.address()).ok());
+        Loading { previous, bytes }
+    }
+
+    pub(crate) fn wait_until_ready(&self) {
         let started_at = Instant::now();
         loop {
             match Client::connect(&self.address()).and_then(|mut client| client.status()) {
@@ -154,6 +165,19 @@ impl Daemon {
     /// Asks from a new connection, and checks every answer.
     pub(crate) fn check_answers(&self) {
         check_answers(&mut self.client());
+    }
+}
+
+/// A daemon that loads: to open its store it reads a pipe to which nobody writes.
+pub(crate) struct Loading {
+    previous: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl Loading {
+    /// Writes what the daemon waits for.
+    pub(crate) fn go_on(self) {
+        fs::write(self.previous, self.bytes).unwrap();
     }
 }
 

@@ -17,6 +17,7 @@
 //! | `changing` | what changes while others ask, and what may be answered meanwhile |
 //! | `load` | connections that ask and check |
 //! | `mixed` | all that users do, each so often |
+//! | `reader` | somebody who reads the match events as they come |
 //! | `rude` | connections that stand, or never read |
 //! | `web` | the few lines of HTTP that are needed |
 //! | `watch` | memory and descriptors, as the kernel tells them |
@@ -32,6 +33,7 @@ mod crowd;
 mod hour;
 mod load;
 mod mixed;
+mod reader;
 mod reloads;
 mod rude;
 mod watch;

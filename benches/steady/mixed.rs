@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::changing::Changing;
 use crate::load::{Faults, Over, Switch, ask_batch, ask_changing, ask_single, fixed};
 use crate::pictures_support::{jpeg, photo};
+use crate::reader::Reader;
 use crate::web::Web;
 use crate::world::{CODES, KNOWN_PICTURE, STRANGE_PICTURE, Setting, World, code, command, digest, unknown};
 
@@ -78,6 +79,7 @@ impl Mixed<'_> {
         let (mut getter, mut poster, mut liner, mut uploader) = (web(), web(), web(), web());
         let visitor = Client::connect_with(&world.daemon.address, Some(&world.token));
         let mut visitor = visitor.expect("a token that the config knows");
+        let mut reader = Reader::default();
         let rows = changing.rows();
         let pictures = [KNOWN_PICTURE, STRANGE_PICTURE].map(|seed| jpeg(&photo(seed), 90));
         let same_pictures = pictures.clone();
@@ -93,6 +95,7 @@ impl Mixed<'_> {
             ("documents", ms(200), Box::new(move |number| post(&mut poster, world, number))),
             ("lines", ms(500), Box::new(move |number| post_lines(&mut liner, world, number))),
             ("telling", ms(250), Box::new(move |number| tell(&mut teller, world, number))),
+            ("events", ms(5), Box::new(move |number| reader.read(world, number))),
             ("breaking", ms(200), Box::new(move |number| break_off(world, number))),
             (
                 "changes",

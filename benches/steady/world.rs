@@ -25,6 +25,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Perceptual codes of the list `near`, besides the one of the known picture.
 pub(crate) const CODES: u64 = 20_000;
 
+/// Match events that are kept: so many that a reader is not left behind, so few that they soon begin to be removed.
+const EVENTS_FILE_BYTES: u64 = 8 << 20;
+const EVENTS_FILES: u64 = 4;
+
 /// The seeds of a picture that the list `near` knows, and of one that it does not.
 pub(crate) const KNOWN_PICTURE: u64 = 1;
 pub(crate) const STRANGE_PICTURE: u64 = 2;
@@ -136,7 +140,8 @@ fn write_config(path: &Path, setting: &Setting, token: &Token) {
         "data = 'data'\n[[listen]]\naddress = 'unix:data/hashward.sock'\n{every_right}\n\
          [[listen]]\naddress = 'unix:http.sock'\nprotocol = 'http'\n{every_right}\n{second}{}\
          [[principal]]\nname = 'visitor'\ntoken = '{}'\nrights = [{rights}]\n\
-         [[principal]]\nname = 'public'\nanyone = true\nrights = ['lookup']\n[limits]\n{}\n",
+         [[principal]]\nname = 'public'\nanyone = true\nrights = ['lookup']\n\
+         [events]\nfile_bytes = {EVENTS_FILE_BYTES}\nfiles_kept = {EVENTS_FILES}\n[limits]\n{}\n",
         setting.listen,
         token.hash(),
         setting.limits,

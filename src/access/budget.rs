@@ -218,7 +218,8 @@ impl Used {
         daily(Bound::NearPerDay, budget.near_per_day, near, cost.near)?;
         daily(Bound::ContentPerDay, budget.content_per_day, content, cost.content)?;
         if let Some(limit) = budget.questions_per_s.filter(|_| cost.questions > 0) {
-            let now_us = now.steady_ms.saturating_mul(1_000);
+            // The steady clock may have begun with the daemon, before which everybody was idle.
+            let now_us = now.steady_ms.saturating_add(1_000).saturating_mul(1_000);
             let over = |retry_after_ms| Err(OverBudget { what: Bound::QuestionsPerS, limit, retry_after_ms });
             if limit == 0 {
                 return over(None);

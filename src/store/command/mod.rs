@@ -60,7 +60,7 @@ use crate::list::{Entry, ListName, ListState, Role, Suppression, SuppressionScop
 /// One thing to do, or to tell.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
-#[serde(tag = "command", rename_all = "snake_case")]
+#[serde(tag = "command", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Command {
     /// Reserves the numbers of a file list's next version. Answer: [`Outcome::ImportBegun`].
     BeginImport {
@@ -378,7 +378,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Takes out hashes of lists that stood in no command, for those who may not see the hashes that lists hold.
-    pub(crate) fn without_hashes(self) -> Outcome {
+    pub fn without_hashes(self) -> Outcome {
         match self {
             Outcome::Suppressed(suppressed) => Outcome::Suppressed(Suppressed { covered: Vec::new(), ..suppressed }),
             other => other,

@@ -6,6 +6,18 @@ use crate::list::{Category, ListId, Roles};
 use crate::store::gate::Limit;
 
 #[test]
+fn a_field_that_a_command_does_not_have_is_not_passed_over() {
+    for json in [
+        r#"{"command":"rollback","list":"a","version":3}"#,
+        r#"{"command":"explain","fingerprint":"md5:d41d8cd98f00b204e9800998ecf8427e","radii":40}"#,
+        r#"{"command":"lift","of":{"id":7},"author":"a","reason":"x","scope":"hash"}"#,
+    ] {
+        let error = serde_json::from_str::<Command>(json).unwrap_err().to_string();
+        assert!(error.contains("unknown field"), "{error}");
+    }
+}
+
+#[test]
 fn commands_and_outcomes_survive_json() {
     let fingerprint = hash_bytes(Kind::Md5, b"abc");
     let list: ListName = "own-cases".parse().unwrap();

@@ -106,13 +106,13 @@ impl Trail {
         self.journal.or_missing(self.note_all(events), when_unwritable).map(drop)
     }
 
-    /// Says what is missing in it, and makes it survive a loss of power.
+    /// Says what is missing in it, and makes it survive a loss of power: what stands there, also where that cannot be said.
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn keep(&self) -> Result<(), JournalError> {
-        self.tell_missing()?;
-        self.journal.sync()
+        let told = self.tell_missing();
+        self.journal.sync().and(told)
     }
 
     /// The journal behind it.

@@ -61,6 +61,7 @@ fn what_is_missing_is_told_once_by_the_next_record() {
     assert!(trail.note_question(WhenUnwritable::Refuse, &[Event::Stopped]).is_err());
     (0..2).for_each(|_| trail.note_question(WhenUnwritable::Answer, &[Event::Stopped]).unwrap());
     assert!(trail.keep().is_err());
+    assert_eq!(trail.journal().unsynced(), 0, "what was recorded before survives a loss of power meanwhile");
     fs::rename(&away, &audit).unwrap();
     trail.keep().unwrap();
     trail.note_question(WhenUnwritable::Answer, &[Event::Stopped]).unwrap();

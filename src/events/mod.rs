@@ -143,13 +143,14 @@ impl Events {
         Ok(())
     }
 
-    /// Says among them what is missing, and makes them survive a loss of power.
+    /// Says among them what is missing, and makes them survive a loss of power: those there are, also where that cannot be
+    /// said.
     ///
     /// # Errors
     /// [`JournalError`].
     pub fn keep(&self) -> Result<(), JournalError> {
-        self.tell_missing(&mut self.lock())?;
-        self.journal.sync()
+        let told = self.tell_missing(&mut self.lock());
+        self.journal.sync().and(told)
     }
 
     fn lock(&self) -> MutexGuard<'_, u64> {

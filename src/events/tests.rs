@@ -146,6 +146,8 @@ fn what_is_missing_stands_among_them_with_a_number_of_its_own() {
         assert_eq!(events.note(WhenUnwritable::Answer, &asked, vec![matched(3, 1)]).unwrap(), None);
     }
     assert!(events.note(WhenUnwritable::Refuse, &asked, vec![matched(3, 1)]).is_err(), "that one is not answered");
+    assert!(events.keep().is_err());
+    assert_eq!(events.journal().unsynced(), 0, "those recorded before survive a loss of power meanwhile");
     fs::rename(&away, &inside).unwrap();
     // With the next event, or without one.
     assert_eq!(events.note(WhenUnwritable::Answer, &asked, vec![matched(4, 2)]).unwrap(), Some(5));

@@ -210,8 +210,7 @@ impl Store {
         let make_equal = |pages: &File| make_equal(pages, copy).map_err(StoreError::io("copy the catalogue to", path));
         for _ in 0..PASSES_BESIDE_CHANGES {
             let (pages, begun) = {
-                let mut state = self.state();
-                state.ready_to_change()?;
+                let state = self.state_to_change()?;
                 (state.catalogue.pages(), state.catalogue.begun())
             };
             make_equal(&pages)?;

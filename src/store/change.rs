@@ -23,8 +23,7 @@ impl Store {
             outcome.degenerate += normalise(&mut entry);
             last.insert(entry.source_id.clone(), entry);
         }
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let existing = state.feed_list(list)?;
         let mut batch = state.catalogue.batch()?;
         let id = match &existing {
@@ -57,17 +56,16 @@ impl Store {
         let action = format!("added {} entries, replaced {}", outcome.added, outcome.replaced);
         batch.commit(now(), Some(id), &action)?;
         state.apply(edited);
-        if outcome.created {
-            state.refresh_lists()?;
+        match outcome.created {
+            true => self.show_lists(&mut state)?,
+            false => self.show(&state),
         }
-        self.show(&state);
         Ok(outcome)
     }
 
     pub(super) fn withdraw(&self, list: &ListName, fingerprints: Vec<Fingerprint>) -> Result<Withdrawn, StoreError> {
         let fingerprints: BTreeSet<Fingerprint> = fingerprints.into_iter().collect();
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let row = state.list(list)?;
         let (gone, not_held) = match row.shape {
             ListShape::File => state.held_by_version(&row, fingerprints)?,
@@ -117,16 +115,14 @@ impl Store {
     }
 
     pub(super) fn set_state(&self, list: &ListName, new: ListState) -> Result<Outcome, StoreError> {
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let row = state.list(list)?;
         let previous = row.state;
         if previous != new {
             let mut batch = state.catalogue.batch()?;
             batch.put_list(&ListRow { state: new, ..row.clone() })?;
             batch.commit(now(), Some(row.id), &format!("set to {new}"))?;
-            state.refresh_lists()?;
-            self.show(&state);
+            self.show_lists(&mut state)?;
         }
         Ok(Outcome::StateSet { previous, state: new })
     }
@@ -140,20 +136,17 @@ impl Store {
         // Also what is taken away must be of a kind that has one.
         let default = kind.radius_default().ok_or(BadRadius::ExactKind(kind))?;
         Radii::none().set(kind, radius.unwrap_or(default))?;
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let row = state.list(list)?;
         let previous = state.radii(&row)?.get(kind);
         if state.change_radii(&row, &[(kind, radius)])? {
-            state.refresh_lists()?;
-            self.show(&state);
+            self.show_lists(&mut state)?;
         }
         Ok(Outcome::RadiusSet { previous, radius })
     }
 
     pub(super) fn remove(&self, list: &ListName) -> Result<Outcome, StoreError> {
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let row = state.list(list)?;
         let mut batch = state.catalogue.batch()?;
         let (versions, entries) = batch.remove_list(row.id)?;
@@ -170,8 +163,7 @@ impl Store {
         }
         state.apply_live(changes);
         state.try_settle();
-        state.refresh_lists()?;
-        self.show(&state);
+        self.show_lists(&mut state)?;
         Ok(Outcome::Removed { versions, entries })
     }
 }

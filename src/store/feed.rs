@@ -34,8 +34,7 @@ impl Store {
     pub(super) fn apply_feed(&self, changes: FeedChanges) -> Result<FeedApplied, StoreError> {
         let mut outcome = FeedApplied::default();
         let newest = newest_states(changes.entries, changes.deleted, &mut outcome);
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let existing = state.feed_list(&changes.list)?;
         if let Some(Continues { checkpoint }) = &changes.continues {
             let feed = existing.as_ref().map(|row| state.catalogue.read().feed(row.id)).transpose()?.flatten();
@@ -76,10 +75,10 @@ impl Store {
         };
         let Some(edited) = edited else { return Ok(outcome) };
         state.apply(edited);
-        if roles_changed {
-            state.refresh_lists()?;
+        match roles_changed {
+            true => self.show_lists(&mut state)?,
+            false => self.show(&state),
         }
-        self.show(&state);
         Ok(outcome)
     }
 
@@ -108,8 +107,7 @@ impl Store {
     }
 
     pub(super) fn note_feed(&self, note: FeedNote) -> Result<Outcome, StoreError> {
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let row = state.list(&note.list)?;
         let mut batch = state.catalogue.batch()?;
         let before = batch.read().feed(row.id)?.unwrap_or_else(|| FeedRow::unread(row.id));

@@ -31,8 +31,7 @@ impl Store {
     }
 
     fn acknowledge(&self, list: &ListName, reason: &str) -> Result<Outcome, StoreError> {
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let row = state.list(list)?;
         let mut batch = state.catalogue.batch()?;
         let alarms = batch.remove_alarms(row.id)?;

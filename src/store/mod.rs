@@ -174,13 +174,14 @@ impl Store {
         }
     }
 
-    /// Does one step of what is due in the background: finishes what a change left, seals a large live layer, merges segments, forgets withdrawals
-    /// that count nowhere, removes what killed tools left. Returns whether there may be more to do. Questions and changes go on meanwhile.
+    /// Does one step of what is due in the background: finishes what a change left, seals a large live layer, merges
+    /// segments, forgets withdrawals that count nowhere, removes what killed tools left. Returns whether there may be more
+    /// to do. Questions and changes go on meanwhile.
     ///
     /// # Errors
     /// [`StoreError`]; the store is as it was, and the step will be due again.
     pub fn maintain(&self) -> Result<bool, StoreError> {
-        self.settle_if_due()?;
+        drop(self.state_to_change()?);
         if self.seal_if_due(self.options.seal_at)? || self.merge_if_due()? || self.forget_withdrawals()? {
             return Ok(true);
         }
@@ -188,20 +189,29 @@ impl Store {
         Ok(false)
     }
 
-    /// Finishes what a change could not, and shows questions what came of it.
-    fn settle_if_due(&self) -> Result<(), StoreError> {
-        let mut state = self.state();
-        if state.unsettled {
-            state.ready_to_change()?;
-            self.show(&state);
-        }
-        Ok(())
-    }
-
     /// The state, for a short time. A panic elsewhere leaves it usable: what is durable is decided by the catalogue
     /// and the manifest, and both are left behind by an unfinished change as they were.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, ready for a change. What the change before could not finish is finished, and shown to questions, whatever
+    /// becomes of this one.
+    fn state_to_change(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.state();
+        let was_unsettled = state.unsettled;
+        let ready = state.ready_to_change();
+        if was_unsettled {
+            self.show(&state);
+        }
+        ready.map(|()| state)
+    }
+
+    /// Shows the state to questions, with the lists as they are, or as ones that cannot be read.
+    fn show_lists(&self, state: &mut State) -> Result<(), StoreError> {
+        let refreshed = state.refresh_lists();
+        self.show(state);
+        refreshed
     }
 
     /// Shows the state to questions.

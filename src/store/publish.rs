@@ -21,8 +21,7 @@ use crate::list::{ListName, ListShape, ListState, Roles, Source, VersionNumber};
 
 impl Store {
     pub(super) fn begin_import(&self, list: &ListName) -> Result<ImportBegun, StoreError> {
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         match state.list(list) {
             Ok(ListRow { shape: shape @ ListShape::Feed, .. }) => {
                 let remedy = "use another name, or add entries to it";
@@ -77,8 +76,7 @@ impl Store {
             let Differs { current, files, opposition } = base;
             let replaced = current.as_ref().map(|current| current.number);
             let findings = self.pass_gate(publish, built, files, replaced.is_some(), opposition)?;
-            let mut state = self.state();
-            state.ready_to_change()?;
+            let mut state = self.state_to_change()?;
             let row = state.expect_base(publish)?;
             if state.current_version_row(&row)?.map(|current| current.number) != replaced {
                 // Another version was published meanwhile, which is then what this one is compared with.
@@ -95,8 +93,7 @@ impl Store {
                 let held = state.hold(publish, &row, current.as_ref(), findings, built, &incoming)?;
                 Outcome::Held(Box::new(held))
             };
-            state.refresh_lists()?;
-            self.show(&state);
+            self.show_lists(&mut state)?;
             drop(state);
             remove_incoming(&incoming);
             return Ok(outcome);
@@ -122,15 +119,13 @@ impl Store {
     /// What the version is compared with. If the current one says just this, the list gets the radii that were named; if
     /// the one that is held does, they wait with it.
     fn base(&self, publish: &Publish) -> Result<Base, StoreError> {
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let row = state.expect_base(publish)?;
         let current = state.current_version_row(&row)?;
         if let Some(current) = current.as_ref().filter(|current| is_same(publish, current)) {
             let radii: Vec<_> = publish.radii.iter().map(|(kind, radius)| (kind, Some(radius))).collect();
             if state.change_radii(&row, &radii)? {
-                state.refresh_lists()?;
-                self.show(&state);
+                self.show_lists(&mut state)?;
             }
             return Ok(Base::Same(Outcome::Unchanged { version: current.number }));
         }
@@ -196,8 +191,7 @@ impl Store {
     ) -> Result<InForce, StoreError> {
         loop {
             let (from, target, old, new, missing) = {
-                let mut state = self.state();
-                state.ready_to_change()?;
+                let state = self.state_to_change()?;
                 let row = state.list(list)?;
                 if row.shape != ListShape::File {
                     let remedy = "it has no versions; withdraw or add entries instead";
@@ -220,8 +214,7 @@ impl Store {
                 slots.push((entry.clone(), segment.map(Arc::new)));
             }
             let changes = compare(new, old)?;
-            let mut state = self.state();
-            state.ready_to_change()?;
+            let mut state = self.state_to_change()?;
             let row = state.list(list)?;
             let still = state.current_source(&row).version == from
                 && state.catalogue.read().version(row.id, target.number)?.as_ref() == Some(&target)
@@ -237,8 +230,7 @@ impl Store {
             manifest.current.insert(row.id, target.number);
             state.activate(manifest, slots)?;
             state.try_settle();
-            state.refresh_lists()?;
-            self.show(&state);
+            self.show_lists(&mut state)?;
             return Ok(InForce { from, to: target.number, generation: state.manifest.generation, changes });
         }
     }

@@ -46,8 +46,7 @@ impl Store {
         let _turn = self.maintenance.lock().unwrap_or_else(PoisonError::into_inner);
         let copy = incoming_folder(&self.folder, incoming)?;
         let checked = Checked::read(&copy, self.options.serve).map_err(StoreError::of_backup(&copy))?;
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         let before = Before::of(&state.catalogue, &state.manifest, state.next_file)?;
         let decided = decide(&self.folder, &copy, checked, &before);
         let restored = decided.and_then(|decided| state.go_on_with(decided, &before));

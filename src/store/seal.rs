@@ -45,8 +45,7 @@ impl Store {
 
     fn seal(&self, at_least: usize) -> Result<bool, StoreError> {
         let frozen = {
-            let mut state = self.state();
-            state.ready_to_change()?;
+            let mut state = self.state_to_change()?;
             match state.freeze(at_least)? {
                 Some(frozen) => frozen,
                 None => return Ok(false),
@@ -130,8 +129,7 @@ impl Store {
 
     /// Removes some of the withdrawals that count nowhere any more. Returns whether there were any.
     pub(super) fn forget_withdrawals(&self) -> Result<bool, StoreError> {
-        let mut state = self.state();
-        state.ready_to_change()?;
+        let mut state = self.state_to_change()?;
         state.forget_withdrawals()
     }
 

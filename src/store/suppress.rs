@@ -78,8 +78,7 @@ impl Store {
                 SuppressionScope::Entry => self.records_with(hash, &kept),
                 SuppressionScope::Hash => Ok(BTreeSet::new()),
             };
-            let mut state = self.state();
-            state.ready_to_change()?;
+            let state = self.state_to_change()?;
             if state.kept_records_files()? == kept {
                 let mut entries = found?;
                 if scope == SuppressionScope::Entry {
@@ -108,9 +107,8 @@ impl Store {
 
     pub(super) fn lift(&self, of: &Lifting, author: String, reason: String) -> Result<Outcome, StoreError> {
         check_signed(&author, &reason)?;
-        let mut state = self.state();
+        let mut state = self.state_to_change()?;
         let state = &mut *state;
-        state.ready_to_change()?;
         let in_force = state.suppressions_in_force(of)?;
         let mut batch = state.catalogue.batch()?;
         let end = Lifted { seq: batch.seq(), author, reason, at: now() };

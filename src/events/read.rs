@@ -128,8 +128,14 @@ impl EventReader {
                 bytes += json.get().len();
                 events.push(json);
                 self.after = next;
-            } else if !self.next_record()? {
-                break;
+            } else {
+                match self.next_record() {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // What could still be read is given first; the next page tells.
+                    Err(ReadError::Gone { .. }) if !events.is_empty() => break,
+                    Err(error) => return Err(error),
+                }
             }
         }
         if !events.is_empty() && self.events.journal().unsynced() > 0 {

@@ -118,6 +118,7 @@ fn what_is_no_longer_kept_is_told_and_never_passed_over() {
     note(&events, &[vec![2], vec![2]]);
     let mut slow = EventReader::open(&events, Some(1)).unwrap();
     assert_eq!(slow.next_page(1, true).unwrap().after, 2);
+    let slower = EventReader::open(&events, Some(1)).unwrap();
     // Every question begins a file, so that all but the last three are put away.
     note(&events, &vec![vec![2]; 10]);
     let kept = read(&events, None, 10).unwrap();
@@ -128,8 +129,12 @@ fn what_is_no_longer_kept_is_told_and_never_passed_over() {
     }
     assert_eq!(read(&events, Some(18), 10).unwrap(), kept);
     // Whoever was reading a file that was put away reads it to its end, and is told then.
-    let told = std::iter::repeat_with(|| slow.next_page(1, true)).take(9).find_map(Result::err);
-    assert!(matches!(told, Some(ReadError::Gone { first: 19, .. })), "{told:?}");
+    for (mut reader, limit, mut given) in [(slow, 1, 2), (slower, 9, 1)] {
+        let pages = std::iter::repeat_with(|| reader.next_page(limit, true).map(|page| given = page.after));
+        let told = pages.take(9).find_map(Result::err);
+        assert!(matches!(told, Some(ReadError::Gone { after: 2, first: 19 })), "{told:?}");
+        assert_eq!(given, 2, "all that it could still read");
+    }
 }
 
 #[test]

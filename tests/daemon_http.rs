@@ -145,6 +145,7 @@ fn a_body_that_is_not_simply_the_file_is_refused_and_never_hashed() {
         "content-encoding: identity, br\r\n",
         "content-encoding: identity\r\ncontent-encoding: x\r\n",
         "content-type: Multipart/Form-Data; boundary=b\r\n",
+        "content-type: multipart/form-data; boundary=é\r\n",
     ] {
         http.request("POST", "/v1/match", headers, b"file 1").problem(415, "unsupported-media-type");
     }

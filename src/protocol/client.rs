@@ -24,8 +24,8 @@ use crate::access::Token;
 use crate::fingerprint::{Kind, Radii};
 use crate::matching::Answers;
 
-/// How long a daemon may take to greet, to take what is sent, to answer a lookup or content, and to tell its status. Commands may take as long
-/// as they need: publishing verifies whole segments.
+/// How long a daemon may take to greet, to take what is sent, to answer a lookup or content, and to tell its status.
+/// Commands may take as long as they need: publishing verifies whole segments.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Bytes of content in one frame: below what a connection holds without asking for more memory.
@@ -172,7 +172,7 @@ impl Client {
         }
         let connect = |source| ClientError::Connect { address: address.clone(), source };
         let stream = Stream::connect(address, authorities, ANSWER_TIMEOUT).map_err(connect)?;
-        let mut sender = Sender { stream: stream.try_clone()?, frame: Vec::new() };
+        let mut sender = Sender { stream: stream.try_clone()?, frame: Vec::new(), has_failed: false };
         let mut receiver = Receiver {
             stream: BufReader::with_capacity(READ_AHEAD_BYTES, stream),
             payload: Vec::new(),
@@ -330,6 +330,8 @@ impl Client {
 pub struct Sender {
     stream: Stream,
     frame: Vec<u8>,
+    /// Something could not be sent whole.
+    has_failed: bool,
 }
 
 impl Sender {
@@ -337,7 +339,26 @@ impl Sender {
         self.frame.clear();
         let token = token.map(|token| token.reveal().to_owned());
         Hello { lowest: PROTOCOL_VERSION, highest: PROTOCOL_VERSION, token }.encode(&mut self.frame, id);
-        Ok(self.stream.write_all(&self.frame)?)
+        self.send(&[])
+    }
+
+    /// Sends the frame, of which `values` are the end.
+    fn send(&mut self, values: &[u8]) -> Result<(), ClientError> {
+        begin(&mut self.has_failed)?;
+        let mut slices = [IoSlice::new(&self.frame), IoSlice::new(values)];
+        let mut slices = &mut slices[..];
+        // Without those that are empty, of which nothing would be written.
+        IoSlice::advance_slices(&mut slices, 0);
+        while !slices.is_empty() {
+            match self.stream.write_vectored(slices) {
+                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
+                Ok(written) => IoSlice::advance_slices(&mut slices, written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.has_failed = false;
+        Ok(())
     }
 
     /// Sends a LOOKUP; `values` are not copied.
@@ -350,17 +371,7 @@ impl Sender {
     pub fn lookup(&mut self, id: RequestId, kinds: &[Kind], radii: &Radii, values: &[u8]) -> Result<(), ClientError> {
         self.frame.clear();
         encode_lookup_head(&mut self.frame, id, kinds, radii, values);
-        let mut slices = [IoSlice::new(&self.frame), IoSlice::new(values)];
-        let mut slices = &mut slices[..];
-        while !slices.is_empty() {
-            match self.stream.write_vectored(slices) {
-                Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
-                Ok(written) => IoSlice::advance_slices(&mut slices, written),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        self.send(values)
     }
 
     /// Sends a CONTENT.
@@ -370,7 +381,7 @@ impl Sender {
     pub fn content(&mut self, id: RequestId, frame: &ContentFrame<'_>) -> Result<(), ClientError> {
         self.frame.clear();
         encode_content(&mut self.frame, id, frame);
-        Ok(self.stream.write_all(&self.frame)?)
+        self.send(&[])
     }
 
     /// Sends a CONTENT that is the file with this descriptor.
@@ -389,6 +400,7 @@ impl Sender {
         self.frame.clear();
         let frame = ContentFrame { options: options.clone(), more: false, descriptor: true, bytes: &[] };
         encode_content(&mut self.frame, id, &frame);
+        begin(&mut self.has_failed)?;
         let descriptors = [file];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut ancillary = SendAncillaryBuffer::new(&mut space);
@@ -400,7 +412,9 @@ impl Sender {
             }
         };
         // The descriptor went with the first byte.
-        Ok(self.stream.write_all(&self.frame[sent..])?)
+        self.stream.write_all(&self.frame[sent..])?;
+        self.has_failed = false;
+        Ok(())
     }
 
     /// Sends a STATUS.
@@ -410,7 +424,7 @@ impl Sender {
     pub fn status(&mut self, id: RequestId) -> Result<(), ClientError> {
         self.frame.clear();
         encode_frame(&mut self.frame, Op::Status, id, &[]);
-        Ok(self.stream.write_all(&self.frame)?)
+        self.send(&[])
     }
 
     /// Sends a COMMAND.
@@ -420,7 +434,7 @@ impl Sender {
     pub fn command(&mut self, id: RequestId, json: &[u8]) -> Result<(), ClientError> {
         self.frame.clear();
         encode_frame(&mut self.frame, Op::Command, id, json);
-        Ok(self.stream.write_all(&self.frame)?)
+        self.send(&[])
     }
 
     /// Says that nothing more will be asked; answers under way still come.
@@ -430,6 +444,12 @@ impl Sender {
     pub fn finish(mut self) -> Result<(), ClientError> {
         Ok(self.stream.shutdown_write()?)
     }
+}
+
+/// Begins what has failed until it is done. After what failed nothing is begun: a frame that went or came in part only
+/// has a rest, for which the other side, or this one, would take the next.
+fn begin(has_failed: &mut bool) -> Result<(), ClientError> {
+    if std::mem::replace(has_failed, true) { Err(ClientError::Closed) } else { Ok(()) }
 }
 
 /// Fills `buffer` as far as there is something to read. Returns how far.
@@ -461,10 +481,7 @@ impl Receiver {
     /// # Errors
     /// [`ClientError::Closed`] at the end of the stream, or why what came cannot be read; after that, nothing more is.
     pub fn receive(&mut self) -> Result<(RequestId, Reply), ClientError> {
-        // Of a frame that did not come whole the rest may still come, and would be taken for frames.
-        if std::mem::replace(&mut self.has_failed, true) {
-            return Err(ClientError::Closed);
-        }
+        begin(&mut self.has_failed)?;
         let received = self.receive_frame()?;
         self.has_failed = false;
         Ok(received)
@@ -558,5 +575,19 @@ mod tests {
             let next = client.lookup(&[Kind::Md5], &Radii::none(), &[0; 16]);
             assert!(matches!(next, Err(ClientError::Closed)), "{next:?}");
         });
+    }
+
+    #[test]
+    fn after_a_question_that_went_in_part_nothing_is_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("socket");
+        let _takes_nothing = UnixListener::bind(&path).unwrap();
+        let stream = Stream::connect(&Address::Unix(path), None, Duration::from_millis(10)).unwrap();
+        let mut sender = Sender { stream, frame: Vec::new(), has_failed: false };
+        let more_than_is_kept = vec![0; 1 << 20];
+        let lookup = sender.lookup(RequestId(1), &[Kind::Md5], &Radii::none(), &more_than_is_kept);
+        assert!(matches!(lookup, Err(ClientError::Timeout)), "{lookup:?}");
+        let status = sender.status(RequestId(2));
+        assert!(matches!(status, Err(ClientError::Closed)), "{status:?}");
     }
 }

@@ -47,8 +47,8 @@ pub(super) fn says_its_end(method: &Method, headers: &HeaderMap) -> bool {
 
 /// Whether a request says that its body is of this media type.
 pub(super) fn is_of_type(headers: &HeaderMap, expected: &str) -> bool {
-    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok());
-    said.and_then(|said| said.split(';').next()).is_some_and(|said| said.trim().eq_ignore_ascii_case(expected))
+    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.as_bytes().split(|byte| *byte == b';').next());
+    said.is_some_and(|said| said.trim_ascii().eq_ignore_ascii_case(expected.as_bytes()))
 }
 
 /// Refuses to answer bit by bit where an answer that breaks off looks like a whole one: before HTTP/1.1 a body ends when

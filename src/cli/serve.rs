@@ -291,7 +291,7 @@ fn keep<T: Send + Sync + 'static>(
     let work = move || {
         while let Some(recorder) = recorder.upgrade() {
             if let Err(error) = keep(&recorder) {
-                tracing::error!(%error, "{name} may not survive a loss of power");
+                tracing::error!(%error, "{name} may not survive a loss of power, or what it lacks cannot be said in it");
             }
             drop(recorder);
             thread::sleep(Duration::from_secs(1));

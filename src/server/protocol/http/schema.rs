@@ -149,7 +149,7 @@ const PROBLEMS: [(&str, &str); 15] = [
     ("413", "A limit is exceeded."),
     ("415", "The body is not simply the bytes that are meant: compressed, or a form."),
     ("422", "What was asked is understood and refused."),
-    ("429", "The budget is used up; Retry-After says until when."),
+    ("429", "The budget is used up; Retry-After says until when, if ever there is room."),
     ("500", "The daemon failed; its log says why."),
     ("503", "No room now; try again."),
     ("505", "Answers that come bit by bit need HTTP/1.1."),

@@ -19,6 +19,7 @@ pub mod catalogue;
 pub mod cli;
 #[cfg(feature = "server")]
 pub mod config;
+mod durable;
 #[cfg(feature = "server")]
 pub mod events;
 pub mod feed;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const LIBRARY: &[(&str, &[&str])] = &[
     ("fingerprint", &[]),
     ("moment", &[]),
+    ("durable", &[]),
     ("list", &["fingerprint"]),
     ("settings", &[]),
     ("log", &[]),
@@ -21,10 +22,10 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("matching", &["fingerprint", "list", "segment", "index"]),
     ("store", &["fingerprint", "list", "segment", "index", "records", "catalogue", "matching", "moment"]),
     ("protocol", &["fingerprint", "list", "matching", "access"]),
-    ("access", &[]),
-    ("journal", &[]),
+    ("access", &["durable"]),
+    ("journal", &["durable"]),
     ("events", &["access", "fingerprint", "index", "journal", "list", "matching"]),
-    ("audit", &["access", "events", "fingerprint", "journal", "matching"]),
+    ("audit", &["access", "durable", "events", "fingerprint", "journal", "matching"]),
     ("media", &["fingerprint", "matching"]),
     (
         "config",

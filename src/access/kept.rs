@@ -10,14 +10,15 @@
 //! it takes all as spent.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::{PrincipalName, UsedDay};
+use crate::durable;
 
 /// The file's name in the data folder.
 const FILE: &str = "budgets";
@@ -80,12 +81,8 @@ impl KeptBudgets {
             return Ok(());
         }
         let document = serde_json::to_string(&Document { version: VERSION, used: used.clone() })?;
-        let (path, new) = (self.folder.join(FILE), self.folder.join(format!("{FILE}.new")));
-        let mut file = File::create(&new)?;
-        writeln!(file, "{document}\n{}", blake3::hash(document.as_bytes()))?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(&self.folder)?.sync_all()?;
+        let text = format!("{document}\n{}\n", blake3::hash(document.as_bytes()));
+        durable::put(&self.folder.join(FILE), text.as_bytes())?;
         *kept = used;
         Ok(())
     }

@@ -1,14 +1,14 @@
 //! Checkpoints: the last record of the trail at some time, signed, to be kept elsewhere.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs;
+use std::io::{self, Read};
 use std::path::Path;
 
 use data_encoding::HEXLOWER;
 use ed25519_dalek::{Signature, Signer, VerifyingKey};
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use crate::journal::{Head, Link};
 
 /// The signing key's file in the trail's folder.
@@ -36,12 +36,7 @@ impl SigningKey {
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 fs::File::open("/dev/urandom")?.read_exact(&mut seed)?;
-                let new = path.with_extension("new");
-                let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-                file.write_all(&seed)?;
-                file.sync_all()?;
-                fs::rename(&new, &path)?;
-                fs::File::open(folder)?.sync_all()?;
+                durable::put(&path, &seed)?;
             }
             Err(error) => return Err(error),
         }

@@ -103,15 +103,15 @@ async fn serve(arguments: &Arguments, config: Config, passed: PassedSockets) -> 
     let open = move || {
         let store = Arc::new(Store::open(&data, options)?);
         // The store's lock is held from here on, so that nobody else writes the budgets and the trail.
-        keep_budgets(&budgets, &used)?;
+        each_second("budgets", &used, move |used| write_budgets(&budgets, used))?;
         let trail = Arc::new(Trail::open(&data, &audit)?);
         if let Err(error) = trail.note_all(&at_start.started()) {
             anyhow::ensure!(audit.when_unwritable == WhenUnwritable::Answer, error);
             tracing::error!(%error, "the audit trail cannot be written");
         }
         let events = Arc::new(Events::open(&data, &events)?);
-        keep("the audit trail", &trail, Trail::keep)?;
-        keep("the match events", &events, Events::keep)?;
+        each_second("sync", &trail, |trail| keep("the audit trail", trail.keep()))?;
+        each_second("sync", &events, |events| keep("the match events", events.keep()))?;
         opened.opened(Arc::clone(&store), trail, events);
         store.load()?;
         anyhow::Ok(store)
@@ -261,43 +261,30 @@ fn resume(access: &Access, kept: &KeptBudgets) {
     }
 }
 
-/// Writes what was used of daily budgets, once a second, as long as anybody asks.
-fn keep_budgets(kept: &Arc<KeptBudgets>, access: &Arc<ArcSwap<Access>>) -> Result<()> {
-    let (kept, access) = (Arc::clone(kept), Arc::downgrade(access));
-    let work = move || {
-        while let Some(access) = access.upgrade() {
-            write_budgets(&kept, &access);
-            drop(access);
-            thread::sleep(Duration::from_secs(1));
-        }
-    };
-    thread::Builder::new().name("budgets".to_owned()).spawn(work)?;
-    Ok(())
-}
-
 fn write_budgets(kept: &KeptBudgets, access: &ArcSwap<Access>) {
     if let Err(error) = kept.write(access.load().used(now_ms())) {
         tracing::error!(%error, "a new start would forget what was used of daily budgets");
     }
 }
 
-/// Makes what a journal records survive a loss of power, once a second, as long as anybody records.
-fn keep<T: Send + Sync + 'static>(
-    name: &'static str,
-    recorder: &Arc<T>,
-    keep: fn(&T) -> Result<(), JournalError>,
-) -> Result<()> {
-    let recorder = Arc::downgrade(recorder);
-    let work = move || {
-        while let Some(recorder) = recorder.upgrade() {
-            if let Err(error) = keep(&recorder) {
-                tracing::error!(%error, "{name} may not survive a loss of power, or what it lacks cannot be said in it");
-            }
-            drop(recorder);
+/// Says in a journal what is missing in it, and makes what it records survive a loss of power.
+fn keep(journal: &str, kept: Result<(), JournalError>) {
+    if let Err(error) = kept {
+        tracing::error!(%error, "{journal} may not survive a loss of power, or what it lacks cannot be said in it");
+    }
+}
+
+/// Does `work` once a second, in a thread of its own, as long as anybody else holds `of`.
+fn each_second<T: Send + Sync + 'static>(thread: &str, of: &Arc<T>, work: impl Fn(&T) + Send + 'static) -> Result<()> {
+    let of = Arc::downgrade(of);
+    let repeat = move || {
+        while let Some(of) = of.upgrade() {
+            work(&of);
+            drop(of);
             thread::sleep(Duration::from_secs(1));
         }
     };
-    thread::Builder::new().name("sync".to_owned()).spawn(work)?;
+    thread::Builder::new().name(thread.to_owned()).spawn(repeat)?;
     Ok(())
 }
 

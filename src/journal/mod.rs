@@ -32,6 +32,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use crate::durable;
 use line::{FileHead, LINE_BYTES_MAX, parse_head};
 
 /// The end of the names of a journal's files.
@@ -388,16 +389,7 @@ fn begin(folder: &Path, name: &'static str, head: Head) -> Result<Writer, Journa
     let mut text = serde_json::to_vec(&line).expect("a head is plain data");
     text.push(b'\n');
     // The head appears with the file, or not at all.
-    let new = path.with_extension("new");
-    let write = || {
-        let mut file = File::create(&new)?;
-        file.write_all(&text)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(folder)?.sync_all()?;
-        Ok(file)
-    };
-    let file = write().map_err(JournalError::io(&path, "begin"))?;
+    let file = durable::put(&path, &text).map_err(JournalError::io(&path, "begin"))?;
     Ok(Writer { file, path, first, bytes: text.len() as u64, head, dirty: false, line: Vec::new() })
 }
 
